@@ -1,0 +1,188 @@
+package scim
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// reportMember calls unread for what no path reads in a member at the top level of a record.
+func (r *reading) reportMember(n *node, name []byte, v span) {
+	switch {
+	case equalFold(name, "schemas") || equalFold(name, "id") || equalFold(name, "meta"):
+		return
+	case bytes.IndexByte(name, ':') < 0:
+		r.report(n.itself(), "", name, v)
+		return
+	}
+	flat := n.itself() != nil
+	if !flat && r.src[v.start] == '{' && !r.hasKnownPrefix(name) {
+		r.reportSchema(n, name, v)
+		return
+	}
+	colon := bytes.LastIndexByte(name, ':')
+	r.report(n.itself(), prefix(name[:colon]), name[colon+1:], v)
+	if n != nil && n.attributes != nil && r.src[v.start] == '{' {
+		r.reportSchema(n, name, v)
+	}
+}
+
+// hasKnownPrefix reports whether a flat name begins with a schema that paths or the RFC know.
+func (r *reading) hasKnownPrefix(name []byte) bool {
+	urn := name[:bytes.LastIndexByte(name, ':')]
+	n := lookup(r.members, urn)
+	return n != nil && n.attributes != nil || equalFold(urn, UserURN) || equalFold(urn, EnterpriseURN)
+}
+
+func (r *reading) reportSchema(n *node, urn []byte, v span) {
+	s := r.at(v)
+	for ok := s.begin('}'); ok; ok = s.more('}') {
+		name := s.name()
+		v := s.skip()
+		var a *attribute
+		if n != nil {
+			a = lookup(n.attributes, name)
+		}
+		r.report(a, prefix(urn), name, v)
+	}
+}
+
+// itself returns what is to be read of the attribute that the name means, or nil.
+func (n *node) itself() *attribute {
+	if n == nil {
+		return nil
+	}
+	return n.attribute
+}
+
+// prefix spells a schema's URN in front of an attribute; the core schema's is not spelt.
+func prefix(urn []byte) string {
+	switch {
+	case equalFold(urn, UserURN):
+		return ""
+	case equalFold(urn, EnterpriseURN):
+		return EnterpriseURN + ":"
+	}
+	return short(urn) + ":"
+}
+
+// report calls unread for what no path reads in an attribute; a is nil if none reads any of it.
+func (r *reading) report(a *attribute, prefix string, name []byte, v span) {
+	if equalFold(name, "password") {
+		return
+	}
+	if a == nil {
+		a = &attribute{fields: []string{"value", "primary"}}
+	}
+	path := prefix + canonical(name)
+	switch r.src[v.start] {
+	case 'n':
+	case '{':
+		manager := equalFold(name, "manager")
+		r.reportFields(a, path, v, manager, func(field []byte) string {
+			if manager && equalFold(field, "value") {
+				return path
+			}
+			return path + "." + canonical(field)
+		})
+	case '[':
+		s := r.at(v)
+		for ok := s.begin(']'); ok; ok = s.more(']') {
+			r.reportElement(a, path, s.skip())
+		}
+	default:
+		if len(a.whole) == 0 && !a.readsField([]byte("value")) {
+			r.unread(path)
+		}
+	}
+}
+
+func (r *reading) reportElement(a *attribute, path string, v span) {
+	switch r.src[v.start] {
+	case 'n':
+	case '{':
+		path += r.selector(v)
+		r.reportFields(a, path, v, true, func(field []byte) string {
+			return path + "." + canonical(field)
+		})
+	default:
+		if len(a.whole) == 0 && !a.readsField([]byte("value")) {
+			r.unread(path)
+		}
+	}
+}
+
+// reportFields calls unread for the sub-attributes of an object that no path reads; described tells that
+// type, primary, display and $ref only describe the value.
+func (r *reading) reportFields(a *attribute, path string, v span, described bool, spell func(field []byte) string) {
+	var room [16]span
+	fields := r.fields(a, v, room[:])
+	s := r.at(v)
+	for ok := s.begin('}'); ok; ok = s.more('}') {
+		field := s.name()
+		f := s.skip()
+		switch {
+		case r.src[f.start] == 'n' || described && describes(field):
+		case a.readsField(field) || len(a.whole) > 0 && equalFold(field, "value"):
+		case slices.ContainsFunc(a.filters, func(f filter) bool { return a.readsAny(f.reads, field) && r.matches(f, fields) }):
+		default:
+			r.unread(spell(field))
+		}
+	}
+}
+
+// readsField reports whether a path without filter reads a sub-attribute.
+func (a *attribute) readsField(field []byte) bool { return a.readsAny(a.reads, field) }
+
+func (a *attribute) readsAny(reads []read, field []byte) bool {
+	return slices.ContainsFunc(reads, func(p read) bool { return equalFold(a.fields[p.field], field) })
+}
+
+func describes(field []byte) bool {
+	return equalFold(field, "type") || equalFold(field, "primary") || equalFold(field, "display") || equalFold(field, "$ref")
+}
+
+// selector spells the filter that selects an element by its type; "" if it has none.
+func (r *reading) selector(v span) string {
+	var text string
+	s := r.at(v)
+	for ok := s.begin('}'); ok; ok = s.more('}') {
+		name := s.name()
+		if f := s.skip(); equalFold(name, "type") && r.src[f.start] == '"' {
+			text = short(s.textAt(f))
+		}
+	}
+	if text == "" {
+		return ""
+	}
+	return "[type eq " + strconv.Quote(text) + "]"
+}
+
+// canonical spells a name as RFC 7643 does, or as sent if it is not one of the RFC's.
+func canonical(name []byte) string {
+	for _, known := range knownNames {
+		if equalFold(name, known) {
+			return known
+		}
+	}
+	return short(name)
+}
+
+// short cuts a name that no schema would have, so that many paths below one long name stay small.
+func short(name []byte) string {
+	const most = 200
+	if len(name) > most {
+		return strings.ToValidUTF8(string(name[:most]), "") + "…"
+	}
+	return string(name)
+}
+
+// knownNames are the attributes and sub-attributes of RFC 7643 sections 3.1, 4.1 and 4.3.
+var knownNames = []string{
+	"externalId", "userName", "name", "formatted", "familyName", "givenName", "middleName", "honorificPrefix", "honorificSuffix",
+	"displayName", "nickName", "profileUrl", "title", "userType", "preferredLanguage", "locale", "timezone", "active",
+	"emails", "phoneNumbers", "ims", "photos", "entitlements", "roles", "x509Certificates", "addresses", "groups", "value", "display", "type", "primary",
+	"streetAddress", "locality", "region", "postalCode", "country",
+	"employeeNumber", "costCenter", "organization", "division", "department", "manager",
+}
