@@ -1,0 +1,305 @@
+package expr
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var now = time.Date(2021, 7, 2, 15, 33, 38, 0, time.UTC)
+
+func testContext(p *Program, attributes []Given) *Context {
+	ctx := &Context{Now: now, Seed: 7, DefaultDomain: "contoso.example"}
+	for _, name := range p.Attributes() {
+		var v Value
+		if i := slices.IndexFunc(attributes, func(g Given) bool { return g.Name == name }); i >= 0 {
+			switch values := attributes[i].Values; len(values) {
+			case 0:
+			case 1:
+				v = Text(values[0])
+			default:
+				for _, t := range values {
+					v = Multi(append(slices.Clone(v.Elems()), Text(t))...)
+				}
+			}
+		}
+		ctx.Attributes = append(ctx.Attributes, v)
+	}
+	return ctx
+}
+
+// run returns the text of the value, "null", or the error.
+func run(t testing.TB, src string, attributes ...Given) string {
+	t.Helper()
+	p, err := Compile(src, Env{})
+	if err != nil {
+		t.Fatalf("Compile(%s): %v", src, err)
+	}
+	v, err := p.Eval(testContext(p, attributes))
+	switch {
+	case err != nil:
+		return err.Error()
+	case v.IsNull():
+		return "null"
+	}
+	return v.String()
+}
+
+func TestFunctionExamples(t *testing.T) {
+	for _, f := range Functions() {
+		if f.Refused == "" && (f.Doc == "" || f.build == nil) {
+			t.Errorf("%s has no text or no implementation", f.Name)
+		}
+		for _, e := range f.Examples {
+			if got := run(t, e.Expr, e.Given...); got != e.Result {
+				t.Errorf("%s = %q, want %q", e.Expr, got, e.Result)
+			}
+		}
+	}
+	names := func(a, b Function) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) }
+	if !slices.IsSortedFunc(Functions(), names) {
+		t.Error("the table is not in alphabetical order")
+	}
+}
+
+func TestEval(t *testing.T) {
+	for _, c := range []struct {
+		src, want string
+		given     []Given
+	}{
+		{src: `Join("", Replace([userName], , "(?<Suffix>@(.)*)", "Suffix", "", , ), "@", DefaultDomain())`, want: "bjensen@contoso.example", given: []Given{given("userName", "bjensen@fabrikam.example")}},
+		{src: `Replace([WorkerID], , "(?<leadingZeros>^0+)(?<actualValue>[a-zA-Z0-9]+)", , "${actualValue}", ,)`, want: "12345", given: []Given{given("WorkerID", "00012345")}},
+		{src: `Join(" ",Replace([s], ,"(?<CountryISOCode>.*)_(?<suffix1>.*)_(?<suffix2>.*)[0-9]", ,"${suffix1} ${suffix2}", , ),[n])`, want: "Van der Hof", given: []Given{given("s", "NLD_Van_der3"), given("n", "Hof")}},
+		{src: `Replace(Mid(Replace([u], , "([\\/\\\\\\[\\]\\:\\;\\|\\=\\,\\+\\*\\?\\<\\>])", , "", , ), 1, 20), , "(\\.)*$", , "", , )`, want: "john.smith", given: []Given{given("u", "jo/hn[.]smi*th..")}},
+		{src: `Replace([x], , "a*", , "X", , )`, want: "XXbX", given: []Given{given("x", "aab")}}, // as .NET: an empty match may abut another
+		{src: `Replace([x], , "\\w+", , "<$&>", , )`, want: "<Zoë> <Ø>", given: []Given{given("x", "Zoë Ø")}},
+		{src: `Replace([x], , "\\bde\\b", , "", , )`, want: `Replace: \b in a regular expression knows English letters only and cannot be used on "Zoë de"`, given: []Given{given("x", "Zoë de")}},
+		{src: `Replace([x], , "(a)(?<n>b)(c)", , "$1$2$3$4", , )`, want: "acb$4", given: []Given{given("x", "abc")}}, // named groups are numbered last
+		{src: `Replace([x], "a", , , "b", , )`, want: "null"},
+		{src: `Append([x], "b")`, want: "null"},
+		{src: `ToLower([x])`, want: "null"},
+		{src: `Join(",", [x], "")`, want: "null"},
+		{src: `Left([x], 3)`, want: ""},
+		{src: `Mid("abc", 9, 2)`, want: "abc"},
+		{src: `Mid("abc", 1, [n])`, want: `Mid: length must be a whole number, not null`},
+		{src: `Switch([x], , "a", "1")`, want: "null"},
+		{src: `IIF([x] = "", "a", "b")`, want: "b"},
+		{src: `IIF([x] <> "a", "a", "b")`, want: "b"},
+		{src: `IIF("10" > 9, "a", "b")`, want: "a"},
+		{src: `IIF("a" = "A", "a", "b")`, want: "b"},
+		{src: `IIF([active] = true, "a", "b")`, want: "a", given: []Given{given("active", "True")}},
+		{src: `IIF("maybe", "a", "b")`, want: `IIF: the condition is "maybe", which is neither true nor false`},
+		{src: `IIF(IsPresent([x]), "a", IgnoreAttributeFlow)`, want: ErrIgnoreAttribute.Error()},
+		{src: `IIF(DateDiff("d", Now(), "2021-07-03") <= 14, "False", IgnoreObjectFlow)`, want: "False"},
+		{src: `IgnoreObjectFlow()`, want: ErrIgnoreObject.Error()},
+		{src: `IgnoreFlowIfNullOrEmpty(Switch([x], "", "1", "Dr."))`, want: ErrIgnoreAttribute.Error()},
+		{src: `ToLower([x])`, want: "ToLower: needs a single value but was given 2 values; use Item or Join first", given: []Given{given("x", "a", "b")}},
+		{src: `CDate([x])`, want: "CDate: expression is null or empty, not a date"},
+		{src: `DateDiff("d", "2020-12-31", "12/31/9999 11:59:59 PM")`, want: "2914269"},
+		{src: `DateAdd("s", 9223372036854775807, Now())`, want: "DateAdd: the result is outside of the years 1 to 9999"},
+		{src: `NumFromDate("9999-12-31T23:59:59-08:00")`, want: `NumFromDate: "9999-12-31T23:59:59-08:00" is outside of the years 1 to 9999 in UTC`},
+		{src: `Now()`, want: "7/2/2021 3:33:38 PM"},
+		{src: `Error("no")`, want: "Error: no"},
+		{src: `Item([x], 0)`, want: "Item: there is no item 0; the attribute has 1, counted from 1", given: []Given{given("x", "a")}},
+		{src: `"a\d\\\"b"`, want: `a\d\"b`},
+	} {
+		if got := run(t, c.src, c.given...); got != c.want {
+			t.Errorf("%s = %q, want %q", c.src, got, c.want)
+		}
+	}
+}
+
+func TestPrint(t *testing.T) {
+	for src, want := range map[string]string{
+		"replace( [a],,\"x\",\n, \"\" ,,)":        `Replace([a], , "x", , "", , )`,
+		`[emails[type eq "a]b"].value]`:           `[emails[type eq "a]b"].value]`,
+		`[ urn:x:1.0:User:a_b-c ]`:                `[urn:x:1.0:User:a_b-c]`,
+		`bitand(&hf, -010)`:                       `BitAnd(&HF, -10)`,
+		`iif([a]=[b],TRUE,ignoreattributeflow())`: `IIF([a] = [b], True, IgnoreAttributeFlow)`,
+		`InStr([a], "\d\"", 1, vbtextcompare)`:    `InStr([a], "\\d\"", 1, vbTextCompare)`,
+	} {
+		p, err := Compile(src, Env{})
+		if err != nil {
+			t.Errorf("Compile(%s): %v", src, err)
+		} else if p.String() != want {
+			t.Errorf("%s prints as %s, want %s", src, p, want)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	known := []string{"userName", "displayName"}
+	env := Env{Known: known, Attribute: func(name string) (int, error) {
+		if i := slices.Index(known, name); i >= 0 {
+			return i, nil
+		}
+		return 0, errors.New("there is no source attribute [" + name + "]")
+	}}
+	for _, c := range []struct {
+		src, msg string
+		pos      int
+	}{
+		{``, "the expression is empty", 0},
+		{`Jion("", [userName])`, "did you mean Join?", 0},
+		{`ToLower([usrName])`, "did you mean [userName]?", 8},
+		{`Mid([userName], 1)`, "the argument length (number 3) is missing; expected Mid(source, start, length)", 0},
+		{`Mid([userName], "x", 1)`, "start must be a whole number", 16},
+		{`Join(""`, "has no closing )", 4},
+		{`Join("é", 'x')`, "double quotes", 10},
+		{`[userName`, "no closing ]", 0},
+		{`"abc\"`, "no closing quote", 0},
+		{`[userName] = "a"`, "condition of IIF or CBool", 11},
+		{`"a" & "b"`, "Join", 4},
+		{`displayName`, "write [displayName] for an attribute", 0},
+		{`ToLower "a"`, "expected ( after the function name", 8},
+		{`Switch([userName], , "a")`, "the argument value (number 4) is missing", 0},
+		{`Switch([userName], , "a", "b", "c")`, "the last key has no value", 0},
+		{`Replace([userName], , , , "a", , )`, "nothing to look for", 0},
+		{`Replace([userName], , "(", , "a", , )`, "missing closing )", 22},
+		{`Replace([userName], , "(?=a)", , "a", , )`, "looks ahead", 22},
+		{`Replace([userName], , "(a)\\1", , "a", , )`, "refers back", 22},
+		{`Replace([userName], , "(?<a>b)", "c", "a", , )`, `no group named "c"`, 33},
+		{`RandomString(2, 3, 0, 0, 0)`, "less than the sum", 13},
+		{`DateAdd("q", 1, Now())`, "must be one of yyyy", 8},
+		{`ToLower("a", "!")`, "not the name of a culture", 13},
+		{`SelectUniqueValue("a", "b")`, "not supported yet", 0},
+		{`SingleAppRoleAssignment([x])`, "outbound", 0},
+		{`FormatDateTime([userName], , "yyyy", "yy'a")`, "not closed", 37},
+		{`99999999999999999999`, "not a whole number", 0},
+		{strings.Repeat("Not(", 101) + "1" + strings.Repeat(")", 101), "nested more than 100", 403},
+		{strings.Repeat("x", 10001), "at most 10000", 0},
+	} {
+		_, err := Compile(c.src, env)
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("Compile(%.60s) = %v, want an *Error", c.src, err)
+		} else if !strings.Contains(e.Msg, c.msg) || e.Pos != c.pos {
+			t.Errorf("Compile(%.60s): %d %s, want %d %s", c.src, e.Pos, e.Msg, c.pos, c.msg)
+		}
+	}
+}
+
+func TestVolatile(t *testing.T) {
+	const src = `Redact(Join(" ", RandomString(12, 2, 2, 2, 2), RandomString(12, 2, 2, 2, 2), Guid()))`
+	got := run(t, src)
+	if got != run(t, src) {
+		t.Error("the same seed gave another value")
+	}
+	parts := strings.Split(got, " ")
+	if len(parts) != 3 || parts[0] == parts[1] || len(parts[0]) != 12 || len(parts[2]) != 36 || parts[2][14] != '4' {
+		t.Errorf("got %q", got)
+	}
+	for src, want := range map[string][2]bool{src: {true, true}, `Now()`: {true, false}, `ToLower("a")`: {false, false}} {
+		p, _ := Compile(src, Env{})
+		if got := [2]bool{p.Volatile(), p.Redacted()}; got != want {
+			t.Errorf("%s: volatile, redacted = %v, want %v", src, got, want)
+		}
+	}
+}
+
+func TestResultIsBounded(t *testing.T) {
+	src := `[x]`
+	for range 40 {
+		src = `Replace(` + src + `, "a", , , "aa", , )`
+	}
+	if got := run(t, src, given("x", "a")); got != "Replace: "+errTooLong.Error() {
+		t.Errorf("got %.80s", got)
+	}
+}
+
+// TestPrintParse: a tree that is printed and parsed is the same tree, but for its positions.
+func TestPrintParse(t *testing.T) {
+	var tree func(depth int) *rapid.Generator[node]
+	tree = func(depth int) *rapid.Generator[node] {
+		return rapid.Custom(func(t *rapid.T) node {
+			switch k := rapid.IntRange(0, 5).Draw(t, "kind"); {
+			case k == 0 || depth == 0:
+				return text{value: rapid.String().Draw(t, "text")}
+			case k == 1:
+				return attribute{name: rapid.SampledFrom([]string{"a", "urn:a:b", `e[type eq "]"].v`}).Draw(t, "name")}
+			case k == 2:
+				return number{value: rapid.Int64().Draw(t, "number")}
+			case k == 3:
+				return boolean{value: rapid.Bool().Draw(t, "bool")}
+			}
+			n := call{name: "Join"}
+			for range rapid.IntRange(0, 3).Draw(t, "args") {
+				n.args = append(n.args, tree(depth-1).Draw(t, "arg"))
+			}
+			if len(n.args) > 1 {
+				n.args[rapid.IntRange(0, len(n.args)-1).Draw(t, "empty")] = nil
+			}
+			return n
+		})
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		want := tree(3).Draw(t, "tree")
+		got, err := parse(want.String())
+		if err != nil {
+			t.Fatalf("parse(%s): %v", want, err)
+		}
+		if !reflect.DeepEqual(unplaced(got), want) {
+			t.Fatalf("%s became %s", want, got)
+		}
+	})
+}
+
+func unplaced(n node) node {
+	switch n := n.(type) {
+	case text:
+		n.pos = 0
+		return n
+	case attribute:
+		n.pos = 0
+		return n
+	case number:
+		n.pos = 0
+		return n
+	case boolean:
+		n.pos = 0
+		return n
+	case call:
+		n.pos = 0
+		for i, a := range n.args {
+			if a != nil {
+				n.args[i] = unplaced(a)
+			}
+		}
+		return n
+	}
+	return n
+}
+
+func FuzzCompile(f *testing.F) {
+	for i := range table {
+		for _, e := range table[i].Examples {
+			f.Add(e.Expr, "Zoë_1")
+		}
+	}
+	f.Add(`IIF([a[b eq "]"].c]>=&HF,IgnoreAttributeFlow,"\d\"")`, "")
+	f.Fuzz(func(t *testing.T, src, value string) {
+		p, err := Compile(src, Env{})
+		if err != nil {
+			if e := (*Error)(nil); !errors.As(err, &e) || e.Msg == "" || e.Pos > len(src) {
+				t.Fatalf("Compile(%q) = %#v", src, err)
+			}
+			return
+		}
+		if again, err := Compile(p.String(), Env{}); len(p.String()) <= MaxLength && (err != nil || again.String() != p.String()) {
+			t.Fatalf("%q prints as %q, which does not compile to itself: %v", src, p, err)
+		}
+		ctx := &Context{Now: now}
+		for range p.Attributes() {
+			ctx.Attributes = append(ctx.Attributes, Text(value))
+		}
+		_, err = p.Eval(ctx)
+		if e := (*EvalError)(nil); err != nil && err != ErrIgnoreAttribute && err != ErrIgnoreObject && !errors.As(err, &e) {
+			t.Fatalf("Eval(%q) = %v", src, err)
+		}
+	})
+}

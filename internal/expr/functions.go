@@ -1,0 +1,396 @@
+package expr
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ParamType is what a parameter takes.
+type ParamType string
+
+// The types of parameters.
+const (
+	Any         ParamType = "value"     // anything, a list too
+	Scalar      ParamType = "text"      // one value, read as text
+	Number      ParamType = "integer"   // a whole number, quoted or not
+	Condition   ParamType = "condition" // a comparison, or a value that is true or false
+	CompareType ParamType = "compare"   // vbBinaryCompare or vbTextCompare
+)
+
+// Param describes one parameter of a function.
+type Param struct {
+	Name     string
+	Type     ParamType
+	Required bool
+}
+
+// Given is the value of one source attribute in an example; null if Values is empty.
+type Given struct {
+	Name   string
+	Values []string
+}
+
+// Example is an expression with the result it gives.
+type Example struct {
+	Expr   string
+	Given  []Given
+	Result string // as logs show it; for a volatile function one of many
+}
+
+// Function describes one function of the language.
+type Function struct {
+	Name     string
+	Params   []Param
+	Repeat   int // how many of the last parameters may be given again, together
+	Doc      string
+	Examples []Example
+	Volatile bool   // differs from one evaluation to the next
+	Refused  string // why the function cannot be used here, "" if it can
+
+	build func(*site) (func(*Context) (Value, error), error)
+}
+
+// Functions returns the functions in alphabetical order, those that are refused too.
+func Functions() []Function { return slices.Clone(table) }
+
+func lookup(name string) *Function {
+	for i := range table {
+		if strings.EqualFold(table[i].Name, name) {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// Signature is the call form, such as "Mid(source, start, length)"; optional parameters have a "?".
+func (f *Function) Signature() string {
+	names := make([]string, len(f.Params))
+	for i, p := range f.Params {
+		if names[i] = p.Name; !p.Required {
+			names[i] += "?"
+		}
+	}
+	if f.Repeat > 0 {
+		names = append(names, "...")
+	}
+	return f.Name + "(" + strings.Join(names, ", ") + ")"
+}
+
+// param returns what argument i is for.
+func (f *Function) param(i int) Param {
+	if n := len(f.Params); f.Repeat > 0 && i >= n {
+		i = n - f.Repeat + (i-n)%f.Repeat
+	}
+	return f.Params[i]
+}
+
+func (f *Function) checkArity(n call) error {
+	for i, p := range f.Params {
+		if p.Required && (i >= len(n.args) || n.args[i] == nil) {
+			return errorAt(n.pos, "%s: the argument %s (number %d) is missing; expected %s", f.Name, p.Name, i+1, f.Signature())
+		}
+	}
+	extra := len(n.args) - len(f.Params)
+	if extra <= 0 {
+		return nil
+	}
+	if f.Repeat == 0 {
+		// Trailing empty arguments, as in ToLower([x], , ), mean nothing.
+		for _, a := range n.args[len(f.Params):] {
+			if a != nil {
+				return errorAt(a.position(), "%s takes at most %d arguments, %d given; expected %s", f.Name, len(f.Params), len(n.args), f.Signature())
+			}
+		}
+		return errorAt(n.pos, "%s takes at most %d arguments, %d given; remove the commas at the end", f.Name, len(f.Params), len(n.args))
+	}
+	if extra%f.Repeat != 0 {
+		return errorAt(n.pos, "%s: the last key has no value; expected %s", f.Name, f.Signature())
+	}
+	for i := len(f.Params); i < len(n.args); i++ {
+		if n.args[i] == nil && f.param(i).Required {
+			return errorAt(n.pos, "%s: the argument %s (number %d) is empty", f.Name, f.param(i).Name, i+1)
+		}
+	}
+	return nil
+}
+
+func required(name string, t ParamType) Param { return Param{Name: name, Type: t, Required: true} }
+func optional(name string, t ParamType) Param { return Param{Name: name, Type: t} }
+func given(name string, values ...string) Given {
+	return Given{Name: name, Values: values}
+}
+func example(expr, result string, attributes ...Given) Example {
+	return Example{Expr: expr, Given: attributes, Result: result}
+}
+
+type evalFunc = func(*Context) (Value, error)
+type builder = func(*site) (evalFunc, error)
+
+// maxText bounds the text that a function builds, in bytes.
+const maxText = 64 << 10
+
+var errTooLong = fmt.Errorf("the result is longer than %d bytes", maxText)
+
+// onText builds a function of one text; null gives null.
+func onText(f func(string) (Value, error)) builder {
+	return func(s *site) (evalFunc, error) {
+		return func(ctx *Context) (Value, error) {
+			t, ok, err := s.text(ctx, 0)
+			if err != nil || !ok {
+				return Value{}, err
+			}
+			return f(t)
+		}, nil
+	}
+}
+
+func onString(f func(string) string) builder {
+	return onText(func(t string) (Value, error) { return Text(f(t)), nil })
+}
+
+// onValue builds a function of one value of any kind, null and lists too.
+func onValue(f func(Value) (Value, error)) builder {
+	return func(s *site) (evalFunc, error) {
+		return func(ctx *Context) (Value, error) {
+			v, err := s.args[0](ctx)
+			if err != nil {
+				return Value{}, err
+			}
+			return f(v)
+		}, nil
+	}
+}
+
+// plain builds a function that checks nothing ahead.
+func plain(f func(s *site, ctx *Context) (Value, error)) builder {
+	return func(s *site) (evalFunc, error) {
+		return func(ctx *Context) (Value, error) { return f(s, ctx) }, nil
+	}
+}
+
+const (
+	outboundOnly  = "it concerns app role assignments, which only outbound provisioning has"
+	cloudSyncOnly = "it belongs to the language of cloud sync, not to that of app provisioning"
+)
+
+// truth reads a condition: null is false, a number is true unless it is 0.
+func truth(v Value) (bool, error) {
+	v, err := scalar(v)
+	if err != nil || v.IsNull() {
+		return false, err
+	}
+	if n, ok := integer(v); ok {
+		return n != 0, nil
+	}
+	b, ok := v.AsBool()
+	if !ok {
+		return false, fmt.Errorf("the condition is %s, which is neither true nor false", shown(v))
+	}
+	return b, nil
+}
+
+func iif(s *site, ctx *Context) (Value, error) {
+	c, err := s.args[0](ctx)
+	if err != nil {
+		return Value{}, err
+	}
+	yes, err := truth(c)
+	if err != nil {
+		return Value{}, err
+	}
+	if yes {
+		return s.args[1](ctx)
+	}
+	return s.args[2](ctx)
+}
+
+func switchOn(s *site, ctx *Context) (Value, error) {
+	source, _, err := s.text(ctx, 0)
+	if err != nil {
+		return Value{}, err
+	}
+	for i := 2; i < len(s.args); i += 2 {
+		key, _, err := s.text(ctx, i)
+		if err != nil {
+			return Value{}, err
+		}
+		if key == source {
+			return s.args[i+1](ctx)
+		}
+	}
+	return s.args[1](ctx)
+}
+
+func coalesce(s *site, ctx *Context) (Value, error) {
+	var kept Value
+	for _, arg := range s.args {
+		v, err := arg(ctx)
+		if err != nil || !v.IsEmpty() {
+			return v, err
+		}
+		if kept.IsNull() {
+			kept = v
+		}
+	}
+	return kept, nil
+}
+
+func join(s *site, ctx *Context) (Value, error) {
+	sep, _, err := s.text(ctx, 0)
+	if err != nil {
+		return Value{}, err
+	}
+	var b strings.Builder
+	for _, arg := range s.args[1:] {
+		v, err := arg(ctx)
+		if err != nil {
+			return Value{}, err
+		}
+		for e := range elements(v) {
+			if e.IsEmpty() {
+				continue
+			}
+			if b.Len() > 0 {
+				b.WriteString(sep)
+			}
+			b.WriteString(e.String())
+			if b.Len() > maxText {
+				return Value{}, errTooLong
+			}
+		}
+	}
+	if b.Len() == 0 {
+		return Value{}, nil
+	}
+	return Text(b.String()), nil
+}
+
+// elements ranges over the values of v without making a list of a scalar.
+func elements(v Value) func(func(Value) bool) {
+	return func(yield func(Value) bool) {
+		if v.Kind() != List {
+			if !v.IsNull() {
+				yield(v)
+			}
+			return
+		}
+		for _, e := range v.Elems() {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// concat builds Append(source, suffix) and Prepend(prefix, source).
+func concat(source int) builder {
+	return plain(func(s *site, ctx *Context) (Value, error) {
+		first, ok0, err := s.text(ctx, 0)
+		if err != nil {
+			return Value{}, err
+		}
+		second, ok1, err := s.text(ctx, 1)
+		if err != nil || !ok0 && source == 0 || !ok1 && source == 1 {
+			return Value{}, err
+		}
+		if len(first)+len(second) > maxText {
+			return Value{}, errTooLong
+		}
+		return Text(first + second), nil
+	})
+}
+
+func not(v Value) (Value, error) {
+	v, err := scalar(v)
+	return Bool(!strings.EqualFold(v.String(), "true")), err
+}
+
+func item(s *site, ctx *Context) (Value, error) {
+	v, err := s.args[0](ctx)
+	if err != nil || v.IsNull() {
+		return Value{}, err
+	}
+	i, err := s.integer(ctx, 1)
+	if err != nil {
+		return Value{}, err
+	}
+	elems := v.Elems()
+	if i < 1 || i > int64(len(elems)) {
+		return Value{}, fmt.Errorf("there is no item %d; the attribute has %d, counted from 1", i, len(elems))
+	}
+	return elems[i-1], nil
+}
+
+func split(s *site) (evalFunc, error) {
+	if d, ok := s.constant(1); ok && d == "" {
+		return nil, s.errorf(1, "the delimiter is empty")
+	}
+	return func(ctx *Context) (Value, error) {
+		source, ok, err := s.text(ctx, 0)
+		if err != nil || !ok {
+			return Value{}, err
+		}
+		d, _, err := s.text(ctx, 1)
+		if err != nil {
+			return Value{}, err
+		}
+		if d == "" {
+			return Value{}, errors.New("the delimiter is empty")
+		}
+		var parts []Value
+		for p := range strings.SplitSeq(source, d) {
+			if p != "" {
+				parts = append(parts, Text(p))
+			}
+		}
+		return Multi(parts...), nil
+	}, nil
+}
+
+func removeDuplicates(v Value) (Value, error) {
+	if v.Kind() != List {
+		return v, nil
+	}
+	seen := map[string]bool{}
+	var kept []Value
+	for _, e := range v.Elems() {
+		if k := e.Kind().String() + ":" + e.String(); !seen[k] {
+			seen[k] = true
+			kept = append(kept, e)
+		}
+	}
+	return Multi(kept...), nil
+}
+
+func bitAnd(s *site, ctx *Context) (Value, error) {
+	result := int64(-1)
+	for i := range s.args {
+		v, err := s.value(ctx, i)
+		if err != nil || v.IsNull() {
+			return Value{}, err
+		}
+		n, err := s.integer(ctx, i)
+		if err != nil {
+			return Value{}, err
+		}
+		result &= n
+	}
+	return Int(result), nil
+}
+
+func toInteger(t string) (Value, error) {
+	n, ok := integer(Text(t))
+	if !ok {
+		return Value{}, fmt.Errorf("%s is not a whole number", shown(Text(t)))
+	}
+	return Int(n), nil
+}
+
+func ignoreIfEmpty(v Value) (Value, error) {
+	if v.IsEmpty() {
+		return Value{}, ErrIgnoreAttribute
+	}
+	return v, nil
+}
