@@ -1,0 +1,385 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"induct/internal/expr"
+	"induct/internal/scim"
+)
+
+// Program is a compiled Schema. It is immutable and safe for concurrent use.
+type Program struct {
+	id       uint64
+	set      Settings
+	flow     FlowTypes
+	reader   *scim.Reader
+	inputs   []input
+	imported []int // slots that mappings read, in the order of the schema
+	rules    []rule
+	matching []int // rules, in the order of precedence
+	scope    scope
+	volatile bool
+
+	anchor, active, displayName, givenName, familyName, userName int // slots
+
+	scratch sync.Pool // of *evaluation
+}
+
+// ID identifies what p does: a hash of the schema (but for its id and version) and the settings, the same in every process.
+func (p *Program) ID() uint64 { return p.id }
+
+// Pure reports whether an Outcome depends on the record alone: no expression reads the clock or randomness.
+func (p *Program) Pure() bool { return !p.volatile }
+
+// FlowTypes returns the actions that the object mapping allows.
+func (p *Program) FlowTypes() FlowTypes { return p.flow }
+
+// maxUnread bounds Outcome.Unread.
+const maxUnread = 64
+
+// Sentences for records without `active`.
+const (
+	warnActiveSafe = "The record has no 'active': an existing account keeps its state and a new one is created disabled. Send 'active' with every record."
+	warnActiveOff  = "The record has no 'active', which this job reads as False: the account is disabled. Send 'active' with every record, or change the job's setting."
+)
+
+// evaluation is the scratch of one Evaluate.
+type evaluation struct {
+	p        *Program
+	sent     []scim.Value
+	kept     []scim.Value
+	values   []expr.Value // by slot
+	problems []*mismatch  // by slot; nil if the value could be read
+	matches  []result     // by rule: what matching made of it
+	ctx      expr.Context
+	noActive bool // the record has no active, and a mapping reads it
+}
+
+// result is what a rule made of a record.
+type result struct {
+	done    bool
+	value   expr.Value
+	ignored bool // IgnoreAttributeFlow: not even the default value flows
+}
+
+func (p *Program) evaluation() *evaluation {
+	if e, ok := p.scratch.Get().(*evaluation); ok {
+		return e
+	}
+	n := len(p.inputs)
+	return &evaluation{p: p, values: make([]expr.Value, n), problems: make([]*mismatch, n), matches: make([]result, len(p.rules))}
+}
+
+// release forgets the record, so that a pooled evaluation keeps none of it alive.
+func (e *evaluation) release() {
+	clear(e.sent)
+	clear(e.kept)
+	clear(e.values)
+	clear(e.problems)
+	clear(e.matches)
+	e.ctx, e.noActive = expr.Context{}, false
+	e.p.scratch.Put(e)
+}
+
+// Evaluate makes of a record what should be done about it. It never fails: a record that cannot be evaluated has
+// a Problem. The same record, with the same Now and Seed, always has the same Outcome.
+func (p *Program) Evaluate(r Record) Outcome {
+	e := p.evaluation()
+	defer e.release()
+	var out Outcome
+	if out.Problem = e.read(r, &out); out.Problem != nil {
+		return out
+	}
+	e.describe(&out)
+	if !hasText(e.sent[p.anchor]) {
+		out.Problem = &Problem{Code: codeMissing, Attribute: anchorName, Reason: "Source identifier of an entry cannot be empty.",
+			Advice: "Send the person's externalId."}
+		return out
+	}
+	matching, problem := e.match()
+	if problem != nil {
+		out.Problem = problem
+		return out
+	}
+	if out.OutOfScope, out.Problem = e.inScope(r); out.Problem != nil || out.OutOfScope != "" {
+		return out
+	}
+	e.flow(&out)
+	if out.Problem != nil { // a record that fails flows nothing
+		out.Flows, out.References, out.Warnings = nil, nil, nil
+		return out
+	}
+	out.Matching = matching
+	return out
+}
+
+// read fills the slots from the record as it was sent.
+func (e *evaluation) read(r Record, out *Outcome) *Problem {
+	var err error
+	e.sent, err = e.p.reader.Read(r.Sent, e.sent[:0], out.addUnread)
+	if err != nil {
+		return &Problem{Code: codeEntry, Reason: "The record cannot be read: " + err.Error() + ".", Advice: "Send the record as a JSON object."}
+	}
+	for i := range e.p.inputs {
+		in := &e.p.inputs[i]
+		e.values[i], e.problems[i] = in.read(e.sent[i])
+		if !in.mapped && !in.scoped && e.sent[i].Kind > scim.Null {
+			out.addUnread(in.Name)
+		}
+	}
+	e.ctx = expr.Context{Attributes: e.values, Now: r.Now, Seed: r.Seed, DefaultDomain: e.p.set.DefaultDomain}
+	return nil
+}
+
+func (out *Outcome) addUnread(path string) {
+	if len(out.Unread) < maxUnread && !slices.Contains(out.Unread, path) {
+		out.Unread = append(out.Unread, path)
+	}
+}
+
+// describe fills what logs show of the record, whatever becomes of it.
+func (e *evaluation) describe(out *Outcome) {
+	p := e.p
+	out.DisplayName = e.name(p.displayName)
+	if out.DisplayName == "" {
+		out.DisplayName = strings.TrimSpace(e.name(p.givenName) + " " + e.name(p.familyName))
+	}
+	if out.DisplayName == "" {
+		out.DisplayName = e.name(p.userName)
+	}
+	if active := e.values[p.active]; active.IsNull() && e.problems[p.active] == nil {
+		// Expressions see what the reference sees; whether it flows is decided where it flows.
+		e.noActive = true
+		e.values[p.active] = expr.Bool(false)
+	} else if b, ok := active.AsBool(); ok {
+		out.Active = &b
+	}
+	out.Source = make([]Imported, 0, len(p.imported))
+	for _, slot := range p.imported {
+		if e.sent[slot].Kind != scim.Absent {
+			out.Source = append(out.Source, Imported{p.inputs[slot].Name, e.shown(slot)})
+		}
+	}
+}
+
+// name returns the text of a slot for showing to people.
+func (e *evaluation) name(slot int) string {
+	if e.p.inputs[slot].redacted {
+		return ""
+	}
+	return strings.TrimSpace(e.values[slot].String())
+}
+
+func (e *evaluation) shown(slot int) string {
+	switch {
+	case e.sent[slot].Kind == scim.Null:
+		return ""
+	case e.p.inputs[slot].redacted:
+		return redactedText
+	case e.problems[slot] != nil || e.values[slot].IsNull() || slot == e.p.active && e.noActive:
+		return raw(e.sent[slot])
+	}
+	return e.values[slot].String()
+}
+
+// raw returns what was sent, of whatever type, as text.
+func raw(v scim.Value) string {
+	if v.Kind != scim.Many {
+		return v.Str
+	}
+	parts := make([]string, len(v.List))
+	for i, e := range v.List {
+		parts[i] = e.Str
+	}
+	return strings.Join(parts, ";")
+}
+
+func hasText(v scim.Value) bool {
+	return (v.Kind == scim.Text || v.Kind == scim.Number) && strings.TrimSpace(v.Str) != ""
+}
+
+// match evaluates the matching attributes. Values that are empty cannot be looked for.
+func (e *evaluation) match() ([]Match, *Problem) {
+	var found []Match
+	for _, i := range e.p.matching {
+		r := &e.p.rules[i]
+		res, problem := e.run(r)
+		if problem != nil {
+			return nil, problem
+		}
+		if strings.TrimSpace(res.value.String()) == "" {
+			res.value = expr.Value{}
+		} else {
+			found = append(found, Match{r.target.Name, res.value})
+		}
+		e.matches[i] = res
+	}
+	if len(found) == 0 {
+		first := &e.p.rules[e.p.matching[0]]
+		return nil, &Problem{Code: codeNoMatch, Attribute: first.target.Name,
+			Reason: "The record has no value for any matching attribute, so nobody can be found by it (first matching rule: " + first.describe() + ").",
+			Advice: "Send what the matching rule reads."}
+	}
+	return found, nil
+}
+
+// inScope decides by the kept record if there is one, else by the record as it was sent.
+func (e *evaluation) inScope(r Record) (string, *Problem) {
+	p := e.p
+	if len(p.scope) == 0 {
+		return "", nil
+	}
+	source := e.sent
+	if r.Kept != nil {
+		var err error
+		if e.kept, err = p.reader.Read(r.Kept, e.kept[:0], nil); err != nil {
+			return "", &Problem{Code: codeEntry, Reason: "The kept record cannot be read: " + err.Error() + ".", Advice: "Send the complete record."}
+		}
+		source = e.kept
+	}
+	return p.scope.out(func(slot int) (expr.Value, *Problem) {
+		v, bad := p.inputs[slot].read(source[slot])
+		if bad != nil {
+			return v, p.inputs[slot].problem(bad, "a scoping filter reads it")
+		}
+		return v, nil
+	})
+}
+
+// flow evaluates the mappings and fills what flows.
+func (e *evaluation) flow(out *Outcome) {
+	out.Flows = make([]Flow, 0, len(e.p.rules))
+	warned := false
+	for i := range e.p.rules {
+		r := &e.p.rules[i]
+		res := e.matches[i]
+		if !res.done {
+			if res, out.Problem = e.run(r); out.Problem != nil {
+				return
+			}
+		}
+		if e.noActive && r.readsActive && !warned {
+			warned = true
+			out.Warnings = append(out.Warnings, e.p.activeWarning())
+		}
+		if res.ignored || r.target.Name == objectFilter {
+			continue
+		}
+		if r.target.Type == "Reference" {
+			if anchor := strings.TrimSpace(res.value.String()); anchor != "" {
+				out.References = append(out.References, Reference{r.target.Name, anchor})
+			}
+			continue
+		}
+		if f, ok := e.flowOf(r, res.value); ok {
+			out.Flows = append(out.Flows, f)
+		}
+	}
+}
+
+func (p *Program) activeWarning() string {
+	if p.set.DisableMissing {
+		return warnActiveOff
+	}
+	return warnActiveSafe
+}
+
+// flowOf returns what flows of a rule's value; ok is false if nothing does.
+func (e *evaluation) flowOf(r *rule, v expr.Value) (f Flow, ok bool) {
+	f = Flow{Attribute: r.target.Name, Value: v, CreateOnly: r.createOnly, CaseExact: r.target.CaseExact, Redacted: r.redacted}
+	if e.noActive && r.readsActive && !e.p.set.DisableMissing {
+		if r.slot >= 0 && !r.byDefault.IsNull() {
+			f.Value = expr.Value{} // the schema says what a missing value means
+		} else {
+			f.CreateOnly = true
+		}
+	}
+	if f.Value.IsNull() {
+		f.Value, f.Default = r.byDefault, true
+	}
+	return f, !f.Value.IsNull()
+}
+
+// run evaluates one rule and fits the value to the target attribute.
+func (e *evaluation) run(r *rule) (result, *Problem) {
+	res := result{done: true}
+	switch {
+	case r.slot >= 0:
+		if bad := e.problems[r.slot]; bad != nil {
+			return res, e.p.inputs[r.slot].problem(bad, "mapped by "+r.describe())
+		}
+		res.value = e.values[r.slot]
+	case r.expr != nil:
+		var problem *Problem
+		if res, problem = e.eval(r); problem != nil || res.ignored {
+			return res, problem
+		}
+	}
+	if res.value.IsNull() || r.target.Name == objectFilter {
+		return res, nil
+	}
+	fitted, bad := r.target.fit(res.value)
+	if bad != nil {
+		return res, r.problem(bad)
+	}
+	res.value = fitted
+	return res, nil
+}
+
+func (e *evaluation) eval(r *rule) (result, *Problem) {
+	res := result{done: true}
+	for _, slot := range r.reads {
+		if bad := e.problems[slot]; bad != nil {
+			return res, e.p.inputs[slot].problem(bad, "read by "+r.describe())
+		}
+	}
+	v, err := r.expr.Eval(&e.ctx)
+	switch {
+	case err == nil:
+		res.value = v
+	case errors.Is(err, expr.ErrIgnoreAttribute):
+		res.ignored = true
+	case errors.Is(err, expr.ErrIgnoreObject):
+		return res, &Problem{Code: codeSkip, Attribute: r.target.Name, Reason: "The record is skipped by IgnoreObjectFlow in " + r.describe() + ".",
+			Advice: "Nothing, if that is what the rule is meant to do."}
+	default:
+		reason := err.Error()
+		if r.redacted {
+			reason = "the value is redacted"
+		}
+		return res, &Problem{Code: codeEntry, Attribute: r.target.Name, Reason: "The rule " + r.describe() + " fails: " + reason + ".",
+			Advice: "Correct what the record holds for the attributes that the rule reads, or guard the rule against it."}
+	}
+	return res, nil
+}
+
+// describe names a rule in sentences: its expression, shortened, and its target.
+func (r *rule) describe() string {
+	text := []rune(r.text)
+	if len(text) > 200 {
+		text = append(text[:200], '…')
+	}
+	return string(text) + " -> " + r.target.Name
+}
+
+func (r *rule) problem(bad *mismatch) *Problem {
+	reason := bad.reason
+	if r.redacted {
+		reason = "the value, which is redacted, does not fit"
+	}
+	return &Problem{Code: bad.code, Attribute: r.target.Name, Reason: fmt.Sprintf("The target attribute '%s' cannot take what the rule %s made: %s.", r.target.Name, r.describe(), reason),
+		Advice: bad.advice}
+}
+
+func (in *input) problem(bad *mismatch, why string) *Problem {
+	reason := bad.reason
+	if in.redacted {
+		reason = "the value, which is redacted, does not fit"
+	}
+	return &Problem{Code: bad.code, Attribute: in.Name, Reason: fmt.Sprintf("The source attribute '%s' cannot be used: %s (%s).", in.Name, reason, why),
+		Advice: bad.advice}
+}

@@ -1,0 +1,268 @@
+package mapping
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"induct/internal/expr"
+)
+
+// scope is a compiled Filter: groups are or-ed, clauses and-ed.
+type scope [][]clause
+
+type clause struct {
+	slot int
+	name string // of the attribute
+	text string // as Outcome.OutOfScope shows it
+	test test
+}
+
+// test decides about a value that is neither null nor empty; "" is no reason.
+type test func(v expr.Value) (holds bool, reason string)
+
+// operator is a filter operator of the "filterOperatorSchema resource type" page of Microsoft Graph, or one of
+// those that "Scoping users or groups to be provisioned" adds.
+type operator struct {
+	name    string
+	types   string // the attribute types it takes
+	min     int    // values
+	max     int
+	compile func(typ string, values []string) (test, error)
+}
+
+const (
+	isNull    = "IS NULL"
+	isNotNull = "IS NOT NULL"
+)
+
+func operators() []operator {
+	const plain, any = "String Integer", "String Integer Binary Boolean"
+	return []operator{
+		{"EQUALS", plain, 1, 1, equals(true)},
+		{"NOT EQUALS", plain, 1, 1, equals(false)},
+		{"IS TRUE", "Boolean", 0, 0, isBool(true)},
+		{"IS FALSE", "Boolean", 0, 0, isBool(false)},
+		{isNull, any, 0, 0, always(false)},
+		{isNotNull, any, 0, 0, always(true)},
+		{"REGEX MATCH", plain, 1, 1, matches(true)},
+		{"NOT REGEX MATCH", plain, 1, 1, matches(false)},
+		{"Greater_Than", plain, 1, 1, greater(func(n, limit int64) bool { return n > limit })},
+		{"Greater_Than_OR_EQUALS", plain, 1, 1, greater(func(n, limit int64) bool { return n >= limit })},
+		{"Includes", "String", 1, 1, contains(strings.Contains)},
+		{"ENDS_WITH", "String", 1, 1, contains(strings.HasSuffix)},
+		{"&", plain, 1, 1000, member(true)},
+		{"!&", plain, 1, 1000, member(false)},
+	}
+}
+
+func always(holds bool) func(string, []string) (test, error) {
+	return func(string, []string) (test, error) {
+		return func(expr.Value) (bool, string) { return holds, "" }, nil
+	}
+}
+
+func isBool(want bool) func(string, []string) (test, error) {
+	return func(string, []string) (test, error) {
+		return func(v expr.Value) (bool, string) { b, ok := v.AsBool(); return ok && b == want, "" }, nil
+	}
+}
+
+func equals(want bool) func(string, []string) (test, error) {
+	return func(typ string, values []string) (test, error) {
+		operand := values[0]
+		if typ == "Integer" {
+			n, err := integer(operand)
+			if err != nil {
+				return nil, err
+			}
+			operand = strconv.FormatInt(n, 10)
+		}
+		return func(v expr.Value) (bool, string) { return (v.String() == operand) == want, "" }, nil
+	}
+}
+
+func matches(want bool) func(string, []string) (test, error) {
+	return func(_ string, values []string) (test, error) {
+		re, err := regexp.Compile(values[0])
+		if err != nil {
+			return nil, fmt.Errorf("the pattern %s cannot be used: %w", quote(values[0]), err)
+		}
+		return func(v expr.Value) (bool, string) { return re.MatchString(v.String()) == want, "" }, nil
+	}
+}
+
+func contains(holds func(s, part string) bool) func(string, []string) (test, error) {
+	return func(_ string, values []string) (test, error) {
+		if values[0] == "" {
+			return nil, fmt.Errorf("the value is empty, which every text has; give a value")
+		}
+		return func(v expr.Value) (bool, string) { return holds(v.String(), values[0]), "" }, nil
+	}
+}
+
+func greater(holds func(n, limit int64) bool) func(string, []string) (test, error) {
+	return func(_ string, values []string) (test, error) {
+		limit, err := integer(values[0])
+		if err != nil {
+			return nil, err
+		}
+		return func(v expr.Value) (bool, string) {
+			n, ok := v.AsInt()
+			if !ok {
+				return false, quote(v.String()) + " is not an Integer"
+			}
+			return holds(n, limit), ""
+		}, nil
+	}
+}
+
+// member tests bits of an Integer, and whether a String is one of the values (or of a comma-separated one).
+func member(want bool) func(string, []string) (test, error) {
+	return func(typ string, values []string) (test, error) {
+		if typ == "Integer" {
+			if len(values) != 1 {
+				return nil, fmt.Errorf("a bit test takes one value, not %d", len(values))
+			}
+			mask, err := integer(values[0])
+			if err != nil {
+				return nil, err
+			}
+			return func(v expr.Value) (bool, string) { n, _ := v.AsInt(); return (n&mask != 0) == want, "" }, nil
+		}
+		set := map[string]bool{}
+		for _, value := range values {
+			set[value] = true
+			for part := range strings.SplitSeq(value, ",") {
+				set[strings.TrimSpace(part)] = true
+			}
+		}
+		return func(v expr.Value) (bool, string) { return set[v.String()] == want, "" }, nil
+	}
+}
+
+func integer(s string) (int64, error) {
+	n, ok := expr.Text(s).AsInt()
+	if !ok {
+		return 0, fmt.Errorf("the value %s is not an Integer", quote(s))
+	}
+	return n, nil
+}
+
+// compileClause makes one clause; slot is where its operand, the source attribute a, is read.
+func compileClause(group string, c Clause, a *Attribute, slot int) (clause, error) {
+	ops := operators()
+	i := slices.IndexFunc(ops, func(o operator) bool { return strings.EqualFold(o.name, c.OperatorName) })
+	if i < 0 {
+		return clause{}, fmt.Errorf("there is no operator %s; use one of %s", quote(c.OperatorName), operatorNames(ops))
+	}
+	op, typ := ops[i], a.Type
+	if typ == "" {
+		typ = "String"
+	}
+	if a.MultiValued {
+		return clause{}, fmt.Errorf("%s has several values and cannot be used in a filter", a.Name)
+	}
+	if !slices.Contains(strings.Fields(op.types), typ) {
+		return clause{}, fmt.Errorf("%s takes %s, and %s is %s", op.name, strings.ReplaceAll(op.types, " ", ", "), a.Name, article(typ))
+	}
+	values := c.Values
+	if op.max == 0 {
+		values = slices.DeleteFunc(slices.Clone(values), func(s string) bool { return s == "" })
+	}
+	if len(values) < op.min || len(values) > op.max {
+		return clause{}, fmt.Errorf("%s takes %s, not %d", op.name, arity(op), len(values))
+	}
+	t, err := op.compile(typ, values)
+	if err != nil {
+		return clause{}, err
+	}
+	out := clause{slot: slot, name: a.Name, text: clauseText(group, a.Name, op.name, values), test: t}
+	if op.name == isNull {
+		out.test = nil
+	}
+	return out, nil
+}
+
+func arity(op operator) string {
+	switch {
+	case op.max == 0:
+		return "no value"
+	case op.max == 1:
+		return "one value"
+	}
+	return fmt.Sprintf("%d to %d values", op.min, op.max)
+}
+
+func operatorNames(ops []operator) string {
+	names := make([]string, len(ops))
+	for i, o := range ops {
+		names[i] = o.name
+	}
+	return strings.Join(names, ", ")
+}
+
+func clauseText(group, attribute, op string, values []string) string {
+	if i := strings.LastIndexByte(attribute, ':'); i >= 0 && strings.HasPrefix(strings.ToLower(attribute), "urn:") {
+		attribute = attribute[i+1:]
+	}
+	var b strings.Builder
+	if group != "" {
+		b.WriteString(group + ".")
+	}
+	b.WriteString(attribute + " " + op)
+	for i, v := range values {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(" '" + shorten(v) + "'")
+	}
+	return b.String()
+}
+
+// out returns "" for a record that is in scope, else the clauses that decided: the first that failed of each
+// group. value gives what stands in a slot.
+func (s scope) out(value func(slot int) (expr.Value, *Problem)) (string, *Problem) {
+	if len(s) == 0 {
+		return "", nil
+	}
+	var failed []string
+	for _, group := range s {
+		c, p := firstFailed(group, value)
+		if p != nil {
+			return "", p
+		}
+		if c == nil {
+			return "", nil
+		}
+		failed = append(failed, c.text)
+	}
+	return strings.Join(failed, "; "), nil
+}
+
+func firstFailed(group []clause, value func(int) (expr.Value, *Problem)) (*clause, *Problem) {
+	for i := range group {
+		c := &group[i]
+		v, p := value(c.slot)
+		if p != nil {
+			return nil, p
+		}
+		if v.IsEmpty() || c.test == nil { // every operator but IS NULL is false for no value
+			if v.IsEmpty() != (c.test == nil) {
+				return c, nil
+			}
+			continue
+		}
+		holds, reason := c.test(v)
+		if reason != "" {
+			return nil, &Problem{Code: codeEntry, Attribute: c.name, Reason: "The scoping clause " + c.text + " cannot be decided: " + reason + ".",
+				Advice: "Send a value that the clause can compare, or change the clause."}
+		}
+		if !holds {
+			return c, nil
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,98 @@
+package mapping
+
+import "testing"
+
+func TestScopingOperators(t *testing.T) {
+	const (
+		text   = `{"externalId":"1","title":"Pilot","grade":7,"active":true}`
+		none   = `{"externalId":"1"}`
+		null   = `{"externalId":"1","title":null,"grade":null,"active":null}`
+		empty  = `{"externalId":"1","title":"","grade":"","active":""}`
+		others = `{"externalId":"1","title":"pilot","grade":4,"active":false}`
+	)
+	tests := []struct {
+		clause  Clause
+		in, out []string
+	}{
+		{Clause{"title", "EQUALS", []string{"Pilot"}}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"title", "NOT EQUALS", []string{"Pilot"}}, []string{others}, []string{text, none, null, empty}},
+		{Clause{"grade", "EQUALS", []string{"07"}}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"active", "IS TRUE", nil}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"active", "IS FALSE", nil}, []string{others}, []string{text, none, null, empty}},
+		{Clause{"title", "IS NULL", nil}, []string{none, null, empty}, []string{text, others}},
+		{Clause{"title", "IS NOT NULL", []string{""}}, []string{text, others}, []string{none, null, empty}},
+		{Clause{"title", "REGEX MATCH", []string{"^P.*t$"}}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"title", "REGEX MATCH", []string{"ilo"}}, []string{text, others}, []string{none, null, empty}},
+		{Clause{"title", "NOT REGEX MATCH", []string{"^P"}}, []string{others}, []string{text, none, null, empty}},
+		{Clause{"grade", "Greater_Than", []string{"4"}}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"grade", "Greater_Than_OR_EQUALS", []string{"4"}}, []string{text, others}, []string{none, null, empty}},
+		{Clause{"title", "Includes", []string{"Pi"}}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"title", "ENDS_WITH", []string{"lot"}}, []string{text, others}, []string{none, null, empty}},
+		{Clause{"grade", "&", []string{"2"}}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"grade", "!&", []string{"2"}}, []string{others}, []string{text, none, null, empty}},
+		{Clause{"title", "&", []string{"Pilot, Purser"}}, []string{text}, []string{others, none, null, empty}},
+		{Clause{"title", "!&", []string{"Pilot", "Purser"}}, []string{others}, []string{text, none, null, empty}},
+		{Clause{"TITLE", "equals", []string{"Pilot"}}, []string{text}, []string{others}},
+	}
+	for _, tt := range tests {
+		s := mini()
+		s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: []FilterGroup{{Name: "g", Clauses: []Clause{tt.clause}}}}
+		p := compiled(t, s, settings)
+		for _, record := range tt.in {
+			if out := p.Evaluate(Record{Sent: []byte(record)}); out.OutOfScope != "" || out.Problem != nil {
+				t.Errorf("%v: %s is out of scope: %s %v", tt.clause, record, out.OutOfScope, out.Problem)
+			}
+		}
+		for _, record := range tt.out {
+			if out := p.Evaluate(Record{Sent: []byte(record)}); out.OutOfScope == "" {
+				t.Errorf("%v: %s is in scope: %v", tt.clause, record, out.Problem)
+			}
+		}
+	}
+}
+
+func TestScope(t *testing.T) {
+	const department = enterprise + "department"
+	sales := FilterGroup{"Only sales", []Clause{{department, "EQUALS", []string{"Sales"}}}}
+	pilots := FilterGroup{"Pilots", []Clause{{"title", "EQUALS", []string{"Pilot"}}, {"userType", "IS NOT NULL", nil}}}
+	person := func(department, title, userType string) string {
+		return `{"externalId":"1","title":"` + title + `","userType":"` + userType + `","` + enterprise[:len(enterprise)-1] + `":{"department":"` + department + `"}}`
+	}
+	tests := []struct {
+		about      string
+		groups     []FilterGroup
+		sent, kept string
+		want       string
+	}{
+		{"no group, everybody", nil, person("Sales", "", ""), "", ""},
+		{"the clause holds", []FilterGroup{sales}, person("Sales", "", ""), "", ""},
+		{"the clause fails", []FilterGroup{sales}, person("Crew", "", ""), "", "Only sales.department EQUALS 'Sales'"},
+		{"one of the groups", []FilterGroup{sales, pilots}, person("Crew", "Pilot", "x"), "", ""},
+		{"none of the groups", []FilterGroup{sales, pilots}, person("Crew", "Pilot", ""), "", "Only sales.department EQUALS 'Sales'; Pilots.userType IS NOT NULL"},
+		{"what was kept decides", []FilterGroup{sales}, `{"externalId":"1"}`, person("Sales", "", ""), ""},
+		{"what was kept decides against", []FilterGroup{sales}, person("Sales", "", ""), person("Crew", "", ""), "Only sales.department EQUALS 'Sales'"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.about, func(t *testing.T) {
+			s := standard(t)
+			s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: tt.groups}
+			r := Record{Sent: []byte(tt.sent)}
+			if tt.kept != "" {
+				r.Kept = []byte(tt.kept)
+			}
+			out := compiled(t, s, settings).Evaluate(r)
+			if out.OutOfScope != tt.want || out.Problem != nil {
+				t.Errorf("%q %v, want %q", out.OutOfScope, out.Problem, tt.want)
+			}
+			if tt.want != "" && (len(out.Flows) > 0 || len(out.Matching) > 0) {
+				t.Errorf("flows although out of scope: %+v", out)
+			}
+		})
+	}
+}
+
+func TestScopeThatCannotBeDecided(t *testing.T) {
+	s := mini()
+	s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: []FilterGroup{{"", []Clause{{"title", "Greater_Than", []string{"4"}}}}}}
+	check(t, compiled(t, s, settings).Evaluate(Record{Sent: []byte(`{"externalId":"1","title":"high"}`)}), "problem EntrySynchronizationError title")
+}
