@@ -1,0 +1,276 @@
+package oauth
+
+import (
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+type endpoint int
+
+const (
+	noEndpoint endpoint = iota
+	tokenV1
+	tokenV2
+	metadataV1
+	metadataV2
+	keySet
+	instance
+)
+
+// route splits a path into the tenant's name and the endpoint, of which the
+// case and a trailing slash do not matter.
+func route(path string) (tenant string, e endpoint) {
+	tenant, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch strings.ToLower(strings.TrimSuffix(rest, "/")) {
+	case "oauth2/token":
+		e = tokenV1
+	case "oauth2/v2.0/token":
+		e = tokenV2
+	case ".well-known/openid-configuration":
+		e = metadataV1
+	case "v2.0/.well-known/openid-configuration":
+		e = metadataV2
+	case "discovery/keys", "discovery/v2.0/keys":
+		e = keySet
+	case "discovery/instance":
+		e = instance
+	}
+	if tenant == "" {
+		e = noEndpoint
+	}
+	return tenant, e
+}
+
+// Serves reports whether path is one that Handler answers other than with 404.
+// It is for servers that have other handlers on the same host: the tenant comes
+// first in these paths, which the patterns of a http.ServeMux cannot tell from
+// those of others.
+func Serves(path string) bool {
+	_, e := route(path)
+	return e != noEndpoint
+}
+
+// Handler serves the endpoints of the tenant:
+//
+//	POST /{tenant}/oauth2/v2.0/token, /{tenant}/oauth2/token
+//	GET  /{tenant}/v2.0/.well-known/openid-configuration, /{tenant}/.well-known/openid-configuration
+//	GET  /{tenant}/discovery/v2.0/keys, /{tenant}/discovery/keys
+//	GET  /common/discovery/instance
+//
+// The tenant is its id or one of its domains; discovery takes common and
+// organizations for it as well.
+func (a *Authority) Handler() http.Handler { return http.HandlerFunc(a.serve) }
+
+func (a *Authority) serve(w http.ResponseWriter, r *http.Request) {
+	x := a.newExchange(w, r)
+	name, e := route(r.URL.Path)
+	x.tenantName = name
+	x.v1 = e == tokenV1
+	if e == noEndpoint {
+		x.fail(&protocolError{status: http.StatusNotFound, kind: "invalid_request", code: 90014,
+			text: "There is no such endpoint; see /{tenant}/v2.0/.well-known/openid-configuration for those there are."})
+		return
+	}
+	if err := x.admit(e); err != nil {
+		x.fail(err)
+		return
+	}
+	switch e {
+	case tokenV1, tokenV2:
+		x.token()
+	case metadataV1, metadataV2:
+		x.metadata(e)
+	case keySet:
+		x.keySet()
+	case instance:
+		x.instance()
+	}
+}
+
+// admit checks what all endpoints have in common: method, host and tenant.
+func (x *exchange) admit(e endpoint) *protocolError {
+	isToken := e == tokenV1 || e == tokenV2
+	method := x.r.Method
+	if isToken && method != http.MethodPost {
+		x.w.Header().Set("Allow", "POST")
+		return &protocolError{status: http.StatusMethodNotAllowed, kind: "invalid_request", code: 900561,
+			text: "The endpoint only accepts POST requests. Received a " + shown(method) + " request."}
+	}
+	if !isToken && method != http.MethodGet && method != http.MethodHead {
+		x.w.Header().Set("Allow", "GET, HEAD")
+		return &protocolError{status: http.StatusMethodNotAllowed, kind: "invalid_request", code: 900561,
+			text: "The endpoint only accepts GET requests. Received a " + shown(method) + " request."}
+	}
+	if host := x.r.Host; host == "" || len(host) > 261 || strings.ContainsAny(host, "/\\\"<>@?# ") {
+		return errInput("The Host header is not the name of a host.")
+	}
+	switch {
+	case e == instance || x.a.named(x.tenantName):
+		return nil
+	case !sharedTenant(strings.ToLower(x.tenantName)):
+		err := errTenant(x.tenantName)
+		if !isToken {
+			err.kind = "invalid_tenant"
+		}
+		return err
+	case isToken:
+		return &protocolError{status: http.StatusBadRequest, kind: "invalid_request", code: 50059,
+			text: "No tenant-identifying information found in either the request or implied by any provided credentials. Use the tenant's id or domain in place of '" + x.tenantName + "'."}
+	case strings.EqualFold(x.tenantName, "consumers"):
+		err := errTenant(x.tenantName)
+		err.kind = "invalid_tenant"
+		return err
+	}
+	return nil
+}
+
+// providerMetadata is a discovery document (OpenID Connect Discovery 1.0
+// section 3, RFC 8414), as far as clients of the Microsoft identity platform
+// read it.
+type providerMetadata struct {
+	TokenEndpoint     string   `json:"token_endpoint"`
+	TokenAuthMethods  []string `json:"token_endpoint_auth_methods_supported"`
+	JWKSURI           string   `json:"jwks_uri"`
+	ResponseModes     []string `json:"response_modes_supported"`
+	SubjectTypes      []string `json:"subject_types_supported"`
+	IDTokenAlgorithms []string `json:"id_token_signing_alg_values_supported"`
+	ResponseTypes     []string `json:"response_types_supported"`
+	Grants            []string `json:"grant_types_supported"`
+	Scopes            []string `json:"scopes_supported"`
+	Issuer            string   `json:"issuer"`
+	RequestURI        bool     `json:"request_uri_parameter_supported"`
+	Authorization     string   `json:"authorization_endpoint"` // MSAL refuses a document without it
+	Region            *string  `json:"tenant_region_scope"`
+	CloudInstance     string   `json:"cloud_instance_name"`
+	GraphHost         string   `json:"msgraph_host"`
+}
+
+func (x *exchange) metadata(e endpoint) {
+	base, version := x.a.base(x.r), "/v2.0"
+	issuer := base + "/v2.0"
+	if e == metadataV1 {
+		version, issuer = "", x.a.issuerV1()
+	}
+	x.reply(http.StatusOK, "private, max-age=3600", providerMetadata{
+		TokenEndpoint:     base + "/oauth2" + version + "/token",
+		TokenAuthMethods:  []string{"client_secret_post", "client_secret_basic"},
+		JWKSURI:           base + "/discovery" + version + "/keys",
+		ResponseModes:     []string{"query", "fragment", "form_post"},
+		SubjectTypes:      []string{"pairwise"},
+		IDTokenAlgorithms: []string{"RS256"},
+		ResponseTypes:     []string{"code"},
+		Grants:            []string{"client_credentials"},
+		Scopes:            []string{"openid", "profile", "email", "offline_access"},
+		Issuer:            issuer,
+		Authorization:     base + "/oauth2" + version + "/authorize",
+		CloudInstance:     "microsoftonline.com",
+		GraphHost:         strings.ToLower(x.r.Host),
+	})
+}
+
+// webKey is a public key in a set (RFC 7517 section 4, RFC 7518 section 6.3).
+type webKey struct {
+	Type      string `json:"kty"`
+	Use       string `json:"use"`
+	Algorithm string `json:"alg"`
+	ID        string `json:"kid"`
+	N         string `json:"n"`
+	E         string `json:"e"`
+	Issuer    string `json:"issuer"`
+}
+
+func newWebKey(id string, public *rsa.PublicKey, issuer string) webKey {
+	return webKey{
+		Type: "RSA", Use: "sig", Algorithm: "RS256", ID: id, Issuer: issuer,
+		N: base64.RawURLEncoding.EncodeToString(public.N.Bytes()),
+		E: base64.RawURLEncoding.EncodeToString(big.NewInt(int64(public.E)).Bytes()),
+	}
+}
+
+func (x *exchange) keySet() {
+	keys, err := x.a.keys.public(x.r.Context())
+	if err != nil {
+		x.unavailable(err)
+		return
+	}
+	set := struct {
+		Keys []webKey `json:"keys"`
+	}{make([]webKey, 0, len(keys))}
+	for _, k := range keys {
+		set.Keys = append(set.Keys, newWebKey(k.id, &k.private.PublicKey, x.a.base(x.r)+"/v2.0"))
+	}
+	x.reply(http.StatusOK, "private, max-age=3600", set)
+}
+
+// microsoftHosts are the names of one login host of Microsoft's public cloud.
+// They are ours where a network's DNS sends them here.
+var microsoftHosts = []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"}
+
+type instanceMetadata struct {
+	Network string   `json:"preferred_network"`
+	Cache   string   `json:"preferred_cache"`
+	Aliases []string `json:"aliases"`
+}
+
+// instance tells a client whether the authority it is about to use is one.
+func (x *exchange) instance() {
+	asked := x.r.URL.Query().Get("authorization_endpoint")
+	if asked == "" {
+		x.fail(errMissing("authorization_endpoint"))
+		return
+	}
+	u, err := url.Parse(asked)
+	aliases := x.authorities()
+	if err != nil || !slices.Contains(aliases, strings.ToLower(u.Host)) {
+		x.fail(&protocolError{status: http.StatusBadRequest, kind: "invalid_instance", code: 50049,
+			text: "Unknown or invalid instance. This server knows " + strings.Join(aliases, ", ") + "."})
+		return
+	}
+	host := strings.ToLower(u.Host)
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	if !x.a.named(tenant) {
+		tenant = x.a.tenant.String()
+	}
+	scheme, _, _ := strings.Cut(x.a.root(x.r), "://")
+	x.reply(http.StatusOK, "private, max-age=3600", struct {
+		Discovery string             `json:"tenant_discovery_endpoint"`
+		Version   string             `json:"api-version"`
+		Metadata  []instanceMetadata `json:"metadata"`
+	}{
+		scheme + "://" + host + "/" + strings.ToLower(tenant) + "/v2.0/.well-known/openid-configuration", "1.1",
+		[]instanceMetadata{{host, host, aliases}},
+	})
+}
+
+// authorities are the hosts that are this authority: those of the server, and
+// Microsoft's where one of them was called.
+func (x *exchange) authorities() []string {
+	hosts := append([]string{strings.ToLower(x.r.Host)}, x.a.hosts...)
+	if slices.ContainsFunc(microsoftHosts, func(h string) bool { return slices.Contains(hosts, h) }) {
+		hosts = append(hosts, microsoftHosts...)
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// reply writes v as JSON.
+func (x *exchange) reply(status int, cache string, v any) {
+	h := x.w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", cache)
+	if strings.Contains(cache, "no-store") {
+		h.Set("Pragma", "no-cache")
+	}
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("x-ms-request-id", x.trace.String())
+	h.Set("x-ms-ests-server", "induct")
+	h.Set("client-request-id", x.correlation.String())
+	x.w.WriteHeader(status)
+	json.NewEncoder(x.w).Encode(v) // an error here is the client's hanging up
+}

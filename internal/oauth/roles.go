@@ -1,0 +1,18 @@
+package oauth
+
+import "github.com/google/uuid"
+
+// RoleIDs are the application permissions this server grants, each with the
+// identifier of its app role on Microsoft Graph (Microsoft Graph permissions
+// reference). It is not to be changed.
+var RoleIDs = map[string]uuid.UUID{
+	"SynchronizationData-User.Upload":         uuid.MustParse("db31e92a-b9ea-4d87-bf6a-75a37a9ca35a"),
+	"SynchronizationData-User.Upload.OwnedBy": uuid.MustParse("25c32ff3-849a-494b-b94f-20a8ac4e6774"),
+	"AuditLog.Read.All":                       uuid.MustParse("b0afded3-3588-46d8-8b3d-9842eff778da"),
+	"ProvisioningLog.Read.All":                uuid.MustParse("091937d3-3e38-47a1-8649-b2f99d3035f1"),
+	"Synchronization.Read.All":                uuid.MustParse("5ba43d2f-fa88-4db2-bd1c-a67c5f0fb1ce"),
+	"Synchronization.ReadWrite.All":           uuid.MustParse("9b50c33d-700f-43b1-b2eb-87e89b703581"),
+	"Application.Read.All":                    uuid.MustParse("9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30"),
+	"Directory.Read.All":                      uuid.MustParse("7ab1d382-f21e-4acd-a863-ba3e13f7da61"),
+	"User.Read.All":                           uuid.MustParse("df021288-bdef-4463-88db-98f22de89214"),
+}
