@@ -1,0 +1,338 @@
+package provision
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"induct/internal/mapping"
+	"induct/internal/scim"
+)
+
+// record is one operation on its way through a batch.
+type record struct {
+	upload   *Queued
+	index    int
+	op       *Operation
+	person   *Person // as it was before this record; nil if unknown
+	hash     [16]byte
+	kept     []byte // the kept record with this one merged in
+	out      *mapping.Outcome
+	proven   bool // same record, program and last outcome: only the object's version is left to be checked
+	deferred bool // to a later wave
+	object   *Object
+	planned  Planned
+	entry    LogEntry
+}
+
+// batch is a set of uploads that commits together.
+type batch struct {
+	job     *Job
+	program *mapping.Program
+	cycle   *Cycle
+	began   time.Time
+	uploads []Queued
+	records []*record
+	people  map[string]*Person // the latest state of each anchor of the batch
+	unread  map[string]int64
+	entries []LogEntry
+}
+
+// prepare reads what is known of the batch's people and evaluates its records on all cores.
+// Records that come second for their person are evaluated later, on top of the first.
+func prepare(ctx context.Context, store Store, job *Job, program *mapping.Program, cycle *Cycle, uploads []Queued, now time.Time) (*batch, error) {
+	b := &batch{job: job, program: program, cycle: cycle, began: now, uploads: uploads,
+		people: map[string]*Person{}, unread: map[string]int64{}}
+	var anchors []string
+	for i := range uploads {
+		for j := range uploads[i].Operations {
+			op := &uploads[i].Operations[j]
+			r := &record{upload: &uploads[i], index: j, op: op}
+			if _, seen := b.people[op.Anchor]; seen {
+				r.deferred = true
+			} else if op.Anchor != "" && !op.Delete {
+				b.people[op.Anchor] = nil
+				anchors = append(anchors, op.Anchor)
+			}
+			b.records = append(b.records, r)
+		}
+	}
+	people, err := store.People(ctx, job.PK, anchors)
+	if err != nil {
+		return nil, fmt.Errorf("read the people of a batch: %w", err)
+	}
+	for i, a := range anchors {
+		b.people[a] = people[i]
+	}
+	b.evaluateAll()
+	return b, nil
+}
+
+func (b *batch) evaluateAll() {
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := w; i < len(b.records); i += workers {
+				if r := b.records[i]; !r.deferred {
+					b.evaluate(r)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+}
+
+// evaluate decides what the record wants. It reads b and writes r only.
+func (b *batch) evaluate(r *record) {
+	if r.op.Delete {
+		return
+	}
+	r.person = b.people[r.op.Anchor]
+	h := sha256.Sum256(r.op.Data)
+	copy(r.hash[:], h[:])
+	if p := r.person; p != nil && p.ObjectID != "" && p.Hash == r.hash && p.Program == b.program.ID() && b.program.Pure() {
+		r.proven, r.kept = true, p.Kept
+		return
+	}
+	b.run(r)
+}
+
+// run evaluates the program on the record and its kept record.
+func (b *batch) run(r *record) {
+	r.proven = false
+	r.kept = r.op.Data
+	if r.person != nil && len(r.person.Kept) > 0 {
+		merged, err := scim.Merge(r.person.Kept, r.op.Data)
+		if err == nil {
+			r.kept = merged
+		}
+	}
+	out := b.program.Evaluate(mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received,
+		Seed: seed(b.job, r.upload.Number, r.index)})
+	r.out = &out
+}
+
+// apply carries the batch out in waves: a second record of one person or object waits for the next.
+func (b *batch) apply(ctx context.Context, u Unit, t Target) error {
+	todo := b.records
+	for len(todo) > 0 {
+		wave, rest := b.nextWave(todo)
+		again, err := b.applyWave(ctx, u, t, wave)
+		if err != nil {
+			return err
+		}
+		todo = append(again, rest...)
+	}
+	return b.finish(u)
+}
+
+func (b *batch) nextWave(todo []*record) (wave, rest []*record) {
+	inWave := make(map[string]bool, len(todo))
+	for _, r := range todo {
+		a := r.op.Anchor
+		if a != "" && !r.op.Delete {
+			if inWave[a] {
+				rest = append(rest, r)
+				continue
+			}
+			inWave[a] = true
+		}
+		if r.deferred {
+			r.deferred = false
+			b.evaluate(r)
+		}
+		wave = append(wave, r)
+	}
+	return wave, rest
+}
+
+// applyWave finds, plans and applies the records of one wave. It returns those that must wait for the next
+// because another record of the wave has the same object.
+func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record) (again []*record, err error) {
+	open, err := b.find(ctx, u, t, wave)
+	if err != nil {
+		return nil, err
+	}
+	var changing []*record
+	var changes []Change
+	inWave := map[string]bool{}
+	for _, r := range open {
+		if r.object != nil {
+			if inWave[r.object.ID] {
+				r.object = nil
+				again = append(again, r)
+				continue
+			}
+			inWave[r.object.ID] = true
+		}
+		r.planned = Plan(r.out, r.object, b.program.FlowTypes())
+		if len(r.planned.Set) == 0 {
+			b.settle(r, Result{})
+			continue
+		}
+		changing = append(changing, r)
+		changes = append(changes, b.change(r))
+	}
+	results, err := t.Apply(ctx, changes)
+	if err != nil {
+		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
+	}
+	for i, r := range changing {
+		b.settle(r, results[i])
+	}
+	return again, b.flush(u, wave, again)
+}
+
+func (b *batch) change(r *record) Change {
+	if r.object == nil {
+		return Change{Create: true, Set: r.planned.Set,
+			ID: objectID(b.job, r.upload.Received, r.upload.Number, r.index).String()}
+	}
+	return Change{ID: r.object.ID, Version: r.object.Version, Set: r.planned.Set}
+}
+
+// find decides the records that need no object and looks up the objects of the others, which it returns.
+func (b *batch) find(ctx context.Context, u Unit, t Target, wave []*record) ([]*record, error) {
+	open, err := b.findLinked(ctx, t, wave)
+	if err != nil {
+		return nil, err
+	}
+	var found []*record
+	var unmatched []*record
+	for _, r := range open {
+		if r.object != nil {
+			found = append(found, r)
+		} else {
+			unmatched = append(unmatched, r)
+		}
+	}
+	matched, err := b.match(ctx, u, t, unmatched)
+	return append(found, matched...), err
+}
+
+// findLinked ends the records that need no target, asks for the linked objects of the others, and ends those
+// that are proved to be unchanged. A link to an object that is gone is dropped: the record is matched anew.
+func (b *batch) findLinked(ctx context.Context, t Target, wave []*record) ([]*record, error) {
+	var open, linked []*record
+	var queries []Query
+	for _, r := range wave {
+		if b.refuse(r) {
+			continue
+		}
+		open = append(open, r)
+		if r.person != nil && r.person.ObjectID != "" {
+			q := Query{ID: r.person.ObjectID}
+			if r.proven {
+				q.Version = r.person.Version
+			}
+			linked, queries = append(linked, r), append(queries, q)
+		}
+	}
+	answers, err := t.Find(ctx, queries)
+	if err != nil {
+		return nil, fmt.Errorf("find %d linked objects: %w", len(queries), err)
+	}
+	for i, r := range linked {
+		switch {
+		case answers[i].Same:
+			b.unchanged(r)
+		default:
+			r.object = answers[i].Object
+		}
+	}
+	return b.reevaluate(open), nil
+}
+
+// reevaluate drops the records that have ended and runs the program for those whose proof has failed.
+func (b *batch) reevaluate(open []*record) []*record {
+	left := open[:0]
+	for _, r := range open {
+		if r.entry.End != "" {
+			continue
+		}
+		if r.proven {
+			b.run(r)
+			if b.refuse(r) {
+				continue
+			}
+		}
+		left = append(left, r)
+	}
+	return left
+}
+
+// match looks for objects by the matching attributes, in the order of their precedence.
+func (b *batch) match(ctx context.Context, u Unit, t Target, open []*record) ([]*record, error) {
+	left := open
+	for precedence := 0; len(left) > 0; precedence++ {
+		var asked []*record
+		var queries []Query
+		for _, r := range left {
+			if precedence < len(r.out.Matching) {
+				m := r.out.Matching[precedence]
+				asked, queries = append(asked, r), append(queries, Query{Attribute: m.Attribute, Value: m.Value.String()})
+			}
+		}
+		if len(asked) == 0 {
+			break
+		}
+		answers, err := t.Find(ctx, queries)
+		if err != nil {
+			return nil, fmt.Errorf("match %d records: %w", len(queries), err)
+		}
+		left = left[:0:0]
+		for i, r := range asked {
+			switch a := answers[i]; {
+			case len(a.Ambiguous) > 0:
+				b.fail(r, ambiguous(queries[i], a.Ambiguous))
+			case a.Object != nil:
+				r.object = a.Object
+			default:
+				left = append(left, r)
+			}
+		}
+	}
+	return b.refuseTaken(u, open)
+}
+
+func ambiguous(q Query, ids []string) mapping.Problem {
+	return mapping.Problem{Code: "DuplicateTargetEntries", Attribute: q.Attribute,
+		Reason: fmt.Sprintf("%d objects have %s '%s', so it is not clear which of them this person is", len(ids), q.Attribute, q.Value),
+		Advice: "Remove the duplicate from the directory, or match by an attribute that is unique."}
+}
+
+// refuseTaken fails the records whose object is linked to another person of the job.
+func (b *batch) refuseTaken(u Unit, open []*record) ([]*record, error) {
+	var ids []string
+	for _, r := range open {
+		if r.object != nil {
+			ids = append(ids, r.object.ID)
+		}
+	}
+	anchors, err := u.LinkedAnchors(ids)
+	if err != nil {
+		return nil, err
+	}
+	i, left := 0, open[:0]
+	for _, r := range open {
+		if r.object != nil {
+			taken := anchors[i]
+			i++
+			if taken != "" && taken != r.op.Anchor {
+				b.fail(r, mapping.Problem{Code: "DuplicateSourceEntries", Attribute: r.out.Matching[0].Attribute,
+					Reason: fmt.Sprintf("the object '%s' that matches this person belongs to the person with externalId '%s' already", objectName(r.object), taken),
+					Advice: "Two people of the source claim one account: correct the matching value of one of them."})
+			}
+		}
+		if r.entry.End == "" {
+			left = append(left, r)
+		}
+	}
+	return left, nil
+}

@@ -1,0 +1,173 @@
+package provision
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"induct/internal/expr"
+)
+
+// Target is a directory that people are provisioned into. Calls take many elements and answer each;
+// an error of the call itself means that the target could not be reached and nothing is known of its elements.
+type Target interface {
+	// Find looks up, for each query, the object it matches.
+	Find(ctx context.Context, queries []Query) ([]Found, error)
+	// Apply carries out changes to different objects; one that is refused leaves the others alone.
+	Apply(ctx context.Context, changes []Change) ([]Result, error)
+}
+
+// Query asks for an object by its id, or, if ID is empty, by an attribute that equals a value in any case.
+type Query struct {
+	ID        string
+	Version   int64 // with ID: the version last seen; the answer may then be Same
+	Attribute string
+	Value     string
+}
+
+// Found answers a Query: Same (the object still has the version asked for), one object, none (all fields zero), or several.
+type Found struct {
+	Same      bool
+	Object    *Object
+	Ambiguous []string // ids of several objects that match
+}
+
+// Change is what is to be done to one object.
+type Change struct {
+	Create  bool
+	ID      string // of the object; for Create the id to give it
+	Version int64  // the version that the change was planned on; 0 for Create
+	Set     []Assignment
+}
+
+// Assignment sets an attribute; a null value removes it.
+type Assignment struct {
+	Attribute string
+	Value     expr.Value
+}
+
+// Result is the object after a Change, or why it was refused.
+type Result struct {
+	Version int64
+	Name    string // the object's userPrincipalName, or displayName
+	Err     *TargetError
+}
+
+// TargetError is a target's refusal of one change, classified.
+type TargetError struct {
+	Code      string // an error code of the provisioning logs, such as Conflict
+	Attribute string
+	Reason    string
+	Advice    string
+}
+
+func (e *TargetError) Error() string { return e.Code + ": " + e.Reason }
+
+// Queued is an accepted upload as a batch takes it up.
+type Queued struct {
+	Number     int64
+	Received   time.Time
+	Operations []Operation
+}
+
+// Person is what a job knows of one anchor: the link to its object and the kept record.
+type Person struct {
+	Anchor   string
+	ObjectID string   // the link; "" if there is none
+	Version  int64    // of the object when the job last wrote it or found it as desired
+	Kept     []byte   // what has been sent, merged by attribute
+	Hash     [16]byte // of the latest record, if that ended with the object as desired; else zero
+	Program  uint64   // the program that decided so
+	Upload   int64    // number of the latest record's upload
+	Index    int      // and its index there
+	Name     string   // display name in the latest record
+}
+
+// PendingReference is a reference that waits for the end of the cycle, or for its target to be linked.
+type PendingReference struct {
+	Anchor    string // whose reference
+	Attribute string
+	To        string // the anchor it names
+	Upload    int64
+	Index     int
+	BulkID    string
+	Reported  bool // an entry has said that it could not be resolved
+}
+
+// UploadResult is the outcome of a whole upload.
+type UploadResult struct {
+	Number int64
+	Counts map[End]int
+}
+
+// Cycle is a bounded drain of a job's queue: the uploads up to the highest number when it began.
+type Cycle struct {
+	Number int64
+	To     int64 // the highest upload number in it
+	Began  time.Time
+}
+
+// Fence is the place that a Unit starts from. Its commit fails with ErrFenced if the lane has moved.
+type Fence struct {
+	JobPK    int64
+	Position int64 // the lane has committed up to this upload number
+}
+
+// Store is the durable state of the engine. Its methods may be called concurrently.
+type Store interface {
+	Log
+	// Jobs returns all jobs.
+	Jobs(ctx context.Context) ([]*Job, error)
+	// PutJob creates the job if its PK is 0, and gives it one; else it replaces schema, settings, state and name.
+	PutJob(ctx context.Context, j *Job) error
+	// Accept stores an upload under the next number of its job and returns once it is durable. The job's queue
+	// holds at most queueRecords records: beyond it, ErrQueueFull. ErrNoSpace if the disk refuses.
+	// If the same client-request-id and body were accepted in the last 24 hours, it returns that upload as a replay.
+	Accept(ctx context.Context, u Upload, id uuid.UUID, queueRecords int64) (Accepted, error)
+	// UploadStatus returns the upload with this id; ErrNotFound.
+	UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*UploadStatus, error)
+	// QueuedOperations returns the operations of an upload that has not been taken up yet; nil if it has.
+	QueuedOperations(ctx context.Context, jobPK, number int64) ([]Operation, error)
+	// Position returns up to which number the job has committed.
+	Position(ctx context.Context, jobPK int64) (int64, error)
+	// Next returns the uploads after position up to number to, in order, until records operations are reached.
+	// At least one upload is returned if there is one.
+	Next(ctx context.Context, jobPK, position, to int64, records int) ([]Queued, error)
+	// People returns what the job knows of each anchor, in order; nil for one it does not know.
+	People(ctx context.Context, jobPK int64, anchors []string) ([]*Person, error)
+	// OpenCycle returns the job's open cycle, or opens one over all uploads that wait; nil if nothing waits.
+	OpenCycle(ctx context.Context, jobPK int64, now time.Time) (*Cycle, error)
+	// Unit runs fn in one transaction: all that fn does through u becomes durable together, or nothing does.
+	// It returns ErrFenced if the job's position is not the fence's.
+	Unit(ctx context.Context, f Fence, fn func(u Unit) error) error
+	// JobStatus, UnreadPaths: what a job says of itself.
+	JobStatus(ctx context.Context, jobPK int64) (*JobStatus, error)
+	UnreadPaths(ctx context.Context, jobPK int64) ([]PathCount, error)
+}
+
+// Unit is one transaction of a job. It is used by one goroutine, inside Store.Unit's fn only.
+type Unit interface {
+	// LinkedAnchors returns, for each object id, the anchor that the job has linked to it, or "".
+	LinkedAnchors(ids []string) ([]string, error)
+	// Links returns, for each anchor, the id of its object, or "".
+	Links(anchors []string) ([]string, error)
+	// PutPeople stores people; a link that is new makes the references to that person ready.
+	PutPeople(people []Person) error
+	// PutReference stores a reference as ready; it replaces an older one of the same person and attribute.
+	PutReference(r PendingReference) error
+	// ReadyReferences returns up to limit references that are worth an attempt.
+	ReadyReferences(limit int) ([]PendingReference, error)
+	// EndReference removes a reference (resolved) or lets it wait for its target to be linked.
+	EndReference(r PendingReference, resolved bool) error
+	// Touch records the version of a person's object after a write that was not a record's.
+	Touch(anchor string, version int64) error
+	// Append adds entries to the log in order; it gives them Seq and Time.
+	Append(entries []LogEntry) error
+	// CountUnread adds to the job's counts of paths that no mapping reads.
+	CountUnread(paths map[string]int64) error
+	// Advance ends the uploads of a batch and moves the position to the last of them.
+	Advance(results []UploadResult, now time.Time) error
+	// CloseCycle ends the cycle and settles its uploads.
+	CloseCycle(c *Cycle, now time.Time) error
+}

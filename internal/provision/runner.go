@@ -1,0 +1,136 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"induct/internal/mapping"
+)
+
+// runner takes one job's queue to its end, batch by batch. There is one per job.
+type runner struct {
+	s     *Service
+	jobPK int64
+	wake  chan struct{} // capacity 1: a hint that there may be something to do
+}
+
+const (
+	batchRecords    = 1000             // records of a batch; see docs/decisions on batches
+	referenceBatch  = 1000             // references resolved in one transaction
+	pollInterval    = time.Second      // how long a lost hint can delay work
+	maxRetryBackoff = 30 * time.Second // between attempts while the target or the store does not answer
+)
+
+func (r *runner) hint() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx ends. A failure of a whole step (unreachable target, full disk) is logged and tried again
+// with growing pauses: it counts against nobody's record.
+func (r *runner) run(ctx context.Context) {
+	backoff := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		worked, err := r.step(ctx)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return
+		case err != nil && !errors.Is(err, ErrFenced):
+			r.s.log.Error("provisioning step failed; it will be tried again", "job", r.jobPK, "error", err, "retryIn", backoff)
+			sleep(ctx, backoff)
+			backoff = min(2*backoff, maxRetryBackoff)
+		case worked:
+			backoff = 100 * time.Millisecond
+		default:
+			r.wait(ctx)
+		}
+	}
+}
+
+func (r *runner) wait(ctx context.Context) {
+	t := time.NewTimer(pollInterval)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-r.wake:
+	case <-t.C:
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// step does the next piece of work: a batch of the open cycle, or the cycle's end. It reports whether there was any.
+func (r *runner) step(ctx context.Context) (bool, error) {
+	job, program, err := r.s.compiled(r.jobPK)
+	if err != nil {
+		return false, err
+	}
+	if job.State != JobActive {
+		return false, nil
+	}
+	cycle, err := r.s.store.OpenCycle(ctx, job.PK, r.s.now())
+	if err != nil || cycle == nil {
+		return false, err
+	}
+	position, err := r.s.store.Position(ctx, job.PK)
+	if err != nil {
+		return false, err
+	}
+	if position >= cycle.To {
+		return true, r.closeCycle(ctx, job, cycle, position)
+	}
+	return true, r.batch(ctx, job, program, cycle, position)
+}
+
+func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, cycle *Cycle, position int64) error {
+	uploads, err := r.s.store.Next(ctx, job.PK, position, cycle.To, batchRecords)
+	if err != nil {
+		return err
+	}
+	b, err := prepare(ctx, r.s.store, job, program, cycle, uploads, r.s.now())
+	if err != nil {
+		return err
+	}
+	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
+		return b.apply(ctx, u, r.s.target.In(u))
+	})
+	if err != nil {
+		return fmt.Errorf("batch of %d records after upload %d: %w", len(b.records), position, err)
+	}
+	r.s.changed()
+	r.s.log.Info("batch", "job", job.ID, "cycle", cycle.Number, "uploads", len(uploads), "records", len(b.records), "took", time.Since(b.began))
+	return nil
+}
+
+// closeCycle resolves the references that can be resolved and settles the cycle's uploads.
+func (r *runner) closeCycle(ctx context.Context, job *Job, cycle *Cycle, position int64) error {
+	for more := true; more; {
+		err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
+			refs, err := u.ReadyReferences(referenceBatch)
+			if err != nil {
+				return err
+			}
+			more = len(refs) > 0
+			if !more {
+				return u.CloseCycle(cycle, r.s.now())
+			}
+			return r.resolve(ctx, u, job, cycle, refs)
+		})
+		if err != nil {
+			return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
+		}
+	}
+	r.s.changed()
+	return nil
+}

@@ -1,0 +1,313 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"induct/internal/mapping"
+)
+
+// DefaultQueueRecords bounds a job's queue unless its settings say otherwise.
+const DefaultQueueRecords = 5_000_000
+
+// Colocated is a Target that lives in the store's database: its effects commit with the Unit.
+type Colocated interface {
+	// In returns the target as it is seen and changed inside u.
+	In(u Unit) Target
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Store        Store
+	Target       Colocated
+	Tenant       Tenant
+	QueueRecords int64            // bound of a job's queue; 0 means DefaultQueueRecords
+	Now          func() time.Time // nil means time.Now
+	Logger       *slog.Logger     // nil means slog.Default
+}
+
+// Service is the engine: it accepts uploads, and Run takes them to their end. Its methods may be called concurrently.
+type Service struct {
+	store  Store
+	target Colocated
+	tenant Tenant
+	queue  int64
+	now    func() time.Time
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	jobs     map[int64]*Job
+	programs map[int64]*mapping.Program
+	runners  map[int64]*runner
+	pulse    chan struct{} // closed and renewed whenever an upload may have moved
+	start    func(*runner) // set while Run runs
+}
+
+// NewService returns a Service over what the store holds.
+func NewService(ctx context.Context, cfg Config) (*Service, error) {
+	s := &Service{store: cfg.Store, target: cfg.Target, tenant: cfg.Tenant, queue: cfg.QueueRecords, now: cfg.Now, log: cfg.Logger,
+		jobs: map[int64]*Job{}, programs: map[int64]*mapping.Program{}, runners: map[int64]*runner{}, pulse: make(chan struct{})}
+	if s.queue == 0 {
+		s.queue = DefaultQueueRecords
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	jobs, err := s.store.Jobs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the jobs: %w", err)
+	}
+	for _, j := range jobs {
+		if err := s.adopt(j); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// adopt compiles the job and gives it a runner.
+func (s *Service) adopt(j *Job) error {
+	p, err := mapping.Compile(j.Schema, mapping.Settings{DefaultDomain: s.tenant.DefaultDomain, DisableMissing: j.Settings.DisableMissing})
+	if err != nil {
+		return fmt.Errorf("job %s: %w", j.ID, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs[j.PK], s.programs[j.PK] = j, p
+	if r := s.runners[j.PK]; r != nil {
+		r.hint()
+		return nil
+	}
+	r := &runner{s: s, jobPK: j.PK, wake: make(chan struct{}, 1)}
+	s.runners[j.PK] = r
+	if s.start != nil {
+		s.start(r)
+	}
+	return nil
+}
+
+// Run works off the queues of all jobs until ctx ends; then it finishes the transactions under way and returns.
+func (s *Service) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	s.mu.Lock()
+	s.start = func(r *runner) { wg.Go(func() { r.run(ctx) }) }
+	for _, r := range s.runners {
+		s.start(r)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.start = nil
+	s.mu.Unlock()
+	wg.Wait()
+}
+
+func (s *Service) compiled(jobPK int64) (*Job, *mapping.Program, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[jobPK]
+	if j == nil {
+		return nil, nil, fmt.Errorf("job %d: %w", jobPK, ErrNotFound)
+	}
+	return j, s.programs[jobPK], nil
+}
+
+// changed wakes everybody who waits for an upload.
+func (s *Service) changed() {
+	s.mu.Lock()
+	close(s.pulse)
+	s.pulse = make(chan struct{})
+	s.mu.Unlock()
+}
+
+// Tenant returns the tenant that owns everything.
+func (s *Service) Tenant() Tenant { return s.tenant }
+
+// Jobs returns all jobs, in the order of their creation. The caller must not change them.
+func (s *Service) Jobs(context.Context) ([]*Job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*Job
+	for pk := int64(1); len(all) < len(s.jobs); pk++ {
+		if j := s.jobs[pk]; j != nil {
+			all = append(all, j)
+		}
+	}
+	return all, nil
+}
+
+// Job returns the job with this id, in any case, or ErrNotFound. The caller must not change it.
+func (s *Service) Job(_ context.Context, id string) (*Job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if strings.EqualFold(j.ID, id) {
+			return j, nil
+		}
+	}
+	return nil, fmt.Errorf("job %q: %w", id, ErrNotFound)
+}
+
+// CreateJob makes a job of a template for a provisioning app, in the given state.
+func (s *Service) CreateJob(ctx context.Context, template string, app, sp uuid.UUID, name string, state JobState) (*Job, error) {
+	schema, ok := mapping.Template(template)
+	if !ok {
+		return nil, fmt.Errorf("template %q: %w", template, ErrNotFound)
+	}
+	j := &Job{TemplateID: template, ApplicationID: app, ServicePrincipalID: sp, DisplayName: name, State: state, Created: s.now(),
+		ID: fmt.Sprintf("%s.%s.%s", template, strings.ReplaceAll(s.tenant.ID.String(), "-", ""), uuid.New())}
+	copied := *schema
+	copied.ID = j.ID
+	j.Schema = &copied
+	if err := s.store.PutJob(ctx, j); err != nil {
+		return nil, fmt.Errorf("create a job: %w", err)
+	}
+	return j, s.adopt(j)
+}
+
+// SetJobState starts or pauses a job. Uploads are accepted in every state.
+func (s *Service) SetJobState(ctx context.Context, jobPK int64, state JobState) error {
+	j, _, err := s.compiled(jobPK)
+	if err != nil {
+		return err
+	}
+	next := *j
+	next.State = state
+	if err := s.store.PutJob(ctx, &next); err != nil {
+		return err
+	}
+	return s.adopt(&next)
+}
+
+// Accept stores an upload and returns once it is durable: nothing accepted is lost from then on.
+// Errors: ErrQueueFull, ErrNoSpace.
+func (s *Service) Accept(ctx context.Context, u Upload) (Accepted, error) {
+	limit := s.queue
+	if n := u.Job.Settings.QueueRecords; n > 0 {
+		limit = n
+	}
+	if u.Received.IsZero() {
+		u.Received = s.now()
+	}
+	a, err := s.store.Accept(ctx, u, uuid.New(), limit)
+	if err != nil {
+		return Accepted{}, err
+	}
+	s.mu.Lock()
+	r := s.runners[u.Job.PK]
+	s.mu.Unlock()
+	if r != nil {
+		r.hint()
+	}
+	return a, nil
+}
+
+// Upload returns how far an upload has come; ErrNotFound.
+func (s *Service) Upload(ctx context.Context, jobPK int64, id uuid.UUID) (*UploadStatus, error) {
+	return s.store.UploadStatus(ctx, jobPK, id)
+}
+
+// WaitUpload returns the upload's status once it has come as far as until, or as it is when ctx ends.
+func (s *Service) WaitUpload(ctx context.Context, jobPK int64, id uuid.UUID, until UploadState) (*UploadStatus, error) {
+	for {
+		s.mu.Lock()
+		pulse := s.pulse
+		s.mu.Unlock()
+		st, err := s.store.UploadStatus(context.WithoutCancel(ctx), jobPK, id)
+		if err != nil || st.reached(until) {
+			return st, err
+		}
+		t := time.NewTimer(pollInterval)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return st, nil
+		case <-pulse:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func (st *UploadStatus) reached(until UploadState) bool {
+	switch until {
+	case UploadSettled:
+		return st.State == UploadSettled
+	case UploadDone:
+		return st.State != UploadAccepted
+	}
+	return true
+}
+
+// Receipts returns what became of the operations of an upload, from index from on, at most limit (1 or more) of them.
+func (s *Service) Receipts(ctx context.Context, jobPK, number int64, from, limit int) ([]Receipt, error) {
+	ops, err := s.store.QueuedOperations(ctx, jobPK, number)
+	if err != nil {
+		return nil, err
+	}
+	var all []Receipt
+	for i, op := range ops {
+		all = append(all, Receipt{Index: i, BulkID: op.BulkID, Anchor: op.Anchor, End: EndQueued})
+	}
+	if ops == nil {
+		if all, err = s.ended(ctx, jobPK, number); err != nil {
+			return nil, err
+		}
+	}
+	if from >= len(all) {
+		return nil, nil
+	}
+	return all[max(from, 0):min(len(all), max(from, 0)+limit)], nil
+}
+
+// ended finds the receipts of an upload through its log entries.
+func (s *Service) ended(ctx context.Context, jobPK, number int64) ([]Receipt, error) {
+	var all []Receipt
+	q := LogQuery{JobPK: jobPK, Upload: number, Ascending: true, Hidden: true, Limit: 1000}
+	for {
+		page, err := s.store.QueryLog(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Entries {
+			e := &page.Entries[i]
+			switch {
+			case !e.Ref:
+				all = append(all, Receipt{Index: e.Index, BulkID: e.BulkID, Anchor: e.Anchor, End: e.End, Entry: e})
+			case e.Index < len(all):
+				all[e.Index].References = append(all[e.Index].References, *e)
+			}
+		}
+		if !page.More {
+			return all, nil
+		}
+		q.After = page.Next
+	}
+}
+
+// UnreadPaths returns the attribute paths that were sent to the job and that no mapping of it reads.
+func (s *Service) UnreadPaths(ctx context.Context, jobPK int64) ([]PathCount, error) {
+	return s.store.UnreadPaths(ctx, jobPK)
+}
+
+// JobStatus returns what the job says of itself.
+func (s *Service) JobStatus(ctx context.Context, jobPK int64) (*JobStatus, error) {
+	return s.store.JobStatus(ctx, jobPK)
+}
+
+// QueryLog implements Log.
+func (s *Service) QueryLog(ctx context.Context, q LogQuery) (LogPage, error) {
+	return s.store.QueryLog(ctx, q)
+}
+
+// LastSeq implements Log.
+func (s *Service) LastSeq(ctx context.Context) (int64, error) { return s.store.LastSeq(ctx) }
