@@ -1,0 +1,72 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"zombiezen.com/go/sqlite"
+
+	"induct/internal/oauth"
+)
+
+// Client implements oauth.Store.
+func (s *Store) Client(ctx context.Context, appID uuid.UUID) (client *oauth.Client, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT content FROM client WHERE app_id = ?1", []any{appID[:]}, func(st *sqlite.Stmt) error {
+			client = new(oauth.Client)
+			return json.Unmarshal([]byte(st.ColumnText(0)), client)
+		})
+	})
+	if err == nil && client == nil {
+		err = fmt.Errorf("client %s: %w", appID, oauth.ErrNotFound)
+	}
+	return client, err
+}
+
+// PutClient implements oauth.Store.
+func (s *Store) PutClient(ctx context.Context, client *oauth.Client) error {
+	content, err := json.Marshal(client)
+	if err != nil {
+		return err
+	}
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, "INSERT INTO client (app_id, content) VALUES (?1, ?2) ON CONFLICT (app_id) DO UPDATE SET content = excluded.content",
+			[]any{client.AppID[:], string(content)}, nil)
+	})
+}
+
+// SigningKeys implements oauth.Store.
+func (s *Store) SigningKeys(ctx context.Context) (keys []oauth.SigningKey, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT key_id, private, created, retired FROM signing_key ORDER BY created DESC, key_id", nil, func(st *sqlite.Stmt) error {
+			k := oauth.SigningKey{KeyID: st.ColumnText(0), Private: Blob(st, 1), Created: micros(st, 2)}
+			if st.ColumnInt64(3) != 0 {
+				k.Retired = micros(st, 3)
+			}
+			keys = append(keys, k)
+			return nil
+		})
+	})
+	return keys, err
+}
+
+// PutSigningKey implements oauth.Store.
+func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, `INSERT INTO signing_key (key_id, private, created, retired) VALUES (?1, ?2, ?3, ?4)
+			ON CONFLICT (key_id) DO UPDATE SET private = excluded.private, created = excluded.created, retired = excluded.retired`,
+			[]any{k.KeyID, k.Private, k.Created.UnixMicro(), zeroMicro(k.Retired)}, nil)
+	})
+}
+
+func zeroMicro(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+var _ oauth.Store = (*Store)(nil)

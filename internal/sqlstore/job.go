@@ -1,0 +1,118 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"zombiezen.com/go/sqlite"
+
+	"induct/internal/mapping"
+	"induct/internal/provision"
+)
+
+// jobContent is the part of a job that is stored as JSON.
+type jobContent struct {
+	TemplateID         string
+	ServicePrincipalID uuid.UUID
+	ApplicationID      uuid.UUID
+	DisplayName        string
+	Schema             *mapping.Schema
+	Settings           provision.JobSettings
+	Created            time.Time
+}
+
+// Jobs implements provision.Store.
+func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT pk, id, content, state FROM job ORDER BY pk", nil, func(st *sqlite.Stmt) error {
+			var k jobContent
+			if err := json.Unmarshal([]byte(st.ColumnText(2)), &k); err != nil {
+				return fmt.Errorf("job %d: %w", st.ColumnInt64(0), err)
+			}
+			jobs = append(jobs, &provision.Job{PK: st.ColumnInt64(0), ID: st.ColumnText(1), State: provision.JobState(st.ColumnText(3)),
+				TemplateID: k.TemplateID, ServicePrincipalID: k.ServicePrincipalID, ApplicationID: k.ApplicationID,
+				DisplayName: k.DisplayName, Schema: k.Schema, Settings: k.Settings, Created: k.Created})
+			return nil
+		})
+	})
+	return jobs, err
+}
+
+// PutJob implements provision.Store.
+func (s *Store) PutJob(ctx context.Context, j *provision.Job) error {
+	content, err := json.Marshal(jobContent{j.TemplateID, j.ServicePrincipalID, j.ApplicationID, j.DisplayName, j.Schema, j.Settings, j.Created})
+	if err != nil {
+		return err
+	}
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		if j.PK != 0 {
+			return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{j.PK, string(content), string(j.State)}, nil)
+		}
+		err := query(c, "INSERT INTO job (id, content, state) VALUES (?1, ?2, ?3)", []any{j.ID, string(content), string(j.State)}, nil)
+		if err == nil {
+			j.PK = c.LastInsertRowID()
+		}
+		return err
+	})
+}
+
+// JobStatus implements provision.Store.
+func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatus, error) {
+	js := &provision.JobStatus{CycleCounts: map[provision.End]int64{}, TotalCounts: map[provision.End]int64{}}
+	err := s.read(ctx, func(c *sqlite.Conn) error {
+		var position int64
+		steps := []struct {
+			text string
+			args func() []any
+			row  func(*sqlite.Stmt)
+		}{
+			{"SELECT queued, position, cycle FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
+				js.Queued, position, js.Cycle = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
+			}},
+			{"SELECT received FROM upload WHERE job = ?1 AND number > ?2 ORDER BY number LIMIT 1", func() []any { return []any{jobPK, position} },
+				func(st *sqlite.Stmt) { js.Oldest = micros(st, 0) }},
+			{"SELECT began, ended FROM cycle WHERE job = ?1 AND number = ?2", func() []any { return []any{jobPK, js.Cycle} },
+				func(st *sqlite.Stmt) { js.CycleBegan, js.CycleEnded = micros(st, 0), micros(st, 1) }},
+			{"SELECT ended FROM cycle WHERE job = ?1 AND number = 1", func() []any { return []any{jobPK} },
+				func(st *sqlite.Stmt) { js.FirstCycleEnd = micros(st, 0) }},
+			{"SELECT cycle, outcome, records FROM tally WHERE job = ?1 AND cycle IN (0, ?2)", func() []any { return []any{jobPK, js.Cycle} }, func(st *sqlite.Stmt) {
+				if st.ColumnInt64(0) == 0 {
+					js.TotalCounts[provision.End(st.ColumnText(1))] = st.ColumnInt64(2)
+				}
+				if st.ColumnInt64(0) == js.Cycle && js.Cycle > 0 {
+					js.CycleCounts[provision.End(st.ColumnText(1))] = st.ColumnInt64(2)
+				}
+			}},
+		}
+		for _, q := range steps {
+			if err := query(c, q.text, q.args(), func(st *sqlite.Stmt) error { q.row(st); return nil }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	js.Users = js.TotalCounts[provision.EndCreated]
+	return js, err
+}
+
+// UnreadPaths implements provision.Store.
+func (s *Store) UnreadPaths(ctx context.Context, jobPK int64) (paths []provision.PathCount, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT path, records FROM unread_path WHERE job = ?1 ORDER BY records DESC, path", []any{jobPK}, func(st *sqlite.Stmt) error {
+			paths = append(paths, provision.PathCount{Path: st.ColumnText(0), Records: st.ColumnInt64(1)})
+			return nil
+		})
+	})
+	return paths, err
+}
+
+// micros returns a column's time, zero if it is null.
+func micros(st *sqlite.Stmt, col int) time.Time {
+	if st.ColumnIsNull(col) {
+		return time.Time{}
+	}
+	return time.UnixMicro(st.ColumnInt64(col)).UTC()
+}

@@ -1,0 +1,171 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+	"sort"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"induct/internal/provision"
+)
+
+// maxScan bounds how many blocks one QueryLog opens, and maxLook how many it looks at without opening them.
+const (
+	maxScan = 200
+	maxLook = 20_000
+)
+
+// QueryLog implements provision.Log.
+func (s *Store) QueryLog(ctx context.Context, q provision.LogQuery) (provision.LogPage, error) {
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	scan := logScan{s: s, q: q, hash: anchorHash(q.Anchor)}
+	err := s.read(ctx, func(c *sqlite.Conn) error {
+		c.SetInterrupt(ctx.Done())
+		text, args := blockQuery(q)
+		err := query(c, text, args, scan.block)
+		if err == errEnough {
+			return nil
+		}
+		return err
+	})
+	return scan.page, err
+}
+
+// blockQuery selects the blocks that can hold entries of q, by what is known of a block without opening it.
+func blockQuery(q provision.LogQuery) (string, []any) {
+	var where []string
+	var args []any
+	add := func(clause string, v any) {
+		args = append(args, v)
+		where = append(where, strings.ReplaceAll(clause, "?", "?"+itoa(len(args))))
+	}
+	if q.JobPK != 0 {
+		add("job = ?", q.JobPK)
+	}
+	if q.Cycle != 0 {
+		add("cycle = ?", q.Cycle)
+	}
+	if !q.From.IsZero() {
+		add("ended >= ?", ceilMicro(q.From))
+	}
+	if !q.To.IsZero() {
+		add("began < ?", ceilMicro(q.To))
+	}
+	if q.Upload != 0 {
+		add("highest >= ?", q.Upload)
+		add("lowest <= ?", q.Upload)
+	}
+	if q.Before != 0 {
+		add("first < ?", q.Before)
+	}
+	if q.After != 0 {
+		add("last > ?", q.After)
+	}
+	if q.Status != nil {
+		where = append(where, q.Status.String()+" > 0")
+	}
+	text := "SELECT first, last, anchors, entries FROM log_block"
+	if len(where) > 0 {
+		text += " WHERE " + strings.Join(where, " AND ")
+	}
+	if q.Ascending {
+		return text + " ORDER BY first", args
+	}
+	return text + " ORDER BY first DESC", args
+}
+
+func itoa(n int) string { return string(rune('0'+n/10%10)) + string(rune('0'+n%10)) }
+
+// ceilMicro returns the first microsecond that is not before t; stored times are whole microseconds.
+func ceilMicro(t time.Time) int64 {
+	if t.Nanosecond()%1000 != 0 {
+		return t.UnixMicro() + 1
+	}
+	return t.UnixMicro()
+}
+
+type logScan struct {
+	s            *Store
+	q            provision.LogQuery
+	hash         uint32
+	page         provision.LogPage
+	opened, seen int
+}
+
+// block takes up one block; it returns errEnough when the page is full or the scan's bound is reached.
+func (l *logScan) block(st *sqlite.Stmt) error {
+	first, last := st.ColumnInt64(0), st.ColumnInt64(1)
+	if l.seen++; l.opened >= maxScan || l.seen > maxLook {
+		return l.stop(first, last)
+	}
+	if l.q.Anchor != "" && !holds(Blob(st, 2), l.hash) {
+		return nil
+	}
+	l.opened++
+	entries, err := l.s.zip.decodeEntries(first, Blob(st, 3))
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		e := &entries[i]
+		if !l.q.Ascending {
+			e = &entries[len(entries)-1-i]
+		}
+		if !l.selects(e) {
+			continue
+		}
+		if len(l.page.Entries) == l.q.Limit {
+			return l.stop(e.Seq, e.Seq)
+		}
+		l.page.Entries = append(l.page.Entries, *e)
+	}
+	return nil
+}
+
+// stop ends the page before the entries first to last.
+func (l *logScan) stop(first, last int64) error {
+	l.page.More, l.page.Next = true, last+1
+	if l.q.Ascending {
+		l.page.Next = first - 1
+	}
+	return errEnough
+}
+
+func (l *logScan) selects(e *provision.LogEntry) bool {
+	q := &l.q
+	switch {
+	case q.Before != 0 && e.Seq >= q.Before, q.After != 0 && e.Seq <= q.After,
+		e.Hidden && !q.Hidden,
+		q.Status != nil && e.Status != *q.Status,
+		q.Anchor != "" && e.Anchor != q.Anchor,
+		q.Upload != 0 && e.Upload != q.Upload,
+		!q.From.IsZero() && e.Time.Before(q.From), !q.To.IsZero() && !e.Time.Before(q.To):
+		return false
+	}
+	return q.Match == nil || q.Match(e)
+}
+
+// holds reports whether packed sorted hashes hold h.
+func holds(packed []byte, h uint32) bool {
+	n := len(packed) / 4
+	at := func(i int) uint32 { return binary.BigEndian.Uint32(packed[4*i:]) }
+	i := sort.Search(n, func(i int) bool { return at(i) >= h })
+	return i < n && at(i) == h
+}
+
+// LastSeq implements provision.Log.
+func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT last FROM log_block WHERE first <= ?1 ORDER BY first DESC LIMIT 1", []any{int64(math.MaxInt64)}, func(st *sqlite.Stmt) error {
+			seq = st.ColumnInt64(0)
+			return nil
+		})
+	})
+	return seq, err
+}

@@ -1,0 +1,144 @@
+-- +goose Up
+-- Times are microseconds since 1970 UTC. Ids that the wire shows are 16-byte blobs.
+
+-- One row per fact about the installation: tenant id, default domain, …
+CREATE TABLE setting (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE client (
+  app_id  BLOB PRIMARY KEY,
+  content TEXT NOT NULL -- JSON: name, service principal, roles, hashed secrets
+) WITHOUT ROWID;
+
+CREATE TABLE signing_key (
+  key_id  TEXT PRIMARY KEY,
+  private BLOB NOT NULL, -- PKCS #8
+  created INTEGER NOT NULL,
+  retired INTEGER NOT NULL -- 0 while it may sign
+) WITHOUT ROWID;
+
+CREATE TABLE job (
+  pk       INTEGER PRIMARY KEY,
+  id       TEXT NOT NULL UNIQUE COLLATE NOCASE,
+  content  TEXT NOT NULL,              -- JSON: app, schema, settings
+  state    TEXT NOT NULL,
+  next     INTEGER NOT NULL DEFAULT 1, -- the next upload's number
+  position INTEGER NOT NULL DEFAULT 0, -- committed up to this upload number
+  queued   INTEGER NOT NULL DEFAULT 0, -- records after position
+  cycle    INTEGER NOT NULL DEFAULT 0  -- number of the latest cycle
+);
+
+-- An upload, with its operations until they have been taken up.
+CREATE TABLE upload (
+  job        INTEGER NOT NULL,
+  number     INTEGER NOT NULL,
+  id         BLOB NOT NULL UNIQUE,
+  request_id TEXT,              -- the client-request-id, if the client sent one
+  body_hash  BLOB NOT NULL,
+  received   INTEGER NOT NULL,
+  operations INTEGER NOT NULL,
+  body       BLOB,              -- see codec.go; null once all lanes have passed the upload
+  done       INTEGER,
+  settled    INTEGER,
+  counts     TEXT,              -- JSON: end -> records
+  PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+CREATE INDEX upload_request ON upload (job, request_id) WHERE request_id IS NOT NULL;
+
+CREATE TABLE cycle (
+  job    INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  last   INTEGER NOT NULL, -- the highest upload in it
+  began  INTEGER NOT NULL,
+  ended  INTEGER,
+  PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+
+-- What happened to records, counted to date and per cycle (cycle 0: to date).
+CREATE TABLE tally (
+  job     INTEGER NOT NULL,
+  cycle   INTEGER NOT NULL,
+  outcome TEXT NOT NULL,
+  records INTEGER NOT NULL,
+  PRIMARY KEY (job, cycle, outcome)
+) WITHOUT ROWID;
+
+-- What a job knows of one anchor: link and kept record.
+CREATE TABLE person (
+  pk      INTEGER PRIMARY KEY,
+  job     INTEGER NOT NULL,
+  anchor  TEXT NOT NULL,
+  object  BLOB,             -- the link
+  version INTEGER NOT NULL, -- of the object when it was last as desired
+  hash    BLOB,             -- of the record that made it so
+  program INTEGER NOT NULL,
+  upload  INTEGER NOT NULL,
+  place   INTEGER NOT NULL,
+  name    TEXT NOT NULL,
+  kept    BLOB NOT NULL,    -- S2
+  UNIQUE (job, anchor)
+);
+CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
+
+CREATE TABLE reference (
+  job       INTEGER NOT NULL,
+  anchor    TEXT NOT NULL,
+  attribute TEXT NOT NULL,
+  target    TEXT NOT NULL,
+  upload    INTEGER NOT NULL,
+  place     INTEGER NOT NULL,
+  bulk_id   TEXT NOT NULL,
+  reported  INTEGER NOT NULL DEFAULT 0,
+  ready     INTEGER NOT NULL DEFAULT 1,
+  PRIMARY KEY (job, anchor, attribute)
+) WITHOUT ROWID;
+CREATE INDEX reference_target ON reference (job, target);
+CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
+
+-- Log entries in compressed blocks of a batch each; entry i of a block has the place first + i.
+CREATE TABLE log_block (
+  first   INTEGER PRIMARY KEY,
+  last    INTEGER NOT NULL,
+  job     INTEGER NOT NULL,
+  cycle   INTEGER NOT NULL,
+  began   INTEGER NOT NULL, -- times of its first and last entry
+  ended   INTEGER NOT NULL,
+  lowest  INTEGER NOT NULL, -- numbers of its first and last upload
+  highest INTEGER NOT NULL,
+  success INTEGER NOT NULL,
+  failure INTEGER NOT NULL,
+  skipped INTEGER NOT NULL,
+  warning INTEGER NOT NULL,
+  anchors BLOB NOT NULL,    -- sorted 32-bit hashes of its anchors
+  entries BLOB NOT NULL     -- see codec.go
+);
+CREATE INDEX log_block_job ON log_block (job, cycle, first);
+CREATE INDEX log_block_upload ON log_block (job, highest, lowest);
+CREATE INDEX log_block_failure ON log_block (job, first) WHERE failure > 0;
+
+CREATE TABLE unread_path (
+  job     INTEGER NOT NULL,
+  path    TEXT NOT NULL,
+  records INTEGER NOT NULL,
+  PRIMARY KEY (job, path)
+) WITHOUT ROWID;
+
+-- The built-in cloud directory. Columns beside content are there to be found by; their text is folded.
+CREATE TABLE user (
+  pk       INTEGER PRIMARY KEY,
+  id       BLOB NOT NULL UNIQUE,
+  version  INTEGER NOT NULL,
+  created  INTEGER NOT NULL,
+  upn      TEXT NOT NULL UNIQUE,
+  employee TEXT,
+  mail     TEXT,
+  name     TEXT,
+  manager  BLOB,
+  content  BLOB NOT NULL -- attributes, see the directory room
+);
+CREATE INDEX user_employee ON user (employee) WHERE employee IS NOT NULL;
+CREATE INDEX user_mail ON user (mail) WHERE mail IS NOT NULL;
+CREATE INDEX user_name ON user (name) WHERE name IS NOT NULL;
+CREATE INDEX user_manager ON user (manager) WHERE manager IS NOT NULL;

@@ -1,0 +1,172 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"zombiezen.com/go/sqlite"
+
+	"induct/internal/provision"
+)
+
+// replayWindow is how long a client-request-id is remembered.
+const replayWindow = 24 * time.Hour
+
+// Accept implements provision.Store.
+func (s *Store) Accept(ctx context.Context, u provision.Upload, id uuid.UUID, queueRecords int64) (a provision.Accepted, err error) {
+	if s.reserve > 0 {
+		if free, err := s.space.freeBytes(s.dir); err != nil || free < s.reserve {
+			return a, fmt.Errorf("%w: %d bytes are free, %d are kept in reserve", provision.ErrNoSpace, free, s.reserve)
+		}
+	}
+	body := encodeOperations(u.Operations)
+	err = s.w.do(ctx, func(c *sqlite.Conn) error {
+		if u.ClientRequestID != "" {
+			since := u.Received.Add(-replayWindow).UnixMicro()
+			err := query(c, "SELECT id, number FROM upload WHERE job = ?1 AND request_id = ?2 AND body_hash = ?3 AND received > ?4 LIMIT 1",
+				[]any{u.Job.PK, u.ClientRequestID, u.BodyHash[:], since}, func(st *sqlite.Stmt) error {
+					st.ColumnBytes(0, a.ID[:])
+					a.Number, a.Replay = st.ColumnInt64(1), true
+					return nil
+				})
+			if err != nil || a.Replay {
+				return err
+			}
+		}
+		return accept(c, u, id, body, queueRecords, &a)
+	})
+	return a, err
+}
+
+func accept(c *sqlite.Conn, u provision.Upload, id uuid.UUID, body []byte, queueRecords int64, a *provision.Accepted) error {
+	n := int64(len(u.Operations))
+	number := int64(0)
+	err := query(c, "UPDATE job SET next = next + 1, queued = queued + ?2 WHERE pk = ?1 AND queued + ?2 <= ?3 RETURNING next - 1",
+		[]any{u.Job.PK, n, queueRecords}, func(st *sqlite.Stmt) error {
+			number = st.ColumnInt64(0)
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	if number == 0 {
+		return provision.ErrQueueFull
+	}
+	var requestID any
+	if u.ClientRequestID != "" {
+		requestID = u.ClientRequestID
+	}
+	a.ID, a.Number = id, number
+	return query(c, "INSERT INTO upload (job, number, id, request_id, body_hash, received, operations, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		[]any{u.Job.PK, number, id[:], requestID, u.BodyHash[:], u.Received.UnixMicro(), n, body}, nil)
+}
+
+// UploadStatus implements provision.Store.
+func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*provision.UploadStatus, error) {
+	var us *provision.UploadStatus
+	err := s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, `SELECT u.number, j.id, u.request_id, u.received, u.done, u.settled, u.operations, u.counts
+			FROM upload u JOIN job j ON j.pk = u.job WHERE u.id = ?1 AND u.job = ?2`, []any{id[:], jobPK}, func(st *sqlite.Stmt) error {
+			us = &provision.UploadStatus{ID: id, Number: st.ColumnInt64(0), JobID: st.ColumnText(1), ClientRequestID: st.ColumnText(2),
+				State: provision.UploadAccepted, Received: micros(st, 3), Done: micros(st, 4), Settled: micros(st, 5),
+				Operations: st.ColumnInt(6), Counts: map[provision.End]int{}}
+			if us.Done.IsZero() {
+				us.Counts[provision.EndQueued] = us.Operations
+				return nil
+			}
+			us.State = provision.UploadDone
+			if !us.Settled.IsZero() {
+				us.State = provision.UploadSettled
+			}
+			return json.Unmarshal([]byte(st.ColumnText(7)), &us.Counts)
+		})
+	})
+	if err == nil && us == nil {
+		err = fmt.Errorf("upload %s: %w", id, provision.ErrNotFound)
+	}
+	return us, err
+}
+
+// QueuedOperations implements provision.Store.
+func (s *Store) QueuedOperations(ctx context.Context, jobPK, number int64) (ops []provision.Operation, err error) {
+	var body []byte
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT body FROM upload WHERE job = ?1 AND number = ?2", []any{jobPK, number}, func(st *sqlite.Stmt) error {
+			body = Blob(st, 0)
+			return nil
+		})
+	})
+	if err != nil || body == nil {
+		return nil, err
+	}
+	return decodeOperations(body)
+}
+
+// Position implements provision.Store.
+func (s *Store) Position(ctx context.Context, jobPK int64) (position int64, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT position FROM job WHERE pk = ?1", []any{jobPK}, func(st *sqlite.Stmt) error {
+			position = st.ColumnInt64(0)
+			return nil
+		})
+	})
+	return position, err
+}
+
+// Next implements provision.Store.
+func (s *Store) Next(ctx context.Context, jobPK, position, to int64, records int) (uploads []provision.Queued, err error) {
+	var bodies [][]byte
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT number, received, body, operations FROM upload WHERE job = ?1 AND number > ?2 AND number <= ?3 ORDER BY number LIMIT ?4",
+			[]any{jobPK, position, to, records}, func(st *sqlite.Stmt) error {
+				if n := st.ColumnInt(3); records > 0 {
+					records -= n
+					uploads = append(uploads, provision.Queued{Number: st.ColumnInt64(0), Received: micros(st, 1)})
+					bodies = append(bodies, Blob(st, 2))
+					return nil
+				}
+				return errEnough
+			})
+	})
+	if err != nil && err != errEnough {
+		return nil, err
+	}
+	for i := range uploads {
+		if uploads[i].Operations, err = decodeOperations(bodies[i]); err != nil {
+			return nil, fmt.Errorf("upload %d: %w", uploads[i].Number, err)
+		}
+	}
+	return uploads, nil
+}
+
+// OpenCycle implements provision.Store.
+func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *provision.Cycle, err error) {
+	idle := true
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, `SELECT j.next - 1 > j.position, c.number, c.last, c.began, c.ended FROM job j
+			LEFT JOIN cycle c ON c.job = j.pk AND c.number = j.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st *sqlite.Stmt) error {
+			idle = !st.ColumnBool(0)
+			if !st.ColumnIsNull(1) && st.ColumnIsNull(4) {
+				cy = &provision.Cycle{Number: st.ColumnInt64(1), To: st.ColumnInt64(2), Began: micros(st, 3)}
+			}
+			return nil
+		})
+	})
+	if err != nil || cy != nil || idle {
+		return cy, err
+	}
+	err = s.w.do(ctx, func(c *sqlite.Conn) error {
+		err := query(c, "UPDATE job SET cycle = cycle + 1 WHERE pk = ?1 RETURNING cycle, next - 1", []any{jobPK}, func(st *sqlite.Stmt) error {
+			cy = &provision.Cycle{Number: st.ColumnInt64(0), To: st.ColumnInt64(1), Began: now}
+			return nil
+		})
+		if err != nil || cy == nil {
+			return err
+		}
+		return query(c, "INSERT INTO cycle (job, number, last, began) VALUES (?1, ?2, ?3, ?4)", []any{jobPK, cy.Number, cy.To, now.UnixMicro()}, nil)
+	})
+	return cy, err
+}

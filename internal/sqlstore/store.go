@@ -1,0 +1,276 @@
+// Package sqlstore keeps the engine's state and the tables of the built-in directory in one SQLite file.
+//
+// One goroutine writes (writer.go); each of its transactions takes all the work that waits, and is durable
+// (synchronous=FULL) before anybody is told. Readers have connections of their own and never wait.
+// What it does not do yet: merge the small blocks of a trickle, and retention.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver of the migrations
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"induct/internal/provision"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// ErrInUse is returned by Open if another process has the data directory open.
+var ErrInUse = errors.New("the data directory is in use by another process")
+
+// DefaultReserve is the free space below which uploads are refused.
+const DefaultReserve = 64 << 20
+
+// Options are the choices of a Store. A zero field means its default.
+type Options struct {
+	Readers      int   // connections that read; default 4
+	CacheKiB     int   // page cache of the writer; readers have a quarter each; default 32 MiB
+	ReserveBytes int64 // free space below which Accept answers ErrNoSpace; default DefaultReserve; negative: none
+	Now          func() time.Time
+}
+
+// Store is a provision.Store and an oauth.Store on SQLite. It is safe for concurrent use.
+type Store struct {
+	dir     string
+	unlock  func() error
+	w       *writer
+	readers *sqlitex.Pool
+	zip     *compressor
+	reserve int64
+	space   spaceGauge
+	now     func() time.Time
+
+	// Owned by the writer's goroutine:
+	seq  int64     // the Seq of the newest entry
+	last time.Time // its time
+}
+
+// Open opens the store in dir, which is made if it is missing (0700), and migrates it to this release.
+// Errors: ErrInUse if another process has it open.
+func Open(ctx context.Context, dir string, o Options) (*Store, error) {
+	if o.Readers == 0 {
+		o.Readers = 4
+	}
+	if o.CacheKiB == 0 {
+		o.CacheKiB = 32 << 10
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = DefaultReserve
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	unlock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	s, err := open(ctx, dir, o)
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	s.unlock = unlock
+	return s, nil
+}
+
+func open(ctx context.Context, dir string, o Options) (*Store, error) {
+	path := filepath.Join(dir, "induct.db")
+	if err := migrate(ctx, path); err != nil {
+		return nil, fmt.Errorf("migrate %s: %w", path, err)
+	}
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := prepare(conn, o.CacheKiB, true); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	readers, err := sqlitex.NewPool(path, sqlitex.PoolOptions{Flags: sqlite.OpenReadOnly | sqlite.OpenWAL, PoolSize: o.Readers,
+		PrepareConn: func(c *sqlite.Conn) error { return prepare(c, o.CacheKiB/4, false) }})
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	zip, err := newCompressor()
+	if err != nil {
+		return nil, errors.Join(err, readers.Close(), conn.Close())
+	}
+	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now}
+	if err := s.loadSeq(conn); err != nil {
+		return nil, errors.Join(err, readers.Close(), conn.Close())
+	}
+	s.w = startWriter(conn)
+	return s, nil
+}
+
+// prepare sets a connection up. A commit returns after its fsync. The log of the file (WAL) is folded into it
+// by the writer at 32 MiB: larger stalls everybody for longer, smaller multiplies the writes.
+func prepare(c *sqlite.Conn, cacheKiB int, writes bool) error {
+	pragmas := []string{fmt.Sprintf("PRAGMA cache_size = -%d", cacheKiB), "PRAGMA temp_store = MEMORY", "PRAGMA mmap_size = 0"}
+	if writes {
+		pragmas = append(pragmas, "PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 8192")
+	}
+	for _, p := range pragmas {
+		if err := sqlitex.ExecuteTransient(c, p, nil); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	c.SetBlockOnBusy()
+	return nil
+}
+
+func migrate(ctx context.Context, path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Close finishes the writes that wait and releases the data directory.
+func (s *Store) Close() error {
+	s.w.close()
+	return errors.Join(s.readers.Close(), s.w.conn.Close(), s.unlock())
+}
+
+// Dir returns the data directory.
+func (s *Store) Dir() string { return s.dir }
+
+// read runs fn on a connection that sees one state of the file throughout.
+func (s *Store) read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	c, err := s.readers.Take(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.readers.Put(c)
+	if err := sqlitex.ExecuteTransient(c, "BEGIN", nil); err != nil {
+		return err
+	}
+	defer func() {
+		c.SetInterrupt(nil)
+		sqlitex.ExecuteTransient(c, "ROLLBACK", nil)
+	}()
+	return fn(c)
+}
+
+// Read runs fn on a read connection, in one snapshot, for the room that keeps its tables here.
+func (s *Store) Read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	return s.read(ctx, fn)
+}
+
+func (s *Store) loadSeq(c *sqlite.Conn) error {
+	return query(c, "SELECT last, ended FROM log_block ORDER BY first DESC LIMIT 1", nil, func(st *sqlite.Stmt) error {
+		s.seq, s.last = st.ColumnInt64(0), time.UnixMicro(st.ColumnInt64(1))
+		return nil
+	})
+}
+
+// Setting returns a fact about the installation, "" if it was never set.
+func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT value FROM setting WHERE name = ?1", []any{name}, func(st *sqlite.Stmt) error {
+			value = st.ColumnText(0)
+			return nil
+		})
+	})
+	return value, err
+}
+
+// PutSetting sets a fact about the installation.
+func (s *Store) PutSetting(ctx context.Context, name, value string) error {
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			[]any{name, value}, nil)
+	})
+}
+
+// query runs one prepared statement with args bound to ?1, ?2, … and calls row for each row. Args are
+// int, int64, string, []byte, bool, nil. The statement is kept prepared by the connection.
+func query(c *sqlite.Conn, text string, args []any, row func(*sqlite.Stmt) error) error {
+	st, err := c.Prepare(text)
+	if err != nil {
+		return err
+	}
+	defer st.Reset()
+	for i, a := range args {
+		switch v := a.(type) {
+		case nil:
+			st.BindNull(i + 1)
+		case int:
+			st.BindInt64(i+1, int64(v))
+		case int64:
+			st.BindInt64(i+1, v)
+		case string:
+			st.BindText(i+1, v)
+		case []byte:
+			if v == nil {
+				st.BindNull(i + 1)
+			} else {
+				st.BindBytes(i+1, v)
+			}
+		case bool:
+			st.BindBool(i+1, v)
+		default:
+			return fmt.Errorf("cannot bind a %T", a)
+		}
+	}
+	for {
+		more, err := st.Step()
+		if err != nil || !more {
+			return err
+		}
+		if row != nil {
+			if err := row(st); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Query is query, for the room that keeps its tables here.
+func Query(c *sqlite.Conn, text string, args []any, row func(*sqlite.Stmt) error) error {
+	return query(c, text, args, row)
+}
+
+// Blob returns a copy of a column's bytes, nil if it is null.
+func Blob(st *sqlite.Stmt, col int) []byte {
+	if st.ColumnIsNull(col) {
+		return nil
+	}
+	b := make([]byte, st.ColumnLen(col))
+	st.ColumnBytes(col, b)
+	return b
+}
+
+// errEnough ends a query early.
+var errEnough = errors.New("enough")
+
+var _ provision.Store = (*Store)(nil)
