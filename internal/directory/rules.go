@@ -1,0 +1,106 @@
+package directory
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"induct/internal/expr"
+	"induct/internal/provision"
+)
+
+// longest are the greatest lengths of text attributes in characters, as Microsoft Graph documents them for its
+// user resource.
+var longest = map[string]int{
+	"city": 128, "companyName": 64, "country": 128, "department": 64, "displayName": 256, "employeeId": 16,
+	"givenName": 64, "jobTitle": 128, "mailNickname": 64, "mobile": 64, "physicalDeliveryOfficeName": 128,
+	"postalCode": 40, "state": 128, "streetAddress": 1024, "surname": 64, "telephoneNumber": 64,
+	"facsimileTelephoneNumber": 64, "usageLocation": 2, "userPrincipalName": 113,
+}
+
+// longestOther bounds the text attributes that are not listed.
+const longestOther = 1024
+
+// check returns the value that an assignment stores, or why the directory refuses it.
+func check(a provision.Assignment) (expr.Value, *provision.TargetError) {
+	if a.Value.IsEmpty() {
+		return expr.Value{}, nil
+	}
+	limit, ok := longest[a.Attribute]
+	if !ok {
+		limit = longestOther
+	}
+	for _, e := range a.Value.Elems() {
+		if n := utf8.RuneCountInString(e.String()); n > limit {
+			return expr.Value{}, &provision.TargetError{Code: "UnprocessableEntity", Attribute: a.Attribute,
+				Reason: fmt.Sprintf("%s is %d characters long; the directory takes at most %d: '%s…'", a.Attribute, n, limit, firstRunes(e.String(), 40)),
+				Advice: "Shorten the value at the source, or with Left() in the mapping."}
+		}
+	}
+	if a.Attribute == "userPrincipalName" {
+		return a.Value, checkUPN(a.Value.String())
+	}
+	return a.Value, nil
+}
+
+func firstRunes(s string, n int) string {
+	for i := range s {
+		if n == 0 {
+			return s[:i]
+		}
+		n--
+	}
+	return s
+}
+
+// checkUPN applies the documented rules of userPrincipalName: local@domain, A-Z a-z 0-9 ' . - _ ! # ^ ~ before
+// the @, no dot next to it, at most 64 characters before it and 48 after it.
+func checkUPN(upn string) *provision.TargetError {
+	bad := func(reason string) *provision.TargetError {
+		return &provision.TargetError{Code: "AzureActiveDirectoryInvalidUserPrincipalName", Attribute: "userPrincipalName",
+			Reason: fmt.Sprintf("'%s' cannot be a userPrincipalName: %s", upn, reason),
+			Advice: "Correct the userName at the source, or make the userPrincipalName mapping produce a valid one (NormalizeDiacritics, Replace)."}
+	}
+	local, domain, ok := strings.Cut(upn, "@")
+	switch {
+	case !ok:
+		return bad("it has no @")
+	case local == "":
+		return bad("nothing stands before the @ (was userName empty?)")
+	case len(local) > 64:
+		return bad("more than 64 characters stand before the @")
+	case len(domain) > 48:
+		return bad("the domain is longer than 48 characters")
+	case domain == "" || strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, "."):
+		return bad("the domain is not a domain name")
+	case strings.HasSuffix(local, "."):
+		return bad("a dot stands before the @")
+	}
+	for _, r := range local {
+		if !isASCIIAlnum(r) && !strings.ContainsRune("'.-_!#^~", r) {
+			return bad(fmt.Sprintf("the character %q is not allowed before the @", r))
+		}
+	}
+	for _, r := range domain {
+		if !isASCIIAlnum(r) && r != '.' && r != '-' {
+			return bad(fmt.Sprintf("the character %q is not allowed in the domain", r))
+		}
+	}
+	return nil
+}
+
+func isASCIIAlnum(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// complete checks that a user has what every user must have.
+func complete(o *provision.Object) *provision.TargetError {
+	for _, a := range []string{"userPrincipalName", "displayName"} {
+		if o.Attributes[a].IsEmpty() {
+			return &provision.TargetError{Code: "MandatoryFieldsMissing", Attribute: a,
+				Reason: "an account must have a " + a + " and the record gives none",
+				Advice: "Send the source attribute that is mapped to " + a + ", or change its mapping."}
+		}
+	}
+	return nil
+}
