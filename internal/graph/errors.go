@@ -1,0 +1,195 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"induct/internal/graph/odata"
+	"induct/internal/oauth"
+	"induct/internal/provision"
+)
+
+// Codes of Graph's error object (Microsoft Graph error responses and resource types).
+const (
+	codeBadRequest        = "BadRequest"
+	codeRequestBadRequest = "Request_BadRequest"
+	codeUnsupportedQuery  = "Request_UnsupportedQuery"
+	codeDenied            = "Authorization_RequestDenied"
+	codeResourceNotFound  = "ResourceNotFound"
+	codeObjectNotFound    = "Request_ResourceNotFound"
+	codeUnknown           = "UnknownError"
+)
+
+// Problem texts that clients may compare.
+const (
+	textDenied    = "Insufficient privileges to complete the operation."
+	textFormat    = "Invalid Data Format"
+	textQueueFull = "The bucket that stores the ingested data is full, please wait for the synchronization service to process the ingested data and retry this request."
+	textMethod    = "Specified HTTP method is not allowed for the request target."
+)
+
+// problem is an answer that is an error object.
+type problem struct {
+	status     int
+	code       string
+	message    string
+	retryAfter time.Duration // for 429 and 503; rounded up to whole seconds
+	allow      []string      // for 405
+	challenge  bool          // send WWW-Authenticate
+}
+
+func (p *problem) Error() string { return p.code + ": " + p.message }
+
+func badRequest(format string, args ...any) *problem {
+	return &problem{status: http.StatusBadRequest, code: codeBadRequest, message: fmt.Sprintf(format, args...)}
+}
+
+func invalidFormat(reason string) *problem {
+	return &problem{status: http.StatusBadRequest, code: codeBadRequest, message: textFormat + ": " + reason}
+}
+
+func unsupportedQuery(format string, args ...any) *problem {
+	return &problem{status: http.StatusBadRequest, code: codeUnsupportedQuery, message: fmt.Sprintf(format, args...)}
+}
+
+func invalidFilter(err error) *problem {
+	return badRequest("Invalid filter clause: %s", err.Error())
+}
+
+// notFound is the answer for a resource of the synchronization API that is not there.
+func notFound(what, id string) *problem {
+	return &problem{status: http.StatusNotFound, code: codeResourceNotFound, message: fmt.Sprintf("Resource not found: there is no %s '%s'.", what, clip(id))}
+}
+
+// objectNotFound is the directory's answer for an object that is not there.
+func objectNotFound(id string) *problem {
+	return &problem{status: http.StatusNotFound, code: codeObjectNotFound,
+		message: fmt.Sprintf("Resource '%s' does not exist or one of its queried reference-property objects are not present.", clip(id))}
+}
+
+func unknownSegment(text string) *problem {
+	return badRequest("Resource not found for the segment '%s'.", clip(text))
+}
+
+// denied is the answer of most resources to a token without the right permission.
+func denied([]string) *problem {
+	return &problem{status: http.StatusForbidden, code: codeDenied, message: textDenied}
+}
+
+// deniedLogs is the provisioning log's.
+func deniedLogs(roles []string) *problem {
+	return &problem{status: http.StatusForbidden, code: "Authentication_MSGraphPermissionMissing",
+		message: "The principal does not have required Microsoft Graph permission(s): " + strings.Join(roles, ", ") +
+			" to call this API. For more information about Microsoft Graph permissions, please visit https://learn.microsoft.com/graph/permissions-overview"}
+}
+
+// deniedSync is the synchronization API's, which is seen to answer with 401; clients that retry a 403 fail at once.
+func deniedSync(roles []string) *problem {
+	return &problem{status: http.StatusUnauthorized, code: codeUnknown, challenge: true,
+		message: "The token has none of the application permissions that allow this: " + strings.Join(roles, ", ") +
+			". Grant one of them to the app and ask for a new token."}
+}
+
+// clip bounds what an error message repeats of a request.
+func clip(s string) string {
+	const most = 128
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// asProblem says how an error is answered. Internal errors keep their text to the log.
+func asProblem(err error) *problem {
+	var p *problem
+	var filter *odata.Error
+	var token *oauth.TokenError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &filter):
+		return badRequest("%s", filter.Error())
+	case errors.As(err, &token):
+		return &problem{status: http.StatusUnauthorized, code: "InvalidAuthenticationToken", message: token.Message, challenge: true}
+	case errors.Is(err, provision.ErrQueueFull):
+		return &problem{status: http.StatusInternalServerError, code: "InternalServerError", message: textQueueFull}
+	case errors.Is(err, provision.ErrNoSpace):
+		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: time.Minute,
+			message: "The service cannot store the data: it is out of space. Nothing was accepted; retry this request later."}
+	case errors.Is(err, provision.ErrNotFound):
+		return &problem{status: http.StatusNotFound, code: codeResourceNotFound, message: "Resource not found."}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: time.Second,
+			message: "The request was ended before it was answered. Retry it."}
+	}
+	return internal()
+}
+
+func internal() *problem {
+	return &problem{status: http.StatusInternalServerError, code: "InternalServerError", message: "An internal error has occurred. The request-id leads to it in the server's log."}
+}
+
+// errorBody is Graph's error envelope.
+type errorBody struct {
+	Error struct {
+		Code    string     `json:"code"`
+		Message string     `json:"message"`
+		Inner   innerError `json:"innerError"`
+	} `json:"error"`
+}
+
+type innerError struct {
+	Code            string `json:"code,omitempty"`
+	Message         string `json:"message,omitempty"`
+	Status          string `json:"status,omitempty"`
+	Date            string `json:"date"` // without a zone
+	RequestID       string `json:"request-id"`
+	ClientRequestID string `json:"client-request-id"`
+}
+
+// fail answers c with an error object.
+func (c *call) fail(err error) {
+	p := asProblem(err)
+	c.event.err = err
+	h := c.w.Header()
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((p.retryAfter+time.Second-1)/time.Second), 10))
+	}
+	if p.allow != nil {
+		h.Set("Allow", strings.Join(p.allow, ", "))
+	}
+	if p.challenge {
+		h.Set("WWW-Authenticate", c.challenge())
+	}
+	var body errorBody
+	body.Error.Code, body.Error.Message = p.code, p.message
+	body.Error.Inner = innerError{
+		Date:      c.received.UTC().Format("2006-01-02T15:04:05"),
+		RequestID: c.requestID, ClientRequestID: c.clientID(),
+	}
+	if p.status == http.StatusTooManyRequests {
+		body.Error.Inner.Code, body.Error.Inner.Status, body.Error.Inner.Message = "429", "429", "Please retry after"
+	}
+	c.json(p.status, body)
+}
+
+// challenge is the WWW-Authenticate header of a 401.
+func (c *call) challenge() string {
+	root := strings.TrimSuffix(c.s.AuthorityURL, "/")
+	if root == "" {
+		root = c.s.base(c.r)
+	}
+	root = strings.Map(func(r rune) rune { // the Host is the caller's: keep it inside the quoted string
+		if r == '"' || r == '\\' || r < ' ' {
+			return -1
+		}
+		return r
+	}, root)
+	return fmt.Sprintf(`Bearer realm="", authorization_uri="%s/common/oauth2/authorize", client_id="00000003-0000-0000-c000-000000000000"`, root)
+}

@@ -1,0 +1,365 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"induct/internal/expr"
+	"induct/internal/mapping"
+	"induct/internal/oauth"
+	"induct/internal/provision"
+)
+
+const (
+	spID    = "60443998-8cf7-4e61-b05c-a53b658cb5e1"
+	appID   = "11111111-2222-4333-8444-555555555555"
+	otherSP = "99999999-8888-4777-8666-555555555555"
+	jobID   = "API2AAD.b16687d38faf42adb29892cdcaf01c6e.1a03de52-b9c3-4e2c-a1e3-9145aaa8e530"
+	jobsURL = "/v1.0/servicePrincipals/" + spID + "/synchronization/jobs"
+	jobURL  = jobsURL + "/" + jobID
+	bulkURL = jobURL + "/bulkUpload"
+)
+
+var tenantID = uuid.MustParse("b16687d3-8faf-42ad-b298-92cdcaf01c6e")
+
+// fakeService is a Service in memory. Its log holds entries by Seq, from 1.
+type fakeService struct {
+	job     *provision.Job
+	status  provision.JobStatus
+	log     []provision.LogEntry
+	users   []provision.Object
+	uploads []provision.Upload
+	receipt []provision.Receipt
+	err     error // of Accept
+	panics  bool
+	scan    int // entries that one QueryLog looks at; 0 means all
+}
+
+func newFake() *fakeService {
+	schema, _ := mapping.Template("API2AAD")
+	return &fakeService{job: &provision.Job{
+		PK: 7, ID: jobID, TemplateID: "API2AAD", ServicePrincipalID: uuid.MustParse(spID), ApplicationID: uuid.MustParse(appID),
+		DisplayName: "HR feed", State: provision.JobPaused, Schema: schema,
+	}}
+}
+
+func (f *fakeService) Tenant() provision.Tenant {
+	return provision.Tenant{ID: tenantID, DisplayName: "Contoso", DefaultDomain: "contoso.example"}
+}
+
+func (f *fakeService) Jobs(context.Context) ([]*provision.Job, error) {
+	if f.panics {
+		panic("boom")
+	}
+	return []*provision.Job{f.job}, nil
+}
+
+func (f *fakeService) Job(_ context.Context, id string) (*provision.Job, error) {
+	if strings.EqualFold(id, f.job.ID) {
+		return f.job, nil
+	}
+	return nil, provision.ErrNotFound
+}
+
+func (f *fakeService) JobStatus(context.Context, int64) (*provision.JobStatus, error) {
+	return &f.status, nil
+}
+
+func (f *fakeService) SetJobState(_ context.Context, _ int64, state provision.JobState) error {
+	f.job.State = state
+	return nil
+}
+
+var uploadID = uuid.MustParse("5f0c7b1e-6a58-4a36-9c2f-2c0a3b8f1a01")
+
+func (f *fakeService) Accept(_ context.Context, u provision.Upload) (provision.Accepted, error) {
+	if f.err != nil {
+		return provision.Accepted{}, f.err
+	}
+	f.uploads = append(f.uploads, u)
+	return provision.Accepted{ID: uploadID, Number: int64(len(f.uploads))}, nil
+}
+
+func (f *fakeService) Upload(_ context.Context, _ int64, id uuid.UUID) (*provision.UploadStatus, error) {
+	if id != uploadID {
+		return nil, provision.ErrNotFound
+	}
+	return &provision.UploadStatus{ID: id, Number: 1, JobID: jobID, State: provision.UploadAccepted, Received: time.Unix(1e9, 0),
+		Operations: len(f.receipt), Counts: map[provision.End]int{provision.EndQueued: len(f.receipt)}}, nil
+}
+
+func (f *fakeService) WaitUpload(ctx context.Context, job int64, id uuid.UUID, until provision.UploadState) (*provision.UploadStatus, error) {
+	u, err := f.Upload(ctx, job, id)
+	if err == nil {
+		u.State, u.Done = until, time.Unix(1e9+1, 0)
+	}
+	return u, err
+}
+
+func (f *fakeService) Receipts(_ context.Context, _ int64, _ int64, from, limit int) ([]provision.Receipt, error) {
+	from = min(from, len(f.receipt))
+	return f.receipt[from:min(len(f.receipt), from+limit)], nil
+}
+
+func (f *fakeService) UnreadPaths(context.Context, int64) ([]provision.PathCount, error) {
+	return []provision.PathCount{{Path: "nickName", Records: 3}}, nil
+}
+
+func (f *fakeService) LastSeq(context.Context) (int64, error) { return int64(len(f.log)), nil }
+
+func (f *fakeService) QueryLog(_ context.Context, q provision.LogQuery) (page provision.LogPage, err error) {
+	entries := slices.Clone(f.log)
+	if !q.Ascending {
+		slices.Reverse(entries)
+	}
+	looked := 0
+	for _, e := range entries {
+		if q.Before > 0 && e.Seq >= q.Before || e.Seq <= q.After {
+			continue
+		}
+		if len(page.Entries) == q.Limit || f.scan > 0 && looked == f.scan {
+			page.More = true
+			return page, nil
+		}
+		looked++
+		page.Next = e.Seq
+		if q.JobPK != 0 && e.JobPK != q.JobPK || !q.From.IsZero() && e.Time.Before(q.From) || !q.To.IsZero() && !e.Time.Before(q.To) ||
+			q.Cycle != 0 && e.Cycle != q.Cycle || q.Status != nil && e.Status != *q.Status || q.Anchor != "" && e.Anchor != q.Anchor ||
+			q.Upload != 0 && e.Upload != q.Upload || e.Hidden && !q.Hidden || q.Match != nil && !q.Match(&e) {
+			continue
+		}
+		page.Entries = append(page.Entries, e)
+	}
+	return page, nil
+}
+
+func (f *fakeService) Object(_ context.Context, id string) (*provision.Object, error) {
+	for i := range f.users {
+		if strings.EqualFold(f.users[i].ID, id) || strings.EqualFold(f.users[i].Attributes["userPrincipalName"].String(), id) {
+			return &f.users[i], nil
+		}
+	}
+	return nil, provision.ErrNotFound
+}
+
+func (f *fakeService) Objects(_ context.Context, q provision.ObjectQuery) (page provision.ObjectPage, err error) {
+	for i := int(q.After); i < len(f.users); i++ {
+		if len(page.Objects) == q.Limit {
+			page.More = true
+			return page, nil
+		}
+		page.Next = int64(i + 1)
+		ok := true
+		for name, v := range q.Equal {
+			ok = ok && strings.EqualFold(f.users[i].Attributes[name].String(), v)
+		}
+		if ok && (q.Match == nil || q.Match(&f.users[i])) {
+			page.Objects = append(page.Objects, f.users[i])
+		}
+	}
+	return page, nil
+}
+
+func (f *fakeService) CountObjects(ctx context.Context, q provision.ObjectQuery) (int64, error) {
+	q.Limit, q.After = len(f.users)+1, 0
+	page, err := f.Objects(ctx, q)
+	return int64(len(page.Objects)), err
+}
+
+// fakeTokens takes the token for the comma-separated roles it grants; "all" grants enough for every route.
+type fakeTokens struct{}
+
+func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, error) {
+	switch bearer {
+	case "":
+		return nil, oauth.ErrTokenEmpty
+	case "expired":
+		return nil, oauth.ErrTokenLifetime
+	case "all":
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All"
+	}
+	return &oauth.Principal{AppID: uuid.MustParse(appID), Roles: strings.Split(bearer, ",")}, nil
+}
+
+// world is a handler over a fake, with a clock that stands still.
+type world struct {
+	t       testing.TB
+	fake    *fakeService
+	handler http.Handler
+	now     time.Time
+	log     bytes.Buffer
+	schemas map[string]*jsonschema.Compiler
+}
+
+func newWorld(t testing.TB, change ...func(*Config)) *world {
+	w := &world{t: t, fake: newFake(), now: time.Date(2026, 8, 20, 10, 0, 0, 0, time.UTC), schemas: map[string]*jsonschema.Compiler{}}
+	cfg := Config{Service: w.fake, Tokens: fakeTokens{}, Now: func() time.Time { return w.now },
+		Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
+	for _, c := range change {
+		c(&cfg)
+	}
+	w.handler = New(cfg)
+	return w
+}
+
+// send sends a request with the token "all" unless headers say otherwise, and checks what is true of every answer.
+func (w *world) send(method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	r := httptest.NewRequest(method, "https://graph.contoso.example/", strings.NewReader(body))
+	path, query, _ := strings.Cut(target, "?")
+	if u, err := r.URL.Parse(target); err == nil {
+		r.URL.Path, r.URL.RawPath = u.Path, u.RawPath
+	} else {
+		r.URL.Path = path
+	}
+	r.URL.RawQuery = query
+	r.Header.Set("Authorization", "Bearer all")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+		if headers[i+1] == "" {
+			r.Header.Del(headers[i])
+		}
+	}
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	if _, err := uuid.Parse(rec.Header().Get("Request-Id")); err != nil || rec.Header().Get("Client-Request-Id") == "" {
+		w.t.Errorf("%s %s: request ids %v", method, target, rec.Header())
+	}
+	w.validate(method, path, rec)
+	return rec
+}
+
+func (w *world) get(target string, headers ...string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	return w.send("GET", target, "", headers...)
+}
+
+// page gets a collection.
+func (w *world) page(target string, headers ...string) (p struct {
+	Context string           `json:"@odata.context"`
+	Next    string           `json:"@odata.nextLink"`
+	Count   *int             `json:"@odata.count"`
+	Value   []map[string]any `json:"value"`
+}) {
+	w.t.Helper()
+	rec := w.get(target, headers...)
+	if rec.Code != 200 {
+		w.t.Fatalf("GET %s: %d %s", target, rec.Code, rec.Body)
+	}
+	if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// schemaFor returns the name of the JSON Schema of an answer, "" if there is none for it.
+func (w *world) schemaFor(method, path string, status int) string {
+	if status >= 400 {
+		return "odataError"
+	}
+	path = regexp.MustCompile(`(?i)^/(v1\.0|beta)/`).ReplaceAllString(strings.TrimSuffix(path, "/"), "")
+	for _, r := range paths(w.t) {
+		if ok, _ := regexp.MatchString("(?i)^"+r.Path+"$", path); ok && r.Method == method && r.Status == status {
+			return r.Schema
+		}
+	}
+	return ""
+}
+
+type pathSchema struct {
+	Method, Path, Schema string
+	Status               int
+}
+
+func paths(t testing.TB) (rows []pathSchema) {
+	readJSON(t, "paths.json", &rows)
+	return append(rows, pathSchema{"GET", "auditLogs/provisioning/[^/]+", "provisioningObjectSummary", 200})
+}
+
+// validate checks an answer against Graph's schema.
+func (w *world) validate(method, path string, rec *httptest.ResponseRecorder) {
+	w.t.Helper()
+	name := w.schemaFor(method, path, rec.Code)
+	if name == "" || strings.Contains(path, "$count") {
+		return
+	}
+	version := "v1.0"
+	if strings.HasPrefix(strings.ToLower(path), "/beta") {
+		version = "beta"
+	}
+	compiler := w.schemas[version]
+	if compiler == nil {
+		var doc any
+		readJSON(w.t, "graph-"+version+".schema.json", &doc)
+		compiler = jsonschema.NewCompiler()
+		if err := compiler.AddResource("graph.json", doc); err != nil {
+			w.t.Fatal(err)
+		}
+		w.schemas[version] = compiler
+	}
+	schema, err := compiler.Compile("graph.json#/$defs/" + name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	body, err := jsonschema.UnmarshalJSON(bytes.NewReader(rec.Body.Bytes()))
+	if err == nil {
+		err = schema.Validate(body)
+	}
+	if err != nil {
+		w.t.Errorf("%s %s: %d does not validate as %s: %v\n%s", method, path, rec.Code, name, err, rec.Body)
+	}
+}
+
+// errorOf returns the error object's code and message.
+func errorOf(t testing.TB, rec *httptest.ResponseRecorder) (code, message string) {
+	t.Helper()
+	var body errorBody
+	if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+		t.Fatalf("%d %s: %v", rec.Code, rec.Body, err)
+	}
+	return body.Error.Code, body.Error.Message
+}
+
+// bulk is a body of n operations.
+func bulk(n int) string {
+	ops := make([]string, n)
+	for i := range ops {
+		ops[i] = fmt.Sprintf(`{"method":"POST","bulkId":"b","path":"/Users","data":{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"externalId":"%d"}}`, i)
+	}
+	return `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[` + strings.Join(ops, ",") + `],"failOnErrors":null}`
+}
+
+// addLog appends an entry in cycle 1, one minute after the one before.
+func (f *fakeService) addLog(e provision.LogEntry) {
+	e.Seq, e.JobPK = int64(len(f.log)+1), 7
+	e.Time = time.Date(2026, 8, 20, 10, len(f.log), 0, 123456000, time.UTC)
+	if e.Cycle == 0 {
+		e.Cycle = 1
+	}
+	if e.Upload == 0 {
+		e.Upload = 1
+	}
+	f.log = append(f.log, e)
+}
+
+func (f *fakeService) addUser(name string, attributes map[string]string) {
+	o := provision.Object{ID: uuid.NewSHA1(uuid.Nil, []byte(name)).String(), Created: time.Date(2026, 1, 1, 0, 0, len(f.users), 0, time.UTC),
+		Attributes: map[string]expr.Value{"displayName": expr.Text(name), "userPrincipalName": expr.Text(strings.ToLower(name) + "@contoso.example"), "accountEnabled": expr.Bool(true)}}
+	for k, v := range attributes {
+		o.Attributes[k] = expr.Text(v)
+	}
+	f.users = append(f.users, o)
+}

@@ -1,0 +1,89 @@
+// Package graph speaks Microsoft Graph's HTTP API for API-driven inbound provisioning: bulkUpload, synchronization
+// jobs, provisioning logs and the users of the directory, on /v1.0 and /beta. It is the only room that knows URLs,
+// @odata annotations and Graph's error object; what happens is decided behind Service.
+package graph
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"induct/internal/oauth"
+	"induct/internal/provision"
+)
+
+// Service is the engine as the wire needs it. Its methods are called concurrently; errors are those of provision,
+// told apart with errors.Is, and anything else is answered with 500.
+type Service interface {
+	Tenant() provision.Tenant
+	// Jobs returns all jobs of the tenant.
+	Jobs(ctx context.Context) ([]*provision.Job, error)
+	// Job returns the job with this id, in any case; ErrNotFound.
+	Job(ctx context.Context, id string) (*provision.Job, error)
+	JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatus, error)
+	SetJobState(ctx context.Context, jobPK int64, state provision.JobState) error
+	// Accept returns once the upload is durable; ErrQueueFull, ErrNoSpace.
+	Accept(ctx context.Context, u provision.Upload) (provision.Accepted, error)
+	Upload(ctx context.Context, jobPK int64, id uuid.UUID) (*provision.UploadStatus, error)
+	// WaitUpload returns when the upload has reached the state, or its present status when ctx ends.
+	WaitUpload(ctx context.Context, jobPK int64, id uuid.UUID, until provision.UploadState) (*provision.UploadStatus, error)
+	// Receipts returns what became of up to limit operations of an upload, from index from on.
+	Receipts(ctx context.Context, jobPK int64, number int64, from, limit int) ([]provision.Receipt, error)
+	UnreadPaths(ctx context.Context, jobPK int64) ([]provision.PathCount, error)
+	provision.Log
+	provision.Objects
+}
+
+// Verifier checks bearer tokens (RFC 6750). A token that is not accepted is an *oauth.TokenError, whose message is
+// for the caller; an empty token is one, too.
+type Verifier interface {
+	Verify(ctx context.Context, bearer string) (*oauth.Principal, error)
+}
+
+// DefaultMaxBody bounds a request body after decompression: 4 MiB, Graph's general limit of a write.
+const DefaultMaxBody = 4 << 20
+
+// Config says what a handler serves. Service and Tokens are required.
+type Config struct {
+	Service Service
+	Tokens  Verifier
+
+	// PublicURL is the scheme and host that clients use, for a server behind a proxy that ends TLS. Only its scheme
+	// is used, unless a request names no host: links lead to the host that the client called, because clients send
+	// their token to no other.
+	PublicURL string
+	// AuthorityURL is the scheme and host of the token issuer, for WWW-Authenticate; default: the host that was called.
+	AuthorityURL string
+
+	Limits  Limits           // of bulkUpload; the zero value means SelfHosted
+	MaxBody int64            // bytes of a body after decompression; default DefaultMaxBody
+	Now     func() time.Time // default time.Now
+	Logger  *slog.Logger     // one event per request; default discards
+}
+
+// server is the handler that New returns.
+type server struct {
+	Config
+	secure  bool // clients use TLS even if this process does not see it
+	limiter *limiter
+}
+
+// New returns the handler of everything below /v1.0 and /beta, in any case.
+func New(cfg Config) http.Handler {
+	if cfg.Limits == (Limits{}) {
+		cfg.Limits = SelfHosted()
+	}
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &server{Config: cfg, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
+}

@@ -1,0 +1,192 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"induct/internal/graph/odata"
+	"induct/internal/provision"
+)
+
+const contentType = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+
+// zeroTime is how Graph writes "never".
+const zeroTime = "0001-01-01T00:00:00Z"
+
+// object is a JSON object whose members stand in an order and can be selected.
+type object []member
+
+type member struct {
+	name  string
+	value any
+}
+
+// appendTo writes the object to b; objects and lists of objects within it are written without being copied.
+func (o object) appendTo(b *bytes.Buffer) error {
+	b.WriteByte('{')
+	for i, m := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := appendJSON(b, m.name); err != nil {
+			return err
+		}
+		b.WriteByte(':')
+		if err := appendJSON(b, m.value); err != nil {
+			return err
+		}
+	}
+	b.WriteByte('}')
+	return nil
+}
+
+// appendJSON writes v to b, without escaping what only HTML needs escaped.
+func appendJSON(b *bytes.Buffer, v any) error {
+	switch v := v.(type) {
+	case nil:
+		b.WriteString("null")
+		return nil
+	case object:
+		return v.appendTo(b)
+	case []object:
+		b.WriteByte('[')
+		for i, o := range v {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			if err := o.appendTo(b); err != nil {
+				return err
+			}
+		}
+		b.WriteByte(']')
+		return nil
+	}
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1) // the encoder's newline
+	return nil
+}
+
+// pick returns the members that $select names, in their own order; all of them if it names none.
+func (o object) pick(selected []string) object {
+	if len(selected) == 0 || slices.Contains(selected, "*") {
+		return o
+	}
+	picked := make(object, 0, len(selected))
+	for _, m := range o {
+		if slices.Contains(selected, strings.ToLower(m.name)) {
+			picked = append(picked, m)
+		}
+	}
+	return picked
+}
+
+// json answers with a JSON body.
+func (c *call) json(status int, v any) {
+	var b bytes.Buffer
+	if err := appendJSON(&b, v); err != nil {
+		panic(err) // only values that JSON has are ever answered
+	}
+	h := c.w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("OData-Version", "4.0")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(b.Bytes()) // a client that is gone needs no answer
+}
+
+// entity answers 200 with one entity.
+func (c *call) entity(context string, o object) error {
+	c.json(http.StatusOK, append(object{{"@odata.context", c.context(context)}}, o...))
+	return nil
+}
+
+// collection answers 200 with a page of a collection; next is the nextLink, "" on the last page.
+func (c *call) collection(context string, value []object, next string, count *int64) error {
+	o := object{{"@odata.context", c.context(context)}}
+	if count != nil {
+		o = append(o, member{"@odata.count", *count})
+	}
+	if next != "" {
+		o = append(o, member{"@odata.nextLink", next})
+	}
+	if value == nil {
+		value = []object{}
+	}
+	c.json(http.StatusOK, append(o, member{"value", value}))
+	return nil
+}
+
+// none answers with a status and nothing else.
+func (c *call) none(status int) error {
+	c.w.Header().Set("Content-Length", "0")
+	c.w.WriteHeader(status)
+	return nil
+}
+
+func (c *call) root() string { return c.s.base(c.r) + "/" + c.version }
+
+func (c *call) context(of string) string { return c.root() + "/$metadata#" + of }
+
+// nextLink is the URL of this request with another skip token.
+func (c *call) nextLink(token string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(c.r.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		name = strings.TrimPrefix(strings.ReplaceAll(strings.ToLower(name), "%24", "$"), "$")
+		if pair != "" && name != "skiptoken" {
+			kept = append(kept, pair)
+		}
+	}
+	kept = append(kept, "$skiptoken="+token)
+	return c.s.base(c.r) + c.r.URL.EscapedPath() + "?" + strings.Join(kept, "&")
+}
+
+// options reads the system query options.
+func (c *call) options() (odata.Options, error) { return odata.ParseOptions(c.r.URL.RawQuery) }
+
+// pageSize is $top within 1 to most, or usual if it was not given.
+func pageSize(top *int, usual, most int) (int, error) {
+	if top == nil {
+		return usual, nil
+	}
+	if *top < 1 || *top > most {
+		return 0, badRequest("Invalid page size specified: '%d'. Must be between 1 and %d inclusive.", *top, most)
+	}
+	return *top, nil
+}
+
+func isNotFound(err error) bool { return errors.Is(err, provision.ErrNotFound) }
+
+// timestamp writes a time in UTC, to the microsecond; "never" for the zero time.
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return zeroTime
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
+}
+
+// timeOrNull is timestamp, but null for the zero time.
+func timeOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamp(t)
+}
+
+// orNull is s, but null if s is empty.
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,227 @@
+package graph
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"induct/internal/oauth"
+	"induct/internal/provision"
+)
+
+// Application permissions (Microsoft Graph permissions reference) that open the routes.
+var (
+	mayUpload      = []string{"SynchronizationData-User.Upload"}
+	mayReadSync    = []string{"Synchronization.Read.All", "Synchronization.ReadWrite.All"}
+	mayWriteSync   = []string{"Synchronization.ReadWrite.All"}
+	mayReadUploads = []string{"SynchronizationData-User.Upload", "Synchronization.Read.All", "Synchronization.ReadWrite.All", "ProvisioningLog.Read.All"}
+	mayReadLogs    = []string{"ProvisioningLog.Read.All", "AuditLog.Read.All", "Directory.Read.All"}
+	mayReadUsers   = []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}
+	mayReadApps    = []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
+)
+
+// endpoint is what one method of a route does, and for whom.
+type endpoint struct {
+	serve func(c *call) error
+	roles []string // one of them is needed
+	deny  func(roles []string) *problem
+}
+
+// route is a resource: a pattern of names and {parameters}, and its methods.
+type route struct {
+	pattern string
+	methods map[string]endpoint
+}
+
+const jobsPattern = "/servicePrincipals/{sp}/synchronization/jobs"
+
+// routes is everything there is. Of two that match, the first is taken.
+var routes = []route{
+	{jobsPattern + "/{job}/bulkUpload", map[string]endpoint{"POST": {(*call).bulkUpload, mayUpload, denied}}},
+	{jobsPattern + "/{job}/bulkUpload/$value", map[string]endpoint{}},
+	{jobsPattern + "/{job}/uploads/{upload}", get((*call).getUpload, mayReadUploads, deniedSync)},
+	{jobsPattern + "/{job}/uploads/{upload}/operations", get((*call).listOperations, mayReadUploads, deniedSync)},
+	{jobsPattern + "/{job}/unreadPaths", get((*call).listUnreadPaths, mayReadUploads, deniedSync)},
+	{jobsPattern, get((*call).listJobs, mayReadSync, deniedSync)},
+	{jobsPattern + "/{job}", get((*call).getJob, mayReadSync, deniedSync)},
+	{jobsPattern + "/{job}/start", map[string]endpoint{"POST": {(*call).startJob, mayWriteSync, deniedSync}}},
+	{jobsPattern + "/{job}/pause", map[string]endpoint{"POST": {(*call).pauseJob, mayWriteSync, deniedSync}}},
+	{jobsPattern + "/{job}/schema", get((*call).getSchema, mayReadSync, deniedSync)},
+	{"/servicePrincipals", get((*call).listServicePrincipals, mayReadApps, denied)},
+	{"/servicePrincipals/{sp}", get((*call).getServicePrincipal, mayReadApps, denied)},
+	{"/auditLogs/provisioning", get((*call).listLogs, mayReadLogs, deniedLogs)},
+	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs, deniedLogs)},
+	{"/users", get((*call).listUsers, mayReadUsers, denied)},
+	{"/users/$count", get((*call).countUsers, mayReadUsers, denied)},
+	{"/users/{user}", get((*call).getUser, mayReadUsers, denied)},
+	{"/users/{user}/manager", get((*call).getManager, mayReadUsers, denied)},
+	{"/users/{user}/manager/$ref", get((*call).getManagerRef, mayReadUsers, denied)},
+}
+
+func get(serve func(*call) error, roles []string, deny func([]string) *problem) map[string]endpoint {
+	return map[string]endpoint{http.MethodGet: {serve, roles, deny}}
+}
+
+// match binds the segments of a path to the pattern. depth says how many segments matched before the first that did
+// not.
+func (rt *route) match(segments []segment) (params map[string]key, depth int, ok bool) {
+	params = map[string]key{}
+	words := strings.Split(rt.pattern[1:], "/")
+	for depth < len(segments) {
+		if len(words) == 0 {
+			return nil, depth, false
+		}
+		s, word := segments[depth], words[0]
+		words = words[1:]
+		if word[0] == '{' {
+			params[word] = key{value: s.text}
+			depth++
+			continue
+		}
+		if !strings.EqualFold(word, s.name) {
+			return nil, depth, false
+		}
+		if s.key != nil {
+			if len(words) == 0 || words[0][0] != '{' {
+				return nil, depth, false
+			}
+			params[words[0]] = *s.key
+			words = words[1:]
+		}
+		depth++
+	}
+	return params, depth, len(words) == 0
+}
+
+// findRoute returns the route of a path, or the problem that names the first segment that leads nowhere.
+func findRoute(segments []segment) (*route, map[string]key, error) {
+	deepest := 0
+	for i := range routes {
+		params, depth, ok := routes[i].match(segments)
+		if ok {
+			return &routes[i], params, nil
+		}
+		deepest = max(deepest, depth)
+	}
+	if deepest < len(segments) {
+		return nil, nil, unknownSegment(segments[deepest].text)
+	}
+	if len(segments) == 0 {
+		return nil, nil, badRequest("Resource not found: name a resource after the version, such as /v1.0/auditLogs/provisioning.")
+	}
+	return nil, nil, unknownSegment(segments[len(segments)-1].text) // a container of resources, such as …/synchronization
+}
+
+// allowed lists the methods of the route.
+func (rt *route) allowed() []string {
+	allow := make([]string, 0, len(rt.methods))
+	for m := range rt.methods {
+		allow = append(allow, m)
+	}
+	slices.Sort(allow)
+	return allow
+}
+
+// call is one request on its way.
+type call struct {
+	s         *server
+	w         *statusWriter
+	r         *http.Request
+	received  time.Time
+	requestID string
+	client    string // client-request-id, "" if there was none
+	version   string // "v1.0" or "beta"
+	path      resourcePath
+	params    map[string]key
+	principal *oauth.Principal
+	event     event
+}
+
+// clientID is what is echoed as client-request-id.
+func (c *call) clientID() string {
+	if c.client == "" {
+		return c.requestID
+	}
+	return c.client
+}
+
+// serve makes the checks that all resources share, in this order: route, token, permission, method.
+func (c *call) serve() error {
+	p, ok := parsePath(c.r.URL.EscapedPath())
+	if !ok {
+		return badRequest("The path is not correctly percent-encoded.")
+	}
+	if p.version == "" {
+		return badRequest("Invalid version: the path begins with /v1.0 or /beta.")
+	}
+	c.path, c.version = p, p.version
+	rt, params, err := findRoute(p.segments)
+	if err != nil {
+		return err
+	}
+	c.params, c.event.route = params, rt.pattern
+	if c.principal, err = c.s.Tokens.Verify(c.r.Context(), bearer(c.r)); err != nil {
+		return err
+	}
+	c.event.app = c.principal.AppID.String()
+	e, ok := rt.methods[c.r.Method]
+	if !ok { // who may do nothing here learns no more than that
+		for _, e = range rt.methods {
+			if !c.principal.Has(e.roles...) {
+				return e.deny(e.roles)
+			}
+		}
+		return &problem{status: http.StatusMethodNotAllowed, code: codeRequestBadRequest, message: textMethod, allow: rt.allowed()}
+	}
+	if !c.principal.Has(e.roles...) {
+		return e.deny(e.roles)
+	}
+	return e.serve(c)
+}
+
+// bearer returns the token of the Authorization header (RFC 6750 section 2.1), "" if there is none.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// param is a parameter of the route that is named by its value alone.
+func (c *call) param(name string) (string, error) {
+	k := c.params[name]
+	if k.property != "" && !strings.EqualFold(k.property, "id") {
+		return "", badRequest("'%s' is not a key of this resource.", clip(k.property))
+	}
+	return k.value, nil
+}
+
+// ownsJob reports whether the service principal that the path names is the job's.
+func (c *call) ownsJob(job *provision.Job) bool {
+	k := c.params["{sp}"]
+	switch strings.ToLower(k.property) {
+	case "", "id":
+		return strings.EqualFold(k.value, job.ServicePrincipalID.String())
+	case "appid":
+		return strings.EqualFold(k.value, job.ApplicationID.String())
+	}
+	return false
+}
+
+// job returns the job that the path names; it must be one of the service principal's.
+func (c *call) job() (*provision.Job, error) {
+	id, err := c.param("{job}")
+	if err != nil {
+		return nil, err
+	}
+	if p := c.params["{sp}"].property; p != "" && !strings.EqualFold(p, "id") && !strings.EqualFold(p, "appId") {
+		return nil, badRequest("'%s' is not a key of servicePrincipals.", clip(p))
+	}
+	job, err := c.s.Service.Job(c.r.Context(), id)
+	if isNotFound(err) || err == nil && !c.ownsJob(job) {
+		return nil, notFound("synchronization job", id)
+	}
+	return job, err
+}
