@@ -1,0 +1,261 @@
+package upload
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
+)
+
+const (
+	sniffSize = 64 << 10 // how far ahead encoding and delimiter are guessed
+	maxRow    = 1 << 20  // bytes of one row in UTF-8, embedded line breaks included
+)
+
+// InputError says what is wrong with the file or the mapping, and where.
+type InputError struct {
+	Line int    // line in the file, from 1; 0 if the error belongs to no line
+	Msg  string // one sentence: what was found and what to do
+}
+
+func (e *InputError) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("line %d: %s", e.Line, e.Msg)
+	}
+	return e.Msg
+}
+
+func inputErrorf(line int, format string, args ...any) error {
+	return &InputError{Line: line, Msg: fmt.Sprintf(format, args...)}
+}
+
+// CSV reads a delimited text file with a header, row by row, in constant memory. UTF-8 (with or
+// without byte order mark), UTF-16 and Windows-1252 are told apart by their bytes; the delimiter
+// (comma, semicolon, tab or bar) by the header or by a leading "sep=" line.
+// Quoting is that of RFC 4180.
+type CSV struct {
+	// Header holds the column names, without surrounding blanks.
+	Header []string
+
+	src     *rowLimit
+	r       *csv.Reader
+	skipped int // lines before the header
+	line    int // of the last row
+}
+
+// NewCSV reads the header of r. Errors are *InputError or those of r.
+func NewCSV(r io.Reader) (*CSV, error) {
+	text := bufio.NewReaderSize(decode(r), sniffSize)
+	head, err := text.Peek(sniffSize)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	c := &CSV{}
+	first, _, _ := bytes.Cut(head, []byte("\n"))
+	comma, declared := delimiter(first)
+	if declared {
+		n := min(len(first)+1, len(head))
+		if _, err := text.Discard(n); err != nil {
+			return nil, err
+		}
+		c.skipped = 1
+	}
+	c.src = &rowLimit{r: text}
+	c.r = csv.NewReader(c.src)
+	c.r.Comma = comma
+	c.r.FieldsPerRecord = -1
+	c.r.ReuseRecord = true
+	header, line, err := c.next()
+	if err == io.EOF {
+		return nil, inputErrorf(0, "the file is empty; its first line must name the columns")
+	}
+	if err != nil {
+		return nil, err
+	}
+	named := false
+	for _, h := range header {
+		h = strings.Clone(strings.TrimSpace(h))
+		c.Header = append(c.Header, h)
+		named = named || h != ""
+	}
+	if !named {
+		return nil, inputErrorf(line, "the header names no column")
+	}
+	return c, nil
+}
+
+// Next returns the cells of the next row, one per column of the header, and the line it begins on.
+// The cells are valid until the next call. It returns io.EOF at the end.
+func (c *CSV) Next() ([]string, int, error) {
+	cells, line, err := c.next()
+	if err != nil {
+		return nil, line, err
+	}
+	if len(cells) != len(c.Header) {
+		return nil, line, inputErrorf(line, "the row has %d cells, the header has %d; is a quote or a delimiter missing?", len(cells), len(c.Header))
+	}
+	return cells, line, nil
+}
+
+func (c *CSV) next() ([]string, int, error) {
+	c.src.left = maxRow
+	cells, err := c.r.Read()
+	var parse *csv.ParseError
+	switch {
+	case errors.Is(err, errRowTooLong):
+		return nil, c.line + 1, inputErrorf(c.line+1, "the row is longer than 1 MiB; is a closing quote missing?")
+	case errors.As(err, &parse):
+		return nil, parse.StartLine + c.skipped, inputErrorf(parse.Line+c.skipped, "%s (column %d)", quoteAdvice(parse.Err), parse.Column)
+	case err != nil:
+		return nil, 0, err
+	}
+	line, _ := c.r.FieldPos(0)
+	line += c.skipped
+	c.line = line
+	for i, cell := range cells {
+		if !utf8.ValidString(cell) {
+			return nil, line, inputErrorf(line, "cell %d is not valid UTF-8 although the text before it is; save the file in one encoding", i+1)
+		}
+	}
+	return cells, line, nil
+}
+
+func quoteAdvice(err error) string {
+	switch {
+	case errors.Is(err, csv.ErrQuote):
+		return `a quoted cell goes on after its closing quote or has none; write a quote inside a quoted cell twice`
+	case errors.Is(err, csv.ErrBareQuote):
+		return `a quote stands inside a cell that is not quoted; quote the cell and write the quote twice`
+	}
+	return err.Error()
+}
+
+// delimiter guesses the delimiter from the first line: the candidate that is most frequent
+// outside quotes. declared means that the line was a spreadsheet's "sep=;" and is no header.
+func delimiter(line []byte) (comma rune, declared bool) {
+	const candidates = ",;\t|"
+	line = bytes.TrimRight(line, "\r")
+	if rest, ok := bytes.CutPrefix(line, []byte("sep=")); ok && len(rest) == 1 && strings.Contains(candidates, string(rest)) {
+		return rune(rest[0]), true
+	}
+	var count [len(candidates)]int
+	quoted := false
+	for _, b := range line {
+		if b == '"' {
+			quoted = !quoted
+		} else if i := strings.IndexByte(candidates, b); i >= 0 && !quoted {
+			count[i]++
+		}
+	}
+	best := 0
+	for i := range count {
+		if count[i] > count[best] {
+			best = i
+		}
+	}
+	return rune(candidates[best]), false
+}
+
+var errRowTooLong = errors.New("row too long")
+
+// rowLimit bounds what one row may take from r; left is set anew before each row.
+type rowLimit struct {
+	r    io.Reader
+	left int
+}
+
+func (l *rowLimit) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errRowTooLong
+	}
+	n, err := l.r.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}
+
+// decode returns r as UTF-8 without byte order mark.
+func decode(r io.Reader) io.Reader {
+	in := bufio.NewReaderSize(r, sniffSize)
+	head, _ := in.Peek(512) // an error comes again with the first Read
+	switch {
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
+		in.Discard(3)
+		return in
+	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return unicode.UTF16(unicode.LittleEndian, unicode.ExpectBOM).NewDecoder().Reader(in)
+	}
+	if enc := bareUTF16(head); enc != nil {
+		return enc.NewDecoder().Reader(in)
+	}
+	return &undecided{in: in}
+}
+
+// bareUTF16 recognises UTF-16 without byte order mark by the zero bytes of its ASCII characters:
+// a header of column names is full of them.
+func bareUTF16(head []byte) encoding.Encoding {
+	var zero [2]int
+	for i, b := range head {
+		if b == 0 {
+			zero[i%2]++
+		}
+	}
+	switch many := len(head) / 4; {
+	case len(head) < 4:
+		return nil
+	case zero[1] > many && zero[0] == 0:
+		return unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+	case zero[0] > many && zero[1] == 0:
+		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	}
+	return nil
+}
+
+// undecided passes ASCII through until the first other byte, and there decides between UTF-8 and
+// Windows-1252 by what follows, however late in the file that is.
+type undecided struct {
+	in  *bufio.Reader
+	out io.Reader // set when decided
+}
+
+func (u *undecided) Read(p []byte) (int, error) {
+	if u.out != nil {
+		return u.out.Read(p)
+	}
+	if _, err := u.in.Peek(1); err != nil {
+		return 0, err
+	}
+	ahead, _ := u.in.Peek(min(u.in.Buffered(), len(p)))
+	n := 0
+	for n < len(ahead) && ahead[n] < utf8.RuneSelf {
+		n++
+	}
+	if n > 0 || len(p) == 0 {
+		return u.in.Read(p[:n])
+	}
+	ahead, _ = u.in.Peek(sniffSize)
+	u.out = u.in
+	if cut := len(ahead) == sniffSize; !utf8.Valid(ahead) && !(cut && validPrefix(ahead)) {
+		u.out = charmap.Windows1252.NewDecoder().Reader(u.in)
+	}
+	return u.out.Read(p)
+}
+
+// validPrefix reports whether b is UTF-8, a character cut off at its end aside.
+func validPrefix(b []byte) bool {
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError && n == 1 {
+			return !utf8.FullRune(b)
+		}
+		b = b[n:]
+	}
+	return true
+}

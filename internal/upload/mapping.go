@@ -1,0 +1,645 @@
+package upload
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"induct/internal/scim"
+)
+
+// Mapping says which column of a file becomes which attribute of a SCIM user (RFC 7643).
+// It is immutable and safe for concurrent use.
+type Mapping struct {
+	rules   []rule
+	bulkID  *rule // nil: the line number names the operation
+	root    *node
+	schemas []byte // the `schemas` member's value
+}
+
+// rule gives the value of one attribute.
+type rule struct {
+	path     string
+	column   string // "" for a constant
+	constant json.RawMessage
+	equals   []string // not nil: the value is whether the cell equals one of these
+	empty    string   // what an empty cell means: omit, null or keep
+}
+
+// node is a piece of the record: a leaf has a rule, an object members, an array elements.
+type node struct {
+	name     string
+	rule     *rule
+	array    bool
+	selector string // an element's fixed member, as `"type":"work"`
+	children []*node
+}
+
+// ParseMapping reads a mapping file:
+//
+//	{"attributes": {
+//	   "externalId": "WorkerID",
+//	   "active": {"column": "WorkerStatus", "equals": "Active"},
+//	   "addresses[type eq \"work\"].country": {"column": "Country", "empty": "null"},
+//	   "userType": {"constant": "Employee"},
+//	   "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value": "ManagerID"},
+//	 "bulkId": "RowID", "empty": "omit"}
+//
+// An empty cell is left out ("omit", the default), sent as null ("null") or as "" ("keep"); the
+// outer `empty` is the default of all attributes. `equals`, a string or a list of strings, makes a
+// boolean of the cell, without regard to case. Errors are *InputError.
+func ParseMapping(data []byte) (*Mapping, error) {
+	top, err := members(data, "the mapping")
+	if err != nil {
+		return nil, err
+	}
+	m := &Mapping{root: &node{}}
+	empty := "omit"
+	var attributes []member
+	for _, t := range top {
+		switch t.name {
+		case "attributes":
+			attributes, err = members(t.value, "attributes")
+		case "empty":
+			empty, err = parseEmpty(t.value, "the mapping")
+		case "bulkId":
+			var r rule
+			if r, err = parseRule("bulkId", t.value); err == nil && r.column == "" {
+				err = inputErrorf(0, "mapping: bulkId needs a column")
+			}
+			m.bulkID = &r
+		default:
+			err = unknown("mapping", "member", t.name, []string{"attributes", "bulkId", "empty"})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range attributes {
+		r, err := parseRule(a.name, a.value)
+		if err != nil {
+			return nil, err
+		}
+		if r.empty == "" {
+			r.empty = empty
+		}
+		m.rules = append(m.rules, r)
+	}
+	if err := m.build(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// build makes the tree of the record and the list of schemas.
+func (m *Mapping) build() error {
+	schemas := []string{scim.UserURN, scim.EnterpriseURN}
+	anchored := false
+	for i := range m.rules {
+		r := &m.rules[i]
+		p, err := parsePath(r.path)
+		if err != nil {
+			return err
+		}
+		if p.urn != "" && !slices.Contains(schemas, p.urn) {
+			schemas = append(schemas, p.urn)
+		}
+		if p.urn == "" && p.attr == "externalId" {
+			anchored = r.column != "" && r.equals == nil
+		}
+		if err := m.root.insert(p, r); err != nil {
+			return err
+		}
+	}
+	if !anchored {
+		return inputErrorf(0, "mapping: externalId must come from a column; it is what a person is recognised by")
+	}
+	m.schemas = quote(schemas)
+	return nil
+}
+
+// insert adds the leaf that p leads to.
+func (n *node) insert(p path, r *rule) error {
+	taken := inputErrorf(0, "mapping: %s is mapped twice, or both as a value and as an object", r.path)
+	steps := []string{p.attr}
+	if p.urn != "" {
+		steps = []string{p.urn, p.attr}
+	}
+	for _, s := range steps[:len(steps)-1] {
+		n = n.child(s)
+	}
+	attr := n.child(p.attr)
+	if attr.rule != nil || (attr.children != nil && attr.array != (p.selector != "")) {
+		return taken
+	}
+	if p.selector != "" {
+		attr.array = true
+		i := slices.IndexFunc(attr.children, func(e *node) bool { return e.selector == p.selector })
+		if i < 0 {
+			i = len(attr.children)
+			attr.children = append(attr.children, &node{selector: p.selector})
+		}
+		attr = attr.children[i]
+	}
+	if p.sub != "" {
+		attr = attr.child(p.sub)
+	}
+	if attr.rule != nil || attr.children != nil {
+		return taken
+	}
+	attr.rule = r
+	return nil
+}
+
+func (n *node) child(name string) *node {
+	for _, c := range n.children {
+		if strings.EqualFold(c.name, name) {
+			return c
+		}
+	}
+	c := &node{name: name}
+	n.children = append(n.children, c)
+	return c
+}
+
+// Source returns the records of the file. It fails with an *InputError if the mapping names a
+// column that the file does not have.
+func (m *Mapping) Source(c *CSV) (Source, error) {
+	b := &rowSource{m: m, csv: c, columns: map[*rule]int{}}
+	bind := func(r *rule) error {
+		if r.column == "" {
+			return nil
+		}
+		i, err := findColumn(c.Header, r)
+		b.columns[r] = i
+		return err
+	}
+	for i := range m.rules {
+		if err := bind(&m.rules[i]); err != nil {
+			return nil, err
+		}
+		if strings.EqualFold(m.rules[i].path, "externalId") || strings.EqualFold(m.rules[i].path, scim.UserURN+":externalId") {
+			b.anchor = &m.rules[i]
+		}
+	}
+	if m.bulkID != nil {
+		if err := bind(m.bulkID); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func findColumn(header []string, r *rule) (int, error) {
+	found := -1
+	for i, h := range header {
+		if h != r.column {
+			continue
+		}
+		if found >= 0 {
+			return 0, inputErrorf(0, "mapping: %s: the file has two columns %q; rename one", r.path, r.column)
+		}
+		found = i
+	}
+	if found >= 0 {
+		return found, nil
+	}
+	return 0, unknown("mapping: "+r.path, "column", r.column, header)
+}
+
+// rowSource makes a record of each row.
+type rowSource struct {
+	m       *Mapping
+	csv     *CSV
+	columns map[*rule]int
+	anchor  *rule
+}
+
+func (s *rowSource) Next() (Record, error) {
+	cells, line, err := s.csv.Next()
+	if err != nil {
+		return Record{}, err
+	}
+	rec := Record{Line: line, Anchor: strings.Clone(s.cell(s.anchor, cells))}
+	if s.m.bulkID != nil {
+		rec.BulkID = strings.Clone(s.cell(s.m.bulkID, cells))
+	}
+	if rec.BulkID == "" {
+		rec.BulkID = fmt.Sprintf("line-%d", line)
+	}
+	data := append([]byte(`{"schemas":`), s.m.schemas...)
+	for _, c := range s.m.root.children {
+		data = s.appendMember(data, c, cells)
+	}
+	rec.Data = append(data, '}')
+	return rec, nil
+}
+
+func (s *rowSource) cell(r *rule, cells []string) string { return cells[s.columns[r]] }
+
+// appendMember appends `,"name":value`, or nothing if nothing is to be said.
+func (s *rowSource) appendMember(dst []byte, n *node, cells []string) []byte {
+	start := len(dst)
+	if dst[start-1] != '{' {
+		dst = append(dst, ',')
+	}
+	dst = append(append(dst, quote(n.name)...), ':')
+	value := len(dst)
+	if n.array {
+		dst = append(dst, '[')
+		for _, e := range n.children {
+			if dst[len(dst)-1] != '[' {
+				dst = append(dst, ',')
+			}
+			comma := len(dst)
+			dst = s.appendObject(dst, e, cells)
+			if len(dst) == comma && dst[comma-1] == ',' {
+				dst = dst[:comma-1]
+			}
+		}
+		if dst = append(dst, ']'); len(dst) == value+2 {
+			return dst[:start]
+		}
+		return dst
+	}
+	if n.rule != nil {
+		dst = s.appendValue(dst, n.rule, cells)
+	} else {
+		dst = s.appendObject(dst, n, cells)
+	}
+	if len(dst) == value {
+		return dst[:start]
+	}
+	return dst
+}
+
+// appendObject appends an object with n's members, or nothing if there would be none.
+func (s *rowSource) appendObject(dst []byte, n *node, cells []string) []byte {
+	start := len(dst)
+	dst = append(append(dst, '{'), n.selector...)
+	bare := len(dst)
+	for _, c := range n.children {
+		dst = s.appendMember(dst, c, cells)
+	}
+	if len(dst) == bare {
+		return dst[:start]
+	}
+	return append(dst, '}')
+}
+
+// appendValue appends a leaf's value, or nothing if it is to be left out.
+func (s *rowSource) appendValue(dst []byte, r *rule, cells []string) []byte {
+	if r.column == "" {
+		return append(dst, r.constant...)
+	}
+	cell := s.cell(r, cells)
+	blank := strings.TrimSpace(cell) == ""
+	switch {
+	case blank && r.empty == "omit":
+		return dst
+	case blank && r.empty == "null":
+		return append(dst, "null"...)
+	case r.equals != nil:
+		same := slices.ContainsFunc(r.equals, func(v string) bool { return strings.EqualFold(v, strings.TrimSpace(cell)) })
+		return fmt.Append(dst, same)
+	case blank:
+		return append(dst, `""`...)
+	}
+	return append(dst, quote(cell)...)
+}
+
+// quote returns v, a string or a list of strings, as JSON.
+func quote[T string | []string](v T) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(v) // cannot fail: strings into memory
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// ---- reading the file
+
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// members returns the members of the JSON object in data, in their order.
+func members(data []byte, what string) ([]member, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	wrong := func(err error) error {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return inputErrorf(lineOf(data, syntax.Offset), "mapping: not valid JSON: %v", err)
+		}
+		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+			return inputErrorf(0, "mapping: the JSON ends too early")
+		}
+		return inputErrorf(0, "mapping: not valid JSON: %v", err)
+	}
+	if t, err := d.Token(); err != nil {
+		return nil, wrong(err)
+	} else if t != json.Delim('{') {
+		return nil, inputErrorf(0, "%s must be a JSON object", what)
+	}
+	var list []member
+	seen := map[string]bool{}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, wrong(err)
+		}
+		m := member{name: t.(string)}
+		if err := d.Decode(&m.value); err != nil {
+			return nil, wrong(err)
+		}
+		if seen[m.name] {
+			return nil, inputErrorf(0, "mapping: %s names %q twice", what, m.name)
+		}
+		seen[m.name] = true
+		list = append(list, m)
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, wrong(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, inputErrorf(0, "mapping: something follows the JSON object")
+	}
+	return list, nil
+}
+
+func lineOf(data []byte, offset int64) int {
+	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
+}
+
+func parseRule(path string, data json.RawMessage) (rule, error) {
+	r := rule{path: path}
+	where := "mapping: " + path
+	if data[0] == '"' {
+		if json.Unmarshal(data, &r.column); r.column == "" {
+			return r, inputErrorf(0, "%s: the column has no name", where)
+		}
+		return r, nil
+	}
+	if data[0] != '{' {
+		return r, inputErrorf(0, "%s: expected a column name or an object, found %s", where, data)
+	}
+	list, err := members(data, path)
+	if err != nil {
+		return r, err
+	}
+	for _, m := range list {
+		switch m.name {
+		case "column":
+			if json.Unmarshal(m.value, &r.column) != nil || r.column == "" {
+				err = inputErrorf(0, "%s: column must be a name, found %s", where, m.value)
+			}
+		case "constant":
+			if r.constant = m.value; m.value[0] == '{' || m.value[0] == '[' {
+				err = inputErrorf(0, "%s: constant must be a string, a number, true, false or null", where)
+			}
+		case "equals":
+			r.equals, err = parseEquals(m.value, where)
+		case "empty":
+			r.empty, err = parseEmpty(m.value, where)
+		default:
+			err = unknown(where, "member", m.name, []string{"column", "constant", "equals", "empty"})
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	switch {
+	case r.column == "" && r.constant == nil:
+		return r, inputErrorf(0, "%s: needs a column or a constant", where)
+	case r.constant != nil && (r.column != "" || r.equals != nil || r.empty != ""):
+		return r, inputErrorf(0, "%s: a constant goes with no other member", where)
+	}
+	return r, nil
+}
+
+func parseEquals(data json.RawMessage, where string) ([]string, error) {
+	var list []string
+	if data[0] == '"' {
+		data = slices.Concat([]byte("["), data, []byte("]"))
+	}
+	if err := json.Unmarshal(data, &list); err != nil || len(list) == 0 {
+		return nil, inputErrorf(0, "%s: equals must be a string or a list of strings", where)
+	}
+	return list, nil
+}
+
+func parseEmpty(data json.RawMessage, where string) (string, error) {
+	var s string
+	if json.Unmarshal(data, &s) != nil || !slices.Contains([]string{"omit", "null", "keep"}, s) {
+		return "", inputErrorf(0, `%s: empty must be "omit", "null" or "keep", found %s`, where, data)
+	}
+	return s, nil
+}
+
+// ---- attribute paths
+
+// path is an attribute path of RFC 7644 section 3.5.2, cut into its pieces.
+type path struct {
+	urn      string // of an extension; "" for the core schema
+	attr     string
+	selector string // `"type":"work"` of attr[type eq "work"]
+	sub      string
+}
+
+// The attributes of the core schema, RFC 7643 section 4.1, that a record may carry.
+var (
+	simple = []string{"externalId", "userName", "displayName", "nickName", "profileUrl", "title", "userType",
+		"preferredLanguage", "locale", "timezone", "active"}
+	nameParts = []string{"formatted", "familyName", "givenName", "middleName", "honorificPrefix", "honorificSuffix"}
+	multi     = []string{"emails", "phoneNumbers", "ims", "photos", "addresses", "entitlements", "roles", "x509Certificates"}
+	multiSubs = []string{"value", "display", "type", "primary"}
+	addrSubs  = []string{"formatted", "streetAddress", "locality", "region", "postalCode", "country", "type", "primary"}
+
+	enterprise  = []string{"employeeNumber", "costCenter", "organization", "division", "department", "manager"}
+	managerSubs = []string{"value", "displayName", "$ref"}
+)
+
+func parsePath(s string) (path, error) {
+	var p path
+	where := fmt.Sprintf("mapping: %q", s)
+	head, tail, filtered := strings.Cut(s, "[")
+	if len(head) >= 4 && strings.EqualFold(head[:4], "urn:") {
+		i := strings.LastIndexByte(head, ':')
+		p.urn, head = head[:i], head[i+1:]
+		if strings.EqualFold(s, scim.UserURN) || strings.EqualFold(s, scim.EnterpriseURN) || !strings.Contains(p.urn, ":") {
+			return p, inputErrorf(0, "%s: the attribute is missing after the schema", where)
+		}
+		if strings.ContainsAny(p.urn, " \t\r\n\"") {
+			return p, inputErrorf(0, "%s: a schema URN has no blanks or quotes", where)
+		}
+	}
+	var sub string
+	if filtered {
+		filter, rest, ok := cutFilter(tail)
+		if !ok {
+			return p, inputErrorf(0, `%s: expected a filter such as [type eq "work"]`, where)
+		}
+		p.selector, sub = filter, strings.TrimPrefix(rest, ".")
+		if rest == "" || rest[0] != '.' {
+			return p, inputErrorf(0, "%s: a sub-attribute must follow the filter, as in .value", where)
+		}
+		p.attr = head
+	} else {
+		var dotted bool
+		if p.attr, sub, dotted = strings.Cut(head, "."); dotted && sub == "" {
+			return p, inputErrorf(0, "%s: nothing follows the dot", where)
+		}
+	}
+	p.sub = sub
+	if !isName(p.attr) || (p.sub != "" && !isName(p.sub)) {
+		return p, inputErrorf(0, "%s: not an attribute path; write for example name.givenName", where)
+	}
+	switch {
+	case p.urn == "" || strings.EqualFold(p.urn, scim.UserURN):
+		p.urn = ""
+		return p, p.checkCore(where)
+	case strings.EqualFold(p.urn, scim.EnterpriseURN):
+		p.urn = scim.EnterpriseURN
+		return p, p.checkEnterprise(where)
+	}
+	return p, nil
+}
+
+// checkCore checks the path against the core schema and gives its names their exact spelling.
+func (p *path) checkCore(where string) error {
+	if slices.ContainsFunc([]string{"password", "groups", "id", "meta", "schemas"}, func(n string) bool { return strings.EqualFold(n, p.attr) }) {
+		return inputErrorf(0, "%s: %s cannot be provisioned", where, p.attr)
+	}
+	if spell(&p.attr, simple) {
+		if p.sub != "" || p.selector != "" {
+			return inputErrorf(0, "%s: %s is a single value; write only %[2]s", where, p.attr)
+		}
+		return nil
+	}
+	if strings.EqualFold(p.attr, "name") {
+		p.attr = "name"
+		if p.selector != "" || !spell(&p.sub, nameParts) {
+			return unknown(where, "part of name", p.sub, nameParts)
+		}
+		return nil
+	}
+	if !spell(&p.attr, multi) {
+		return unknown(where, "attribute", p.attr, slices.Concat(simple, multi, []string{"name"}))
+	}
+	subs, value := multiSubs, "value"
+	if p.attr == "addresses" {
+		subs, value = addrSubs, "country"
+	}
+	if p.selector == "" {
+		return inputErrorf(0, `%s: %s has many values; write for example %[2]s[type eq "work"].%[3]s`, where, p.attr, value)
+	}
+	if !spell(&p.sub, subs) {
+		return unknown(where, "part of "+p.attr, p.sub, subs)
+	}
+	return nil
+}
+
+func (p *path) checkEnterprise(where string) error {
+	if !spell(&p.attr, enterprise) {
+		return unknown(where, "attribute", p.attr, enterprise)
+	}
+	switch {
+	case p.selector != "" || (p.attr != "manager" && p.sub != ""):
+		return inputErrorf(0, "%s: %s is a single value", where, p.attr)
+	case p.attr == "manager" && p.sub == "":
+		return inputErrorf(0, "%s: write manager.value for the manager's externalId", where)
+	case p.attr == "manager" && !spell(&p.sub, managerSubs):
+		return unknown(where, "part of manager", p.sub, managerSubs)
+	}
+	return nil
+}
+
+// spell replaces name by its spelling in list; attribute names are not case-sensitive.
+func spell(name *string, list []string) bool {
+	i := slices.IndexFunc(list, func(n string) bool { return strings.EqualFold(n, *name) })
+	if i >= 0 {
+		*name = list[i]
+	}
+	return i >= 0
+}
+
+// cutFilter reads `type eq "work"]rest` and returns the filter as a JSON member.
+func cutFilter(s string) (selector, rest string, ok bool) {
+	attr, s, ok := strings.Cut(strings.TrimLeft(s, " "), " ")
+	if !ok || !isName(attr) {
+		return "", "", false
+	}
+	op, s, ok := strings.Cut(strings.TrimLeft(s, " "), " ")
+	if !ok || !strings.EqualFold(op, "eq") {
+		return "", "", false
+	}
+	d := json.NewDecoder(strings.NewReader(s))
+	var value any
+	if d.Decode(&value) != nil {
+		return "", "", false
+	}
+	switch value.(type) {
+	case string, bool:
+	default:
+		return "", "", false
+	}
+	literal := strings.TrimSpace(s[:d.InputOffset()])
+	rest, ok = strings.CutPrefix(strings.TrimLeft(s[d.InputOffset():], " "), "]")
+	return fmt.Sprintf("%s:%s", quote(attr), literal), rest, ok
+}
+
+func isName(s string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' || (r == '$' && i == 0)
+		if !letter && (i == 0 || !(r >= '0' && r <= '9' || r == '-')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// ---- near misses
+
+// unknown says that a name is not in the list, and which one is nearest to it.
+func unknown(where, what, name string, list []string) error {
+	best, distance := "", max(2, utf8.RuneCountInString(name)/3)+1
+	for _, l := range list {
+		if d := edits(strings.ToLower(name), strings.ToLower(l)); l != "" && d < distance {
+			best, distance = l, d
+		}
+	}
+	if best != "" {
+		return inputErrorf(0, "%s: there is no %s %q; did you mean %q?", where, what, name, best)
+	}
+	shown := list[:min(len(list), 30)]
+	return inputErrorf(0, "%s: there is no %s %q; there are: %s", where, what, name, strings.Join(shown, ", "))
+}
+
+// edits is the Levenshtein distance of a and b, the first 200 characters of each.
+func edits(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	x, y = x[:min(len(x), 200)], y[:min(len(y), 200)]
+	row := make([]int, len(y)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range x {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range y {
+			cost := diagonal
+			if x[i] != y[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(y)]
+}

@@ -1,0 +1,240 @@
+package upload
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// Present returns what draws events on f, which is usually standard error: a bar on a terminal,
+// lines in a pipe.
+func Present(f *os.File) func(Event) {
+	if term.IsTerminal(int(f.Fd())) {
+		return Bar(f)
+	}
+	return Lines(f, 5*time.Second, time.Now)
+}
+
+// Bar draws a progress bar: of accepted records until the first outcome is known, then of outcomes.
+func Bar(w io.Writer) func(Event) { return bar(w, 100*time.Millisecond) }
+
+func bar(w io.Writer, throttle time.Duration) func(Event) {
+	bar := progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("uploading"), progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionThrottle(throttle), progressbar.OptionSetWidth(30))
+	return func(e Event) {
+		switch e := e.(type) {
+		case Progress:
+			position, what := e.Done, "provisioned"
+			if e.Done == 0 {
+				position, what = e.Accepted, "accepted"
+			}
+			bar.Describe(describe(what, position, e.Total))
+			if e.Total > 0 {
+				bar.ChangeMax64(int64(e.Total) + 1) // a bar that is full draws no more
+			}
+			bar.Set(position)
+		case Retried:
+			bar.Describe("waiting " + e.Wait.Round(100*time.Millisecond).String() + ": " + shorten(clean(e.Cause), 40))
+		case Finished:
+			bar.Clear()
+		}
+	}
+}
+
+func describe(what string, n, total int) string {
+	if total > 0 {
+		return fmt.Sprintf("%s %s of %s", what, thousands(n), thousands(total))
+	}
+	return what + " " + thousands(n)
+}
+
+// Lines writes a line of progress at most once every interval, and one for each retry.
+func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event) {
+	var last time.Time
+	var shown, latest Progress
+	line := func() {
+		of := ""
+		if latest.Total > 0 {
+			of = " of " + thousands(latest.Total)
+		}
+		fmt.Fprintf(w, "accepted %s%s, outcome known for %s\n", thousands(latest.Accepted), of, thousands(latest.Done))
+		shown = latest
+	}
+	return func(e Event) {
+		switch e := e.(type) {
+		case Progress:
+			latest = e
+			if t := now(); t.Sub(last) >= interval {
+				last = t
+				line()
+			}
+		case Retried:
+			fmt.Fprintf(w, "retrying in %s: %s\n", e.Wait.Round(100*time.Millisecond), clean(e.Cause))
+		case Finished:
+			if latest != shown {
+				line()
+			}
+		}
+	}
+}
+
+// JSON writes each event as one JSON object on a line: {"event":"progress","read":50,…}.
+// The last, "finished", holds the summary and, if the run failed, its error.
+func JSON(w io.Writer) func(Event) {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return func(e Event) {
+		// A failed write shows in the exit of the reader at the other end of the pipe.
+		switch e := e.(type) {
+		case Sent:
+			enc.Encode(named[Sent]{e.event(), e})
+		case Retried:
+			enc.Encode(named[Retried]{e.event(), e})
+		case Accepted:
+			enc.Encode(named[Accepted]{e.event(), e})
+		case Progress:
+			enc.Encode(named[Progress]{e.event(), e})
+		case Finished:
+			f := finishedJSON{Event: e.event(), Summary: e.Summary, Exit: ExitCode(e.Summary, e.Err)}
+			if e.Err != nil {
+				f.Error = clean(e.Err.Error())
+			}
+			enc.Encode(f)
+		}
+	}
+}
+
+type finishedJSON struct {
+	Event   string  `json:"event"`
+	Exit    int     `json:"exitCode"`
+	Error   string  `json:"error,omitempty"`
+	Summary Summary `json:"summary"`
+}
+
+// named puts an event's name before its members.
+type named[E Event] struct {
+	name string
+	e    E
+}
+
+func (n named[E]) MarshalJSON() ([]byte, error) {
+	body, err := json.Marshal(n.e)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, `{"event":%q,%s`, n.name, body[1:]), nil
+}
+
+// shownRows is how many failed rows a printed summary lists; the JSON output has all.
+const shownRows = 50
+
+// PrintSummary writes s for people: counts by end, reasons, and the rows that failed with what to do.
+func PrintSummary(w io.Writer, s Summary) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s read, %s accepted in %s, %s.\n", count(s.Read, "row"), thousands(s.Accepted),
+		count(s.Requests, "request"), s.Elapsed.Round(100*time.Millisecond))
+	if s.Retries > 0 {
+		fmt.Fprintf(&b, "%s repeated.\n", count(s.Retries, "request"))
+	}
+	if s.Unknown > 0 {
+		fmt.Fprintf(&b, "%s without an answer: they may be stored. Uploading them again does no harm.\n", count(s.Unknown, "row"))
+	}
+	if s.Note != "" {
+		b.WriteString(s.Note + "\n")
+	}
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	if len(s.Ends) > 0 {
+		b.WriteByte('\n')
+		for _, end := range byCount(s.Ends) {
+			fmt.Fprintf(t, "  %s\t%s\n", end, thousands(s.Ends[end]))
+		}
+		t.Flush()
+	}
+	if len(s.Reasons) > 0 {
+		b.WriteString("\nReasons\n")
+		for _, code := range byCount(s.Reasons) {
+			fmt.Fprintf(t, "  %s\t%s\n", code, thousands(s.Reasons[code]))
+		}
+		t.Flush()
+	}
+	printRows(&b, "Failed", s.Failed)
+	printRows(&b, "Skipped", s.Skipped)
+	if s.Omitted > 0 {
+		fmt.Fprintf(&b, "\n%s more failed or were skipped.\n", count(s.Omitted, "row"))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func printRows(w io.Writer, title string, rows []Outcome) {
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", title)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, o := range rows[:min(len(rows), shownRows)] {
+		code := o.Code
+		if o.Attribute != "" {
+			code += " (" + o.Attribute + ")"
+		}
+		fmt.Fprintf(t, "  line %d\t%s\t%s\t%s\n", o.Line, cmp.Or(shorten(o.Anchor, 24), "-"), shorten(code, 60), shorten(o.Reason, 160))
+	}
+	t.Flush()
+	if more := len(rows) - shownRows; more > 0 {
+		fmt.Fprintf(w, "  … and %s\n", count(more, "more row"))
+	}
+	printAdvice(w, rows)
+}
+
+// printAdvice writes what to do, once for each code.
+func printAdvice(w io.Writer, rows []Outcome) {
+	seen := map[string]bool{}
+	for _, o := range rows {
+		if o.Advice == "" || seen[o.Code] {
+			continue
+		}
+		seen[o.Code] = true
+		fmt.Fprintf(w, "  %s: %s\n", cmp.Or(o.Code, "advice"), o.Advice)
+	}
+}
+
+// byCount returns the keys, the largest count first.
+func byCount(m map[string]int) []string {
+	keys := slices.Sorted(maps.Keys(m))
+	slices.SortStableFunc(keys, func(a, b string) int { return cmp.Compare(m[b], m[a]) })
+	return keys
+}
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return thousands(n) + " " + noun
+}
+
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func shorten(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package upload
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+var story = []Event{
+	Sent{"id-1", 50}, Retried{"id-1", 1, 1500 * time.Millisecond, "429 Please\x1b retry"}, Accepted{"id-1", "7", 50},
+	Progress{60, 50, 0, 0}, Progress{1006, 1006, 900, 1006}, Progress{1006, 1006, 1006, 1006},
+	Finished{Summary{Read: 1006, Accepted: 1006, Requests: 1, Retries: 1, Ends: map[string]int{"created": 1005, "failed": 1},
+		Reasons: map[string]int{"DuplicateValue": 1}, Followed: true, Elapsed: 12 * time.Second,
+		Failed: []Outcome{{Line: 413, Anchor: "103078", End: "failed", Code: "DuplicateValue", Attribute: "userPrincipalName",
+			Reason: "Another object has this value.", Advice: "Correct the value at the source."}}}, nil},
+}
+
+func TestLines(t *testing.T) {
+	var b bytes.Buffer
+	show := Lines(&b, 5*time.Second, func() time.Time { return time.Unix(1000, 0) })
+	for _, e := range story {
+		show(e)
+	}
+	want := `retrying in 1.5s: 429 Please retry
+accepted 50, outcome known for 0
+accepted 1,006 of 1,006, outcome known for 1,006
+`
+	if b.String() != want {
+		t.Errorf("got\n%s", b.String())
+	}
+}
+
+func TestJSON(t *testing.T) {
+	var b bytes.Buffer
+	show := JSON(&b)
+	for _, e := range append(story[:4:4], Finished{Summary{Read: 1}, errors.New("refused <1>")}) {
+		show(e)
+	}
+	want := `{"event":"sent","clientRequestId":"id-1","rows":50}
+{"event":"retried","clientRequestId":"id-1","attempt":1,"waitNanoseconds":1500000000,"cause":"429 Please\u001b retry"}
+{"event":"accepted","clientRequestId":"id-1","uploadId":"7","rows":50}
+{"event":"progress","read":60,"accepted":50,"done":0}
+{"event":"finished","exitCode":3,"error":"refused <1>","summary":{"read":1,"accepted":0,"unknown":0,"requests":0,"retries":0,"followed":false,"elapsedNanoseconds":0}}
+`
+	if b.String() != want {
+		t.Errorf("got\n%s", b.String())
+	}
+}
+
+func TestPrintSummary(t *testing.T) {
+	var b bytes.Buffer
+	if err := PrintSummary(&b, story[len(story)-1].(Finished).Summary); err != nil {
+		t.Fatal(err)
+	}
+	want := `1,006 rows read, 1,006 accepted in 1 request, 12s.
+1 request repeated.
+
+  created  1,005
+  failed   1
+
+Reasons
+  DuplicateValue  1
+
+Failed
+  line 413  103078  DuplicateValue (userPrincipalName)  Another object has this value.
+  DuplicateValue: Correct the value at the source.
+`
+	if b.String() != want {
+		t.Errorf("got\n%s", b.String())
+	}
+}
+
+func TestBar(t *testing.T) {
+	var b bytes.Buffer
+	show := bar(&b, 0)
+	for _, e := range story {
+		show(e)
+	}
+	for _, want := range []string{"accepted 50 ", "provisioned 900 of 1,006 ", "provisioned 1,006 of 1,006 ", "waiting 1.5s: 429 Please retry "} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in %q", want, b.String())
+		}
+	}
+}
