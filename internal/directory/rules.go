@@ -10,9 +10,9 @@ import (
 )
 
 // longest are the greatest lengths of text attributes in characters, as Microsoft Graph documents them for its
-// user resource.
+// user resource. employeeId is longer than there (16), so that people whose id is a GUID can be provisioned.
 var longest = map[string]int{
-	"city": 128, "companyName": 64, "country": 128, "department": 64, "displayName": 256, "employeeId": 16,
+	"city": 128, "companyName": 64, "country": 128, "department": 64, "displayName": 256, "employeeId": 64,
 	"givenName": 64, "jobTitle": 128, "mailNickname": 64, "mobile": 64, "physicalDeliveryOfficeName": 128,
 	"postalCode": 40, "state": 128, "streetAddress": 1024, "surname": 64, "telephoneNumber": 64,
 	"facsimileTelephoneNumber": 64, "usageLocation": 2, "userPrincipalName": 113,

@@ -6,6 +6,9 @@ import (
 	"induct/internal/mapping"
 )
 
+// skips are the codes of problems that leave a person alone on purpose.
+var skips = map[string]bool{"ImportSkipped": true, "EntrySynchronizationSkipped": true}
+
 // refuse ends a record that never reaches the target: a DELETE, a record that cannot be evaluated, one out of scope.
 func (b *batch) refuse(r *record) bool {
 	switch {
@@ -18,6 +21,9 @@ func (b *batch) refuse(r *record) bool {
 		r.entry.Advice = "To take an account away from somebody send the person with \"active\": false."
 	case r.out != nil && r.out.Problem != nil:
 		b.fail(r, *r.out.Problem)
+		if skips[r.out.Problem.Code] {
+			b.end(r, ActionOther, StatusSkipped, EndSkipped)
+		}
 	case r.out != nil && r.out.OutOfScope != "":
 		b.start(r)
 		b.end(r, ActionOther, StatusSkipped, EndSkipped)
