@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"induct/internal/oauth"
+	"induct/internal/provision"
+)
+
+// credentials are what a client signs in and uploads with: the lines that serve --dev prints.
+type credentials struct {
+	GraphBase, Authority, TenantID, ClientID, ClientSecret, SPID, JobID, CAFile string
+}
+
+// lines are shell assignments; no value needs quoting.
+func (c credentials) lines() string {
+	var b strings.Builder
+	for _, l := range [][2]string{{"GRAPH_BASE", c.GraphBase}, {"AUTHORITY", c.Authority}, {"TENANT_ID", c.TenantID}, {"CLIENT_ID", c.ClientID},
+		{"CLIENT_SECRET", c.ClientSecret}, {"SP_ID", c.SPID}, {"JOB_ID", c.JobID}, {"CA_FILE", c.CAFile}} {
+		fmt.Fprintf(&b, "%s=%s\n", l[0], l[1])
+	}
+	return b.String()
+}
+
+// write puts the lines into a file that only its owner can read, whole or not at all.
+func (c credentials) write(path string) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(c.lines()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func (s *server) credentials(clientID uuid.UUID, secret string, job *provision.Job) credentials {
+	return credentials{GraphBase: s.base + "/v1.0", Authority: s.base + "/" + s.tenant.ID.String(), TenantID: s.tenant.ID.String(),
+		ClientID: clientID.String(), ClientSecret: secret, SPID: job.ServicePrincipalID.String(), JobID: job.ID, CAFile: s.caFile}
+}
+
+// everyRole are all application permissions that Induct knows.
+func everyRole() []string {
+	return slices.Sorted(maps.Keys(oauth.RoleIDs))
+}
+
+// uploaderRoles let a client upload, and read what became of it.
+var uploaderRoles = []string{"SynchronizationData-User.Upload", "ProvisioningLog.Read.All"}
+
+// devSecretLife is short on purpose: every start of serve --dev adds a fresh secret.
+const devSecretLife = 30 * 24 * time.Hour
+
+// maxSecrets bounds how many secrets of a client are kept; the oldest go first.
+const maxSecrets = 20
+
+// devApp returns the credentials of the app that serve --dev and demo use; the first time, it makes the app.
+func (s *server) devApp(ctx context.Context) (credentials, error) {
+	var ids struct {
+		Client uuid.UUID
+		Job    string
+	}
+	saved, err := s.store.Setting(ctx, "dev.app")
+	if err != nil {
+		return credentials{}, err
+	}
+	if saved != "" {
+		if err := json.Unmarshal([]byte(saved), &ids); err != nil {
+			return credentials{}, fmt.Errorf("dev.app: %w", err)
+		}
+		job, err := s.service.Job(ctx, ids.Job)
+		if err != nil {
+			return credentials{}, err
+		}
+		secret, err := s.addSecret(ctx, ids.Client, devSecretLife)
+		return s.credentials(ids.Client, secret, job), err
+	}
+	c, err := s.makeApp(ctx, "API-driven to cloud directory", everyRole(), devSecretLife)
+	if err != nil {
+		return c, err
+	}
+	ids.Client, ids.Job = uuid.MustParse(c.ClientID), c.JobID
+	text, err := json.Marshal(ids)
+	if err != nil {
+		return c, err
+	}
+	return c, s.store.PutSetting(ctx, "dev.app", string(text))
+}
+
+// makeApp makes a provisioning app with a started job, and a client with the roles.
+func (s *server) makeApp(ctx context.Context, name string, roles []string, life time.Duration) (credentials, error) {
+	job, err := s.service.CreateJob(ctx, "API2AAD", uuid.New(), uuid.New(), name, provision.JobActive)
+	if err != nil {
+		return credentials{}, err
+	}
+	client := &oauth.Client{AppID: uuid.New(), ObjectID: uuid.New(), DisplayName: name + " client", Roles: roles}
+	if err := s.store.PutClient(ctx, client); err != nil {
+		return credentials{}, err
+	}
+	secret, err := s.addSecret(ctx, client.AppID, life)
+	return s.credentials(client.AppID, secret, job), err
+}
+
+func (s *server) addSecret(ctx context.Context, appID uuid.UUID, life time.Duration) (string, error) {
+	client, err := s.store.Client(ctx, appID)
+	if err != nil {
+		return "", err
+	}
+	clear, secret := oauth.NewSecret(time.Now(), life)
+	client.Secrets = append([]oauth.Secret{secret}, client.Secrets...)
+	client.Secrets = client.Secrets[:min(len(client.Secrets), maxSecrets)]
+	return clear, s.store.PutClient(ctx, client)
+}
+
+func appCommand() *cobra.Command {
+	app := &cobra.Command{Use: "app", Short: "Make provisioning apps and their credentials"}
+	app.AddCommand(appCreateCommand())
+	return app
+}
+
+func appCreateCommand() *cobra.Command {
+	var set settings
+	var name string
+	var days int
+	cmd := &cobra.Command{
+		Use:   "create --data DIR --name NAME",
+		Short: "Make a provisioning app with a started job, and a client that may upload to it",
+		Long: "Makes a provisioning app whose job is started, and a client with the permissions\n" +
+			strings.Join(uploaderRoles, " and ") + ". The secret is shown once.\n" +
+			"The data directory must not be in use: stop `induct serve` for the moment.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := configure(cmd); err != nil {
+				return err
+			}
+			set.log = quiet()
+			s, err := open(cmd.Context(), set)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			c, err := s.makeApp(cmd.Context(), name, uploaderRoles, time.Duration(days)*24*time.Hour)
+			if err != nil {
+				return err
+			}
+			printApp(cmd.OutOrStdout(), c)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&set.data, "data", "", "data directory of the installation")
+	f.StringVar(&name, "name", "API-driven to cloud directory", "name of the app")
+	f.IntVar(&days, "secret-days", 180, "how long the secret is valid")
+	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
+	f.String("config", "", "configuration file (default induct.yaml if there is one)")
+	set.listen, set.limits = "127.0.0.1:0", "selfhosted"
+	cmd.MarkFlagRequired("data")
+	return cmd
+}
+
+func printApp(w io.Writer, c credentials) {
+	fmt.Fprintf(w, "TENANT_ID=%s\nCLIENT_ID=%s\nCLIENT_SECRET=%s\nSP_ID=%s\nJOB_ID=%s\n", c.TenantID, c.ClientID, c.ClientSecret, c.SPID, c.JobID)
+	fmt.Fprintf(w, "# endpoint: https://YOUR-HOST/v1.0/servicePrincipals/%s/synchronization/jobs/%s/bulkUpload\n", c.SPID, c.JobID)
+	fmt.Fprintf(w, "# authority: https://YOUR-HOST/%s\n", c.TenantID)
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"induct/internal/directory"
+	"induct/internal/graph"
+	"induct/internal/localca"
+	"induct/internal/oauth"
+	"induct/internal/provision"
+	"induct/internal/sqlstore"
+)
+
+// settings are what a server is started with.
+type settings struct {
+	data         string
+	listen       string
+	domain       string // default domain of a tenant that is made
+	tls          string // "", "local"
+	cert, key    string
+	publicURL    string
+	limits       string
+	daily        int64
+	queueRecords int64
+	reserve      int64
+	log          *slog.Logger
+}
+
+// server is an assembled service.
+type server struct {
+	settings
+	store     *sqlstore.Store
+	tenant    provision.Tenant
+	authority *oauth.Authority
+	service   *provision.Service
+	handler   http.Handler
+	listener  net.Listener
+	base      string // scheme and host where it is reached
+	caFile    string // with local TLS
+}
+
+// open assembles a server on its data directory and listens. Nothing is served before run.
+func open(ctx context.Context, set settings) (s *server, err error) {
+	s = &server{settings: set}
+	if err := s.checkListen(); err != nil {
+		return nil, err
+	}
+	limits, err := rateLimits(set.limits, set.daily)
+	if err != nil {
+		return nil, err
+	}
+	if s.store, err = sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.store.Close()
+		}
+	}()
+	if s.tenant, err = loadTenant(ctx, s.store, set.domain); err != nil {
+		return nil, err
+	}
+	s.authority, err = oauth.New(oauth.Config{Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: set.publicURL, Logger: set.log}, s.store)
+	if err != nil {
+		return nil, err
+	}
+	users := directory.New(s.store)
+	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: users, Tenant: s.tenant, QueueRecords: set.queueRecords, Logger: set.log})
+	if err != nil {
+		return nil, err
+	}
+	wire := graph.New(graph.Config{
+		Service: struct {
+			*provision.Service
+			*directory.Directory
+		}{s.service, users},
+		Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log,
+	})
+	s.handler = s.route(s.authority.Handler(), wire)
+	return s, s.bind()
+}
+
+// route sends a request to the room that knows its path.
+func (s *server) route(authority, wire http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case oauth.Serves(r.URL.Path):
+			authority.ServeHTTP(w, r)
+		case r.URL.Path == "/healthz":
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			fmt.Fprintln(w, "ok")
+		default:
+			wire.ServeHTTP(w, r)
+		}
+	})
+}
+
+// checkListen refuses to serve plain HTTP to other machines.
+func (s *server) checkListen() error {
+	host, _, err := net.SplitHostPort(s.listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q is not HOST:PORT: %w", s.listen, err)
+	}
+	if (s.cert == "") != (s.key == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if s.tls != "" && s.tls != "local" {
+		return fmt.Errorf("--tls %q: the only value is local; for a certificate of your own use --tls-cert and --tls-key", s.tls)
+	}
+	if s.tls == "" && s.cert == "" && !loopback(host) {
+		return fmt.Errorf("--listen %s would serve plain HTTP to other machines: listen on 127.0.0.1, or give --tls-cert and --tls-key, or --tls local", s.listen)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func rateLimits(profile string, daily int64) (graph.Limits, error) {
+	return graph.Profile(profile, int(daily))
+}
+
+// bind listens, with TLS if it is configured.
+func (s *server) bind() error {
+	l, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	host, _, _ := net.SplitHostPort(s.listen)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	s.listener, s.base = l, "http://"+net.JoinHostPort(host, port)
+	var cert tls.Certificate
+	switch {
+	case s.tls == "local":
+		cert, s.caFile, err = localca.Load(filepath.Join(s.data, "tls"), []string{host}, time.Now())
+		if err == nil {
+			s.caFile, err = filepath.Abs(s.caFile)
+		}
+	case s.cert != "":
+		cert, err = tls.LoadX509KeyPair(s.cert, s.key)
+	default:
+		return nil
+	}
+	if err != nil {
+		l.Close()
+		return fmt.Errorf("TLS: %w", err)
+	}
+	s.base = "https://" + net.JoinHostPort(host, port)
+	s.listener = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	return nil
+}
+
+// drain is how long requests under way may take once the server is told to stop.
+const drain = 5 * time.Second
+
+// run serves until ctx ends, then finishes what is in hand and closes the store.
+func (s *server) run(ctx context.Context) error {
+	requests, endRequests := context.WithCancel(context.Background())
+	defer endRequests()
+	web := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       2 * time.Minute,
+		WriteTimeout:      3 * time.Minute, // longer than any long poll
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+	}
+	engine, stopEngine := context.WithCancel(context.Background())
+	idle := make(chan struct{})
+	go func() { s.service.Run(engine); close(idle) }()
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(s.listener) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		// Long polls answer at once with what is known; other requests do not look at their context.
+		endRequests()
+		grace, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		if web.Shutdown(grace) != nil {
+			web.Close()
+		}
+	}
+	stopEngine()
+	<-idle
+	return errors.Join(err, s.store.Close())
+}
+
+// close gives up a server that never ran.
+func (s *server) close() error { return errors.Join(s.listener.Close(), s.store.Close()) }
+
+// loadTenant returns the installation's tenant; the first time, it makes one.
+func loadTenant(ctx context.Context, store *sqlstore.Store, domain string) (t provision.Tenant, err error) {
+	id, err := store.Setting(ctx, "tenant.id")
+	if err != nil {
+		return t, err
+	}
+	if id == "" {
+		id = uuid.NewString()
+		for name, value := range map[string]string{"tenant.domain": domain, "tenant.id": id} {
+			if err := store.PutSetting(ctx, name, value); err != nil {
+				return t, err
+			}
+		}
+	}
+	if t.ID, err = uuid.Parse(id); err != nil {
+		return t, fmt.Errorf("tenant.id: %w", err)
+	}
+	if t.DefaultDomain, err = store.Setting(ctx, "tenant.domain"); err != nil {
+		return t, err
+	}
+	if t.DefaultDomain == "" {
+		t.DefaultDomain = domain
+		err = store.PutSetting(ctx, "tenant.domain", domain)
+	}
+	t.DisplayName = t.DefaultDomain
+	return t, err
+}
