@@ -1,0 +1,76 @@
+# `make` alone prints what there is. A line `target: ## text` is its documentation.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME  ?= 5s
+BENCH     ?= .
+DEMOFLAGS ?=
+
+# Tools that are fetched when they are needed, at these versions.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
+
+# The version is stamped below, so that a copy without .git builds the same way.
+export GOFLAGS ?= -buildvcs=false
+
+.PHONY: help
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/induct
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/induct ./cmd/induct
+
+.PHONY: demo
+demo: build ## build, start a service, upload about 1,000 people, show what became of them
+	@bin/induct demo $(DEMOFLAGS)
+
+.PHONY: test
+test: tools format vet staticcheck ## everything, as CI runs it
+	$(GO) run $(GOTESTSUM) --format pkgname -- -count=1 -p 2 -timeout 12m ./...
+
+.PHONY: check
+check: format vet ## the quick form while you work: format, vet, short tests
+	$(GO) test -short -p 2 ./...
+
+.PHONY: format
+format: ## fail on a file that gofmt would change
+	@files=$$(find . -name '*.go' -not -path './.*' -not -path './bin/*' -print0 | xargs -0 -r gofmt -l -s); \
+	if [ -n "$$files" ]; then echo "gofmt -s -w these:"; echo "$$files"; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck: ## staticcheck, at a pinned version
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: tools
+tools: ## install, or name, what the tests of the client snippets need
+	@.ci/need curl jq node:nodejs python3
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (5s)
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
+		echo "$${file%/*} $${func#func }"; \
+		$(GO) test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks that match BENCH (all)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...
+
+.PHONY: cover
+cover: ## test coverage by function, and bin/cover.html
+	@mkdir -p bin
+	$(GO) test -short -p 2 -coverprofile bin/cover.out ./...
+	@$(GO) tool cover -html bin/cover.out -o bin/cover.html
+	@$(GO) tool cover -func bin/cover.out | tail -1
+
+.PHONY: clean
+clean: ## remove bin/ (data directories are yours: they stay)
+	rm -rf bin
