@@ -205,7 +205,7 @@ func layoutOf(format string, output bool) (string, error) {
 		token, known := dateTokens[run]
 		switch {
 		case run == "H" && output:
-			return "", errors.New("H is not supported in an output format; use HH")
+			return "", errors.New("the format H is not supported in an output format; use HH")
 		case known:
 			b.WriteString(token)
 		case (c == 'f' || c == 'F') && i > 0 && format[i-1] == '.' && n <= 7:

@@ -231,8 +231,11 @@ func FuzzCursor(f *testing.F) {
 	f.Add("AAAAAAAAAAA")
 	f.Fuzz(func(t *testing.T, token string) {
 		c, err := parseCursor(token, scope)
-		if err == nil && token != "" && c.token(scope) != token {
-			t.Errorf("%q is read as %+v", token, c)
+		if err != nil {
+			return
+		}
+		if again, err := parseCursor(c.token(scope), scope); err != nil || again != c {
+			t.Errorf("%q is read as %+v, then as %+v: %v", token, c, again, err)
 		}
 	})
 }
