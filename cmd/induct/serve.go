@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/pprof"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,7 +22,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func serveCommand() *cobra.Command {
 	var set settings
 	var dev bool
-	var envFile, level string
+	var envFile, level, profile string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service",
@@ -43,7 +44,7 @@ func serveCommand() *cobra.Command {
 			if !dev && set.data == "" {
 				return fmt.Errorf("--data DIR is needed: the directory that holds everything (with --dev it may be left out)")
 			}
-			return serve(cmd, set, dev, envFile)
+			return profiled(profile, func() error { return serve(cmd, set, dev, envFile) })
 		},
 	}
 	f := cmd.Flags()
@@ -55,6 +56,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&set.key, "tls-key", "", "PEM `FILE` with its private key")
 	f.StringVar(&set.publicURL, "public-url", "", "scheme and host that clients use, behind a proxy that ends TLS")
 	f.StringVar(&level, "log-level", "warn", "debug, info, warn or error; the log goes to standard error as JSON lines")
+	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile to this `FILE` at the end")
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 	engineFlags(f, &set)
 	return cmd
@@ -114,6 +116,23 @@ func serve(cmd *cobra.Command, set settings, dev bool, envFile string) error {
 		}
 	}
 	return <-ran
+}
+
+// profiled runs fn, under the CPU profiler if path is not empty.
+func profiled(path string, fn func() error) error {
+	if path == "" {
+		return fn()
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("--cpuprofile: %w", err)
+	}
+	defer f.Close()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return fmt.Errorf("--cpuprofile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return fn()
 }
 
 // throwAway gives settings without a data directory a temporary one; done removes it.

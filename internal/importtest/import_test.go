@@ -57,11 +57,12 @@ var rooms = []room{
 	{path: "internal/graph", uses: []string{"internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim", "internal/graph/odata"}},
 	{path: "internal/upload", uses: []string{"internal/scim"}, test: []string{"examples/workforce"}},
 	{path: "internal/localca"},
+	{path: "internal/bench"},
 
 	{path: "examples/workforce"},
 	{path: "cmd/induct", uses: []string{
 		"internal/expr", "internal/scim", "internal/mapping", "internal/provision", "internal/oauth",
-		"internal/sqlstore", "internal/directory", "internal/graph", "internal/upload", "internal/localca",
+		"internal/sqlstore", "internal/directory", "internal/graph", "internal/upload", "internal/localca", "internal/bench",
 		"examples/workforce",
 	}},
 

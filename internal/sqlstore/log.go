@@ -27,14 +27,48 @@ func (s *Store) QueryLog(ctx context.Context, q provision.LogQuery) (provision.L
 	scan := logScan{s: s, q: q, hash: anchorHash(q.Anchor)}
 	err := s.read(ctx, func(c *sqlite.Conn) error {
 		c.SetInterrupt(ctx.Done())
-		text, args := blockQuery(q)
-		err := query(c, text, args, scan.block)
+		bounds, err := timeBounds(c, q)
+		if err != nil {
+			return err
+		}
+		text, args := blockQuery(bounds)
+		err = query(c, text, args, scan.block)
 		if err == errEnough {
 			return nil
 		}
 		return err
 	})
 	return scan.page, err
+}
+
+// timeBounds returns q with its times turned into places: the entries of a block share one time, which grows with
+// the place.
+func timeBounds(c *sqlite.Conn, q provision.LogQuery) (provision.LogQuery, error) {
+	at := func(t time.Time) (first int64, err error) {
+		first = math.MaxInt64
+		err = query(c, "SELECT first FROM log_block WHERE began >= ?1 ORDER BY began, first LIMIT 1", []any{ceilMicro(t)}, func(st *sqlite.Stmt) error {
+			first = st.ColumnInt64(0)
+			return nil
+		})
+		return first, err
+	}
+	if !q.From.IsZero() {
+		first, err := at(q.From)
+		if err != nil {
+			return q, err
+		}
+		q.After = max(q.After, first-1)
+	}
+	if !q.To.IsZero() {
+		first, err := at(q.To)
+		if err != nil {
+			return q, err
+		}
+		if q.Before == 0 || first < q.Before {
+			q.Before = first
+		}
+	}
+	return q, nil
 }
 
 // blockQuery selects the blocks that can hold entries of q, by what is known of a block without opening it.
@@ -51,12 +85,6 @@ func blockQuery(q provision.LogQuery) (string, []any) {
 	if q.Cycle != 0 {
 		add("cycle = ?", q.Cycle)
 	}
-	if !q.From.IsZero() {
-		add("ended >= ?", ceilMicro(q.From))
-	}
-	if !q.To.IsZero() {
-		add("began < ?", ceilMicro(q.To))
-	}
 	if q.Upload != 0 {
 		add("highest >= ?", q.Upload)
 		add("lowest <= ?", q.Upload)
@@ -70,7 +98,20 @@ func blockQuery(q provision.LogQuery) (string, []any) {
 	if q.Status != nil {
 		where = append(where, q.Status.String()+" > 0")
 	}
+	// SQLite keeps no statistics here that would let it choose well.
 	text := "SELECT first, last, anchors, entries FROM log_block"
+	switch {
+	case q.JobPK == 0:
+		text += " NOT INDEXED"
+	case q.Upload != 0:
+		text += " INDEXED BY log_block_upload"
+	case q.Cycle != 0:
+		text += " INDEXED BY log_block_cycle"
+	case q.Status != nil && *q.Status == provision.StatusFailure:
+		text += " INDEXED BY log_block_failure"
+	default:
+		text += " INDEXED BY log_block_job"
+	}
 	if len(where) > 0 {
 		text += " WHERE " + strings.Join(where, " AND ")
 	}

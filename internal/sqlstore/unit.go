@@ -148,7 +148,7 @@ func (u *Unit) PutPeople(people []provision.Person) error {
 		if object == nil {
 			continue
 		}
-		err = query(u.conn, "UPDATE reference SET ready = 1 WHERE job = ?1 AND target = ?2 AND ready = 0", []any{u.job, p.Anchor}, nil)
+		err = query(u.conn, "UPDATE reference INDEXED BY reference_target SET ready = 1 WHERE job = ?1 AND target = ?2 AND ready = 0", []any{u.job, p.Anchor}, nil)
 		if err != nil {
 			return err
 		}
@@ -254,6 +254,9 @@ func (u *Unit) CountUnread(paths map[string]int64) error {
 
 // Advance implements provision.Unit.
 func (u *Unit) Advance(results []provision.UploadResult, now time.Time) error {
+	if len(results) == 0 {
+		return nil
+	}
 	last, records := int64(0), int64(0)
 	for _, r := range results {
 		counts, err := json.Marshal(r.Counts)

@@ -114,7 +114,9 @@ CREATE TABLE log_block (
   anchors BLOB NOT NULL,    -- sorted 32-bit hashes of its anchors
   entries BLOB NOT NULL     -- see codec.go
 );
-CREATE INDEX log_block_job ON log_block (job, cycle, first);
+CREATE INDEX log_block_time ON log_block (began);
+CREATE INDEX log_block_job ON log_block (job, first);
+CREATE INDEX log_block_cycle ON log_block (job, cycle, first);
 CREATE INDEX log_block_upload ON log_block (job, highest, lowest);
 CREATE INDEX log_block_failure ON log_block (job, first) WHERE failure > 0;
 
