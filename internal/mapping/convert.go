@@ -19,7 +19,9 @@ const (
 	codeMissing  = "MissingValues"
 	codeNoMatch  = "ImportSkipped"
 	codeSkip     = "EntrySynchronizationSkipped"
-	maxShown     = 64 // characters of a value in a sentence
+	maxShown     = 64   // characters of a value in a sentence
+	maxLogged    = 1024 // characters of a source value in the log
+	maxName      = 256  // characters of a person's name in the log
 	defaultMax   = 1024
 	redactedText = "[Redact]"
 )
@@ -45,7 +47,7 @@ func (in *input) read(v scim.Value) (expr.Value, *mismatch) {
 	case scim.Absent, scim.Null:
 		return expr.Value{}, nil
 	case scim.Invalid:
-		return expr.Value{}, &mismatch{codeEntry, "found " + shorten(v.Str), "Send the attribute in the shape that its path names."}
+		return expr.Value{}, &mismatch{codeEntry, v.Str, "Send the attribute in the shape that its path names."}
 	case scim.Many:
 		return in.readMany(v.List)
 	}
@@ -86,7 +88,7 @@ func readOne(typ string, v scim.Value) (expr.Value, *mismatch) {
 	case scim.Null:
 		return expr.Value{}, nil
 	default:
-		return expr.Value{}, wrongType(shorten(v.Str), typ)
+		return expr.Value{}, wrongType(shorten(v.Str, maxShown), typ)
 	}
 	if typ == "String" || typ == "" {
 		if v.Kind == scim.Boolean {
@@ -201,15 +203,16 @@ func isControl(r rune) bool {
 }
 
 // quote shows a value in a sentence.
-func quote(s string) string { return fmt.Sprintf("%q", shorten(s)) }
+func quote(s string) string { return fmt.Sprintf("%q", shorten(s, maxShown)) }
 
-func shorten(s string) string {
-	if len(s) <= maxShown {
+// shorten cuts a text to at most so many characters.
+func shorten(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
 	n := 0
 	for i := range s {
-		if n == maxShown {
+		if n == most {
 			return s[:i] + "…"
 		}
 		n++

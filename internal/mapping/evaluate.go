@@ -100,6 +100,9 @@ func (p *Program) Evaluate(r Record) Outcome {
 			Advice: "Send the person's externalId."}
 		return out
 	}
+	if out.Problem = longAnchor(anchorName, e.sent[p.anchor].Str); out.Problem != nil {
+		return out
+	}
 	matching, problem := e.match()
 	if problem != nil {
 		out.Problem = problem
@@ -151,6 +154,7 @@ func (e *evaluation) describe(out *Outcome) {
 	if out.DisplayName == "" {
 		out.DisplayName = e.name(p.userName)
 	}
+	out.DisplayName = shorten(out.DisplayName, maxName)
 	if active := e.values[p.active]; active.IsNull() && e.problems[p.active] == nil {
 		// Expressions see what the reference sees; whether it flows is decided where it flows.
 		e.noActive = true
@@ -161,7 +165,7 @@ func (e *evaluation) describe(out *Outcome) {
 	out.Source = make([]Imported, 0, len(p.imported))
 	for _, slot := range p.imported {
 		if e.sent[slot].Kind != scim.Absent {
-			out.Source = append(out.Source, Imported{p.inputs[slot].Name, e.shown(slot)})
+			out.Source = append(out.Source, Imported{p.inputs[slot].Name, shorten(e.shown(slot), maxLogged)})
 		}
 	}
 }
@@ -196,6 +200,16 @@ func raw(v scim.Value) string {
 		parts[i] = e.Str
 	}
 	return strings.Join(parts, ";")
+}
+
+// longAnchor is the problem of an attribute that holds an externalId no person can have; nil if there is none.
+func longAnchor(attribute, id string) *Problem {
+	n := len(strings.TrimSpace(id))
+	if n <= scim.MaxAnchor {
+		return nil
+	}
+	return &Problem{Code: codeEntry, Attribute: attribute, Reason: fmt.Sprintf("%s has %d bytes; an externalId has at most %d.", quote(id), n, scim.MaxAnchor),
+		Advice: "Send a shorter externalId."}
 }
 
 func hasText(v scim.Value) bool {
@@ -271,6 +285,9 @@ func (e *evaluation) flow(out *Outcome) {
 		}
 		if r.target.Type == "Reference" {
 			if anchor := strings.TrimSpace(res.value.String()); anchor != "" {
+				if out.Problem = longAnchor(r.target.Name, anchor); out.Problem != nil {
+					return
+				}
 				out.References = append(out.References, Reference{r.target.Name, anchor})
 			}
 			continue

@@ -261,9 +261,13 @@ func TestProblemsSayWhatToDo(t *testing.T) {
 		want   []string
 	}{
 		{`{"externalId":""}`, []string{"Source identifier of an entry cannot be empty"}},
+		{`{"externalId":"` + long + `"}`, []string{`"` + long[:64] + `…" has 1200 bytes; an externalId has at most 1024`}},
+		{`{"externalId":"1","userName":"u","displayName":"U","` + enterprise + `manager":{"value":"` + long + `"}}`, []string{"has 1200 bytes"}},
 		{`{"externalId":"1","active":"maybe"}`, []string{"'active'", `"maybe"`, "Boolean", "[active] -> accountEnabled"}},
 		{`{"externalId":"1","displayName":"` + long + `"}`, []string{"'displayName'", `"` + long[:64] + `…"`, "1200 characters", "256", "[displayName] -> displayName"}},
 		{`{"externalId":"1","displayName":"a\u0000b"}`, []string{"U+0000", "displayName"}},
+		{`{"externalId":"1","displayName":{"a":1}}`, []string{"'displayName' cannot be used: expected a single value, found an object without a value ("}},
+		{`{"externalId":"1","title":["a",["b"]]}`, []string{"cannot be used: expected elements with one value each, found an array in an array ("}},
 	}
 	p := compiled(t, standard(t), settings)
 	for _, tt := range tests {
@@ -316,6 +320,20 @@ func TestDescribesTheRecord(t *testing.T) {
 	}
 	if out := p.Evaluate(Record{Sent: []byte("{" + strings.Join(many, ",") + "}")}); len(out.Unread) != maxUnread {
 		t.Errorf("%d unread paths", len(out.Unread))
+	}
+}
+
+func TestLongValuesAreShortenedInLogs(t *testing.T) {
+	p := compiled(t, standard(t), settings)
+	long := strings.Repeat("é", 100_000)
+	out := p.Evaluate(Record{Sent: []byte(`{"externalId":"1","displayName":"` + long + `","title":"` + long[:2*maxLogged] + `"}`)})
+	if want := long[:2*maxName] + "…"; out.DisplayName != want {
+		t.Errorf("DisplayName has %d bytes", len(out.DisplayName))
+	}
+	for _, want := range []Imported{{"displayName", long[:2*maxLogged] + "…"}, {"title", long[:2*maxLogged]}} {
+		if !slices.Contains(out.Source, want) {
+			t.Errorf("%s is not in Source as it should be", want.Name)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ type Outcome struct {
 	Unread      []string    // paths that were sent and that neither a mapping nor the scope reads; at most 64
 }
 
-// Imported is one source attribute as it was sent, for the log's import step.
+// Imported is one source attribute as it was sent, shortened if it is long, for the log's import step.
 type Imported struct{ Name, Value string }
 
 // Match is one matching attribute of the target with the value to look for. Value is never empty.

@@ -217,7 +217,7 @@ func clauseText(group, attribute, op string, values []string) string {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(" '" + shorten(v) + "'")
+		b.WriteString(" '" + shorten(v, maxShown) + "'")
 	}
 	return b.String()
 }

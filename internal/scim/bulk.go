@@ -282,14 +282,22 @@ func (p *bulkParser) record() (anchor string, data json.RawMessage) {
 	if !p.expect("an object") {
 		return "", nil
 	}
-	start := len(p.out)
+	start, unusual := len(p.out), false
 	p.startCopy()
 	for ok := p.begin('}'); ok; ok = p.more('}') {
 		switch name := p.name(); {
 		case isPassword(name):
 			p.blank()
 		case equalFold(name, "externalid"):
+			unusual = unusual || p.peek() == '{'
 			anchor = p.anchor()
+		case hasURN(name):
+			unusual = true
+			if p.peek() == '{' {
+				p.extension()
+			} else {
+				p.skip()
+			}
 		case p.peek() == '{' && bytes.IndexByte(name, ':') >= 0:
 			p.extension()
 		default:
@@ -297,7 +305,34 @@ func (p *bulkParser) record() (anchor string, data json.RawMessage) {
 		}
 	}
 	p.endCopy()
-	return anchor, json.RawMessage(p.out[start:len(p.out):len(p.out)])
+	data = json.RawMessage(p.out[start:len(p.out):len(p.out)])
+	if unusual && p.err == nil {
+		anchor = readAnchor(data)
+	}
+	return anchor, data
+}
+
+// hasURN reports whether a name begins with the URN of the core schema: externalId may stand with it or below it.
+func hasURN(name []byte) bool {
+	return len(name) >= len(UserURN) && equalFold(name[:len(UserURN)], UserURN)
+}
+
+var anchorReader = func() *Reader {
+	r, err := CompilePaths([]string{"externalId"})
+	if err != nil {
+		panic(err)
+	}
+	return r
+}()
+
+// readAnchor is for records that give their externalId in one of the unusual ways that Reader.Read knows, so that
+// both find the same person.
+func readAnchor(data []byte) string {
+	values, err := anchorReader.Read(data, nil, nil)
+	if err != nil || values[0].Kind != Text && values[0].Kind != Number {
+		return ""
+	}
+	return asAnchor(values[0].Str)
 }
 
 // extension reads an object of attributes named by a schema URN.
@@ -322,9 +357,17 @@ func (p *bulkParser) anchor() string {
 	}
 	switch shape(p.src[v.start]) {
 	case "a string":
-		return strings.TrimSpace(string(p.textAt(v)))
+		return asAnchor(string(p.textAt(v)))
 	case "a number":
-		return string(p.src[v.start:v.end])
+		return asAnchor(string(p.src[v.start:v.end]))
+	}
+	return ""
+}
+
+// asAnchor is the anchor that an externalId gives.
+func asAnchor(id string) string {
+	if id = strings.TrimSpace(id); len(id) <= MaxAnchor {
+		return id
 	}
 	return ""
 }

@@ -32,8 +32,16 @@ func TestParseBulkAccepts(t *testing.T) {
 			[]Operation{{"POST", "", "7", json.RawMessage(`{"externalId":" \t7 "}`)}}},
 		{"blank anchor", head + `[{"method":"POST","path":"/Users","data":{"externalId":"  "}}]}`,
 			[]Operation{{"POST", "", "", json.RawMessage(`{"externalId":"  "}`)}}},
-		{"no anchor in other kinds, last counts", head + `[{"method":"POST","path":"/Users","data":{"externalId":"1","externalid":{"value":"2"}}}]}`,
-			[]Operation{{"POST", "", "", json.RawMessage(`{"externalId":"1","externalid":{"value":"2"}}`)}}},
+		{"no anchor in other kinds, last counts", head + `[{"method":"POST","path":"/Users","data":{"externalId":"1","externalid":["2"]}}]}`,
+			[]Operation{{"POST", "", "", json.RawMessage(`{"externalId":"1","externalid":["2"]}`)}}},
+		{"anchor in an object", head + `[{"method":"POST","path":"/Users","data":{"externalId":{"value": " 2"}}},{"method":"POST","path":"/Users","data":{"externalId":{"value":{}}}}]}`,
+			[]Operation{{"POST", "", "2", json.RawMessage(`{"externalId":{"value":" 2"}}`)}, {"POST", "", "", json.RawMessage(`{"externalId":{"value":{}}}`)}}},
+		{"anchor too long", head + `[{"method":"POST","path":"/Users","data":{"externalId":"` + strings.Repeat("7", MaxAnchor+1) + `"}},{"method":"POST","path":"/Users","data":{"externalId":" ` + strings.Repeat("7", MaxAnchor) + `"}}]}`,
+			[]Operation{{"POST", "", "", json.RawMessage(`{"externalId":"` + strings.Repeat("7", MaxAnchor+1) + `"}`)}, {"POST", "", strings.Repeat("7", MaxAnchor), json.RawMessage(`{"externalId":" ` + strings.Repeat("7", MaxAnchor) + `"}`)}}},
+		{"anchor with its schema", head + `[{"method":"POST","path":"/Users","data":{"externalId":"1","` + UserURN + `:ExternalId":2}}]}`,
+			[]Operation{{"POST", "", "2", json.RawMessage(`{"externalId":"1","` + UserURN + `:ExternalId":2}`)}}},
+		{"anchor below its schema", head + `[{"method":"POST","path":"/Users","data":{"` + UserURN + `":{"externalId":"2","password":"s3"},"x":1}}]}`,
+			[]Operation{{"POST", "", "2", json.RawMessage(`{"` + UserURN + `":{"externalId":"2","password":""},"x":1}`)}}},
 		{"escaped anchor", head + `[{"method":"POST","path":"/Users","data":{"external\u0049d":"\u00e9\ud83d\ude00\n\/x"}}]}`,
 			[]Operation{{"POST", "", "é😀\n/x", json.RawMessage(`{"external\u0049d":"\u00e9\ud83d\ude00\n\/x"}`)}}},
 		{"passwords", head + `[{"method":"POST","path":"/Users","data":{"password":"s3", "PassWord" : { "a" : [1] } ,"pass\u0077ord":null,"x":1,"` + UserURN + `:password":"s3","urn:x:y":{"Password":12,"z":2}}}]}`,
@@ -214,6 +222,9 @@ func FuzzParseBulk(f *testing.F) {
 				if isPassword([]byte(name)) && string(value) != `""` {
 					t.Fatalf("password kept in %q", op.Data)
 				}
+			}
+			if a := readAnchor(op.Data); a != op.Anchor {
+				t.Fatalf("anchor %q, and read %q of %q", op.Anchor, a, op.Data)
 			}
 			again, cerr := compact(op.Data, "")
 			if cerr != nil || string(again) != string(op.Data) {

@@ -14,6 +14,9 @@ const (
 	EnterpriseURN  = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 )
 
+// MaxAnchor is how many bytes an externalId may have. Logs, receipts and references repeat it.
+const MaxAnchor = 1024
+
 // Limits bounds what ParseBulk accepts. A zero field means its default.
 type Limits struct {
 	Operations int // operations in a request; default 50
@@ -24,7 +27,7 @@ type Limits struct {
 type Operation struct {
 	Method string          // "POST" or "DELETE", upper case
 	BulkID string          // as sent; "" if it was missing; not unique
-	Anchor string          // the externalId; "" if it was missing, null or not a string or number
+	Anchor string          // the externalId, wherever Reader.Read would find it; "" if it was missing, null, longer than MaxAnchor or not a string or number
 	Data   json.RawMessage // the record's JSON object, compact and valid UTF-8, values of `password` blanked; nil for DELETE without data
 }
 
