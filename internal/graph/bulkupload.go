@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -65,7 +64,7 @@ func (c *call) scimContent() error {
 	if sent == "" {
 		return invalidFormat("the Content-Type header is missing: send application/scim+json")
 	}
-	if media, _, err := mime.ParseMediaType(sent); err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || media != "application/scim+json" {
+	if media, _, _ := strings.Cut(sent, ";"); !strings.EqualFold(strings.TrimSpace(media), "application/scim+json") {
 		return invalidFormat(fmt.Sprintf("the Content-Type is '%s': send application/scim+json", clip(sent)))
 	}
 	return nil

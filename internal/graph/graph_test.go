@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -59,6 +60,7 @@ func TestBulkUploadRefused(t *testing.T) {
 		{"no type", "POST", bulkURL, one, []string{"Content-Type", ""}, 400, "BadRequest", "Invalid Data Format: the Content-Type header is missing"},
 		{"json", "POST", bulkURL, one, []string{"Content-Type", "application/json"}, 400, "BadRequest", "Invalid Data Format"},
 		{"text", "POST", bulkURL, one, []string{"Content-Type", "text/plain"}, 400, "BadRequest", "Invalid Data Format"},
+		{"two types", "POST", bulkURL, one, []string{"Content-Type", "application/scim+json, text/plain"}, 400, "BadRequest", "Invalid Data Format"},
 		{"51", "POST", bulkURL, bulk(51), nil, 400, "BadRequest", "Invalid Data Format"},
 		{"none", "POST", bulkURL, bulk(0), nil, 400, "BadRequest", "Invalid Data Format"},
 		{"no bulk request", "POST", bulkURL, `{"name":"John Doe"}`, nil, 400, "BadRequest", "Invalid Data Format"},
@@ -120,7 +122,7 @@ func TestBulkUploadLenient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			if rec := w.send("POST", bulkURL, change(bulk(2)), "Content-Type", "Application/SCIM+json"); rec.Code != 202 {
+			if rec := w.send("POST", bulkURL, change(bulk(2)), "Content-Type", "Application/SCIM+json; a=b; a=c"); rec.Code != 202 {
 				t.Errorf("%d %s", rec.Code, rec.Body)
 			}
 		})
@@ -182,6 +184,33 @@ func TestPanic(t *testing.T) {
 	rec := w.get("/v1.0/auditLogs/provisioning")
 	if code, _ := errorOf(t, rec); rec.Code != 500 || code != "InternalServerError" || strings.Contains(rec.Body.String(), "boom") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// TestOnTheWire looks at answers without content as net/http sends them.
+func TestOnTheWire(t *testing.T) {
+	w := newWorld(t)
+	srv := httptest.NewServer(w.handler)
+	defer srv.Close()
+	for path, want := range map[string]struct {
+		status int
+		length string
+	}{bulkURL: {202, "0"}, jobURL + "/start": {204, ""}} {
+		r, _ := http.NewRequest("POST", srv.URL+path, strings.NewReader(bulk(1)))
+		r.Header.Set("Authorization", "Bearer all")
+		r.Header.Set("Content-Type", "application/scim+json")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		_, typed := resp.Header["Content-Type"]
+		if resp.StatusCode != want.status || typed || resp.Header.Get("Content-Length") != want.length {
+			t.Errorf("%s: %d %v", path, resp.StatusCode, resp.Header)
+		}
+		if l := resp.Header.Get("Location"); l != "" && !strings.HasPrefix(l, srv.URL+"/v1.0/auditLogs/provisioning/?$filter=jobid%20eq%20'API2AAD.") {
+			t.Errorf("Location %s", l)
+		}
 	}
 }
 

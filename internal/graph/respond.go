@@ -126,9 +126,11 @@ func (c *call) collection(context string, value []object, next string, count *in
 	return nil
 }
 
-// none answers with a status and nothing else.
+// none answers with a status and nothing else. A 204 has no Content-Length either (RFC 9110 section 8.6).
 func (c *call) none(status int) error {
-	c.w.Header().Set("Content-Length", "0")
+	if status != http.StatusNoContent {
+		c.w.Header().Set("Content-Length", "0")
+	}
 	c.w.WriteHeader(status)
 	return nil
 }
