@@ -44,8 +44,8 @@ func EntryID(seq int64) uuid.UUID { return place(kindEntry, 0, 0, uint64(seq)) }
 
 // ParseEntryID returns the place of the log entry with this id; ok is false if it cannot be one of ours.
 func ParseEntryID(id uuid.UUID) (seq int64, ok bool) {
-	_, b, c, ok := parsePlace(id, kindEntry)
-	return int64(c), ok && b == 0
+	a, b, c, ok := parsePlace(id, kindEntry)
+	return int64(c), ok && a == 0 && b == 0
 }
 
 // ChangeID returns the public id of the change that operation index of an upload makes.
