@@ -21,6 +21,9 @@ const (
 	entriesV1    = 1
 )
 
+// maxStored bounds what a stored block may say that it unpacks to: larger is damage, not content.
+const maxStored = 256 << 20
+
 var errCorrupt = errors.New("stored bytes are damaged")
 
 // enc appends primitive values.
@@ -117,6 +120,9 @@ func decodeOperations(b []byte) ([]provision.Operation, error) {
 	if len(b) == 0 || b[0] != operationsV1 {
 		return nil, fmt.Errorf("operations: %w", errCorrupt)
 	}
+	if n, err := s2.DecodedLen(b[1:]); err != nil || n > maxStored {
+		return nil, fmt.Errorf("operations: %w", errCorrupt)
+	}
 	raw, err := s2.Decode(nil, b[1:])
 	if err != nil {
 		return nil, fmt.Errorf("operations: %w: %w", errCorrupt, err)
@@ -144,7 +150,7 @@ func newCompressor() (*compressor, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(256<<20))
+	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxStored))
 	return &compressor{w: w, r: r}, err
 }
 

@@ -47,16 +47,19 @@ func (s *Store) PutJob(ctx context.Context, j *provision.Job) error {
 	if err != nil {
 		return err
 	}
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
-		if j.PK != 0 {
-			return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{j.PK, string(content), string(j.State)}, nil)
+	pk := j.PK
+	err = s.w.do(ctx, func(c *sqlite.Conn) error {
+		if pk != 0 {
+			return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{pk, string(content), string(j.State)}, nil)
 		}
 		err := query(c, "INSERT INTO job (id, content, state) VALUES (?1, ?2, ?3)", []any{j.ID, string(content), string(j.State)}, nil)
-		if err == nil {
-			j.PK = c.LastInsertRowID()
-		}
+		pk = c.LastInsertRowID()
 		return err
 	})
+	if err == nil {
+		j.PK = pk
+	}
+	return err
 }
 
 // JobStatus implements provision.Store.
@@ -76,6 +79,8 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 				func(st *sqlite.Stmt) { js.Oldest = micros(st, 0) }},
 			{"SELECT began, ended FROM cycle WHERE job = ?1 AND number = ?2", func() []any { return []any{jobPK, js.Cycle} },
 				func(st *sqlite.Stmt) { js.CycleBegan, js.CycleEnded = micros(st, 0), micros(st, 1) }},
+			{"SELECT count(*) FROM person INDEXED BY person_object WHERE job = ?1 AND object IS NOT NULL", func() []any { return []any{jobPK} },
+				func(st *sqlite.Stmt) { js.Users = st.ColumnInt64(0) }},
 			{"SELECT ended FROM cycle WHERE job = ?1 AND number = 1", func() []any { return []any{jobPK} },
 				func(st *sqlite.Stmt) { js.FirstCycleEnd = micros(st, 0) }},
 			{"SELECT cycle, outcome, records FROM tally WHERE job = ?1 AND cycle IN (0, ?2)", func() []any { return []any{jobPK, js.Cycle} }, func(st *sqlite.Stmt) {
@@ -94,7 +99,6 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 		}
 		return nil
 	})
-	js.Users = js.TotalCounts[provision.EndCreated]
 	return js, err
 }
 

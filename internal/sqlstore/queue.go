@@ -118,6 +118,7 @@ func (s *Store) Position(ctx context.Context, jobPK int64) (position int64, err 
 
 // Next implements provision.Store.
 func (s *Store) Next(ctx context.Context, jobPK, position, to int64, records int) (uploads []provision.Queued, err error) {
+	records = max(records, 1)
 	var bodies [][]byte
 	err = s.read(ctx, func(c *sqlite.Conn) error {
 		return query(c, "SELECT number, received, body, operations FROM upload WHERE job = ?1 AND number > ?2 AND number <= ?3 ORDER BY number LIMIT ?4",
@@ -144,29 +145,40 @@ func (s *Store) Next(ctx context.Context, jobPK, position, to int64, records int
 
 // OpenCycle implements provision.Store.
 func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *provision.Cycle, err error) {
-	idle := true
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, `SELECT j.next - 1 > j.position, c.number, c.last, c.began, c.ended FROM job j
-			LEFT JOIN cycle c ON c.job = j.pk AND c.number = j.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st *sqlite.Stmt) error {
-			idle = !st.ColumnBool(0)
-			if !st.ColumnIsNull(1) && st.ColumnIsNull(4) {
-				cy = &provision.Cycle{Number: st.ColumnInt64(1), To: st.ColumnInt64(2), Began: micros(st, 3)}
-			}
-			return nil
-		})
+	var idle bool
+	err = s.read(ctx, func(c *sqlite.Conn) (err error) {
+		cy, idle, err = openCycle(c, jobPK)
+		return err
 	})
 	if err != nil || cy != nil || idle {
 		return cy, err
 	}
-	err = s.w.do(ctx, func(c *sqlite.Conn) error {
-		err := query(c, "UPDATE job SET cycle = cycle + 1 WHERE pk = ?1 RETURNING cycle, next - 1", []any{jobPK}, func(st *sqlite.Stmt) error {
+	err = s.w.do(ctx, func(c *sqlite.Conn) (err error) {
+		if cy, idle, err = openCycle(c, jobPK); err != nil || cy != nil || idle {
+			return err // somebody else has opened it since
+		}
+		err = query(c, "UPDATE job SET cycle = cycle + 1 WHERE pk = ?1 RETURNING cycle, next - 1", []any{jobPK}, func(st *sqlite.Stmt) error {
 			cy = &provision.Cycle{Number: st.ColumnInt64(0), To: st.ColumnInt64(1), Began: now}
 			return nil
 		})
-		if err != nil || cy == nil {
+		if err != nil {
 			return err
 		}
 		return query(c, "INSERT INTO cycle (job, number, last, began) VALUES (?1, ?2, ?3, ?4)", []any{jobPK, cy.Number, cy.To, now.UnixMicro()}, nil)
 	})
 	return cy, err
+}
+
+// openCycle returns the job's open cycle, if it has one, and whether nothing waits.
+func openCycle(c *sqlite.Conn, jobPK int64) (cy *provision.Cycle, idle bool, err error) {
+	idle = true
+	err = query(c, `SELECT j.next - 1 > j.position, c.number, c.last, c.began, c.ended FROM job j
+		LEFT JOIN cycle c ON c.job = j.pk AND c.number = j.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st *sqlite.Stmt) error {
+		idle = !st.ColumnBool(0)
+		if !st.ColumnIsNull(1) && st.ColumnIsNull(4) {
+			cy = &provision.Cycle{Number: st.ColumnInt64(1), To: st.ColumnInt64(2), Began: micros(st, 3)}
+		}
+		return nil
+	})
+	return cy, idle, err
 }

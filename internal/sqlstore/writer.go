@@ -107,9 +107,7 @@ func (w *writer) commit(group []*work) {
 		for i, k := range group {
 			errs[i] = w.one(k)
 		}
-		if err = w.exec("COMMIT"); err != nil && !w.conn.AutocommitEnabled() {
-			w.exec("ROLLBACK")
-		}
+		err = w.end()
 	}
 	for i, k := range group {
 		if err != nil {
@@ -119,9 +117,24 @@ func (w *writer) commit(group []*work) {
 	}
 }
 
+// end commits the transaction; it leaves none open.
+func (w *writer) end() error {
+	if w.conn.AutocommitEnabled() {
+		return errRolledBack
+	}
+	err := w.exec("COMMIT")
+	if err != nil && !w.conn.AutocommitEnabled() {
+		w.exec("ROLLBACK")
+	}
+	return err
+}
+
+// errRolledBack is what a group gets whose transaction SQLite has ended, which it does when the disk fails it.
+var errRolledBack = fmt.Errorf("the transaction was rolled back: %w", provision.ErrNoSpace)
+
 func (w *writer) one(k *work) (err error) {
-	if w.conn.AutocommitEnabled() { // an earlier piece's failure (a full disk) has ended the transaction
-		return fmt.Errorf("the transaction was rolled back: %w", provision.ErrNoSpace)
+	if w.conn.AutocommitEnabled() { // an earlier piece's failure has ended the transaction
+		return errRolledBack
 	}
 	if err := w.exec("SAVEPOINT piece"); err != nil {
 		return classify(err)
