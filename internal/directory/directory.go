@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"zombiezen.com/go/sqlite"
@@ -36,7 +37,19 @@ var found = map[string]string{
 	"displayName":       "name",
 }
 
-func fold(s string) string { return strings.ToLower(s) }
+// fold returns s such that two texts are equal in any case (strings.EqualFold) if they are equal folded.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		if 'A' <= least && least <= 'Z' {
+			return least + 'a' - 'A'
+		}
+		return least
+	}, s)
+}
 
 type target struct{ u *sqlstore.Unit }
 
@@ -88,8 +101,11 @@ func (t target) byAttribute(q provision.Query) (f provision.Found, err error) {
 	var ids []string
 	err = sqlstore.Query(t.u.Conn(), text, args, func(st *sqlite.Stmt) error {
 		o, err := object(st)
-		if err != nil || !indexed && !strings.EqualFold(o.Attributes[q.Attribute].String(), q.Value) {
+		if err != nil {
 			return err
+		}
+		if v := o.Attributes[q.Attribute]; !indexed && (v.IsNull() || !strings.EqualFold(v.String(), q.Value)) {
+			return nil
 		}
 		f.Object = o
 		ids = append(ids, o.ID)

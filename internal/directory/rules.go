@@ -3,6 +3,7 @@ package directory
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"induct/internal/expr"
@@ -35,6 +36,13 @@ func check(a provision.Assignment) (expr.Value, *provision.TargetError) {
 			return expr.Value{}, &provision.TargetError{Code: "UnprocessableEntity", Attribute: a.Attribute,
 				Reason: fmt.Sprintf("%s is %d characters long; the directory takes at most %d: '%s…'", a.Attribute, n, limit, firstRunes(e.String(), 40)),
 				Advice: "Shorten the value at the source, or with Left() in the mapping."}
+		}
+	}
+	for _, e := range a.Value.Elems() {
+		if _, err := time.Parse(time.RFC3339Nano, e.String()); e.Kind() == expr.DateTime && err != nil {
+			return expr.Value{}, &provision.TargetError{Code: "UnprocessableEntity", Attribute: a.Attribute,
+				Reason: fmt.Sprintf("%s is '%s'; the directory takes times of the years 0 to 9999 (RFC 3339)", a.Attribute, e),
+				Advice: "Correct the date at the source, or the mapping that computes it."}
 		}
 	}
 	if a.Attribute == "userPrincipalName" {

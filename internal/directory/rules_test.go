@@ -1,0 +1,57 @@
+package directory
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"induct/internal/expr"
+	"induct/internal/provision"
+)
+
+func TestUPN(t *testing.T) {
+	local, domain := strings.Repeat("a", 64), strings.Repeat("d", 40)+".example"
+	for _, upn := range []string{"a@b", "ada.lovelace@acme.example", "A'-_!#^~9@acme.example", local + "@" + domain, ".a@acme.example"} {
+		if p := checkUPN(upn); p != nil {
+			t.Errorf("%q is refused: %v", upn, p)
+		}
+	}
+	for _, upn := range []string{"", "ada", "@acme.example", "ada@", "ada.@acme.example", "a da@acme.example", "åse@acme.example", "a@b@c",
+		local + "a@acme.example", "a@d" + domain, "ada@.example", "ada@acme.", "ada@acme_x.example", "a;b@acme.example", "a\x00@acme.example", "a\xff@acme.example"} {
+		if p := checkUPN(upn); p == nil || p.Code != "AzureActiveDirectoryInvalidUserPrincipalName" || p.Reason == "" || p.Advice == "" {
+			t.Errorf("%q: %v", upn, p)
+		}
+	}
+}
+
+func TestLengths(t *testing.T) {
+	for attribute, limit := range longest {
+		if attribute == "userPrincipalName" {
+			continue
+		}
+		for n, fits := range map[int]bool{limit: true, limit + 1: false} {
+			for _, v := range []expr.Value{expr.Text(strings.Repeat("å", n)), expr.Multi(expr.Text("x"), expr.Text(strings.Repeat("å", n)))} {
+				if _, p := check(provision.Assignment{Attribute: attribute, Value: v}); (p == nil) != fits {
+					t.Errorf("%s of %d characters: %v", attribute, n, p)
+				}
+			}
+		}
+	}
+	if _, p := check(provision.Assignment{Attribute: "extension_x", Value: expr.Text(strings.Repeat("x", longestOther+1))}); p == nil {
+		t.Error("an attribute without a limit of its own is unbounded")
+	}
+}
+
+// A time that cannot be read back is refused: it would make the account unreadable.
+func TestTimesBeyondRFC3339(t *testing.T) {
+	_, target := open(t)
+	at := time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := creation("ada", map[string]expr.Value{"employeeHireDate": expr.Time(at)})
+	rs, err := target.Apply(t.Context(), []provision.Change{c})
+	if err != nil || rs[0].Err == nil || rs[0].Err.Attribute != "employeeHireDate" {
+		t.Errorf("%+v, %v", rs, err)
+	}
+	if _, err := target.Find(t.Context(), []provision.Query{{ID: c.ID}}); err != nil {
+		t.Error(err)
+	}
+}
