@@ -23,14 +23,25 @@ type credentials struct {
 	GraphBase, Authority, TenantID, ClientID, ClientSecret, SPID, JobID, CAFile string
 }
 
-// lines are shell assignments; no value needs quoting.
+// lines are shell assignments.
 func (c credentials) lines() string {
 	var b strings.Builder
 	for _, l := range [][2]string{{"GRAPH_BASE", c.GraphBase}, {"AUTHORITY", c.Authority}, {"TENANT_ID", c.TenantID}, {"CLIENT_ID", c.ClientID},
 		{"CLIENT_SECRET", c.ClientSecret}, {"SP_ID", c.SPID}, {"JOB_ID", c.JobID}, {"CA_FILE", c.CAFile}} {
-		fmt.Fprintf(&b, "%s=%s\n", l[0], l[1])
+		fmt.Fprintf(&b, "%s=%s\n", l[0], shellWord(l[1]))
 	}
 	return b.String()
+}
+
+// shellWord quotes a value if a shell would read it otherwise than it stands, such as a path with a blank.
+func shellWord(v string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+./:@%,[]", r)
+	}
+	if !strings.ContainsFunc(v, func(r rune) bool { return !plain(r) }) {
+		return v
+	}
+	return "'" + strings.ReplaceAll(v, "'", `'\''`) + "'"
 }
 
 // write puts the lines into a file that only its owner can read, whole or not at all.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,9 +64,10 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if s.store, err = sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve}); err != nil {
 		return nil, err
 	}
+	store := s.store // s is nil after a failure
 	defer func() {
 		if err != nil {
-			s.store.Close()
+			store.Close()
 		}
 	}()
 	if s.tenant, err = loadTenant(ctx, s.store, set.domain); err != nil {
@@ -176,6 +178,7 @@ const drain = 5 * time.Second
 func (s *server) run(ctx context.Context) error {
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
+	var unused sync.Map // connections that have not sent a byte: Shutdown would wait for them, five seconds
 	web := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -185,6 +188,13 @@ func (s *server) run(ctx context.Context) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				unused.Store(c, nil)
+			} else {
+				unused.Delete(c)
+			}
+		},
 	}
 	engine, stopEngine := context.WithCancel(context.Background())
 	idle := make(chan struct{})
@@ -197,6 +207,7 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 		// Long polls answer at once with what is known; other requests do not look at their context.
 		endRequests()
+		unused.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 		grace, cancel := context.WithTimeout(context.Background(), drain)
 		defer cancel()
 		if web.Shutdown(grace) != nil {
