@@ -31,6 +31,7 @@ demo: build ## build, start a service, upload about 1,000 people, show what beca
 .PHONY: test
 test: tools format vet staticcheck ## everything, as CI runs it
 	$(GO) run $(GOTESTSUM) --format pkgname -- -count=1 -p 2 -timeout 12m ./...
+	cd test/compat && $(GO) vet ./... && $(GO) run $(GOTESTSUM) --format pkgname -- -count=1 -timeout 5m ./...
 
 .PHONY: check
 check: format vet ## the quick form while you work: format, vet, short tests
