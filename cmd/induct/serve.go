@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -89,7 +91,7 @@ func serve(cmd *cobra.Command, set settings, dev bool, envFile string) error {
 	defer done()
 	s, err := open(ctx, set)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	out := cmd.OutOrStdout()
 	if !dev {
@@ -101,8 +103,7 @@ func serve(cmd *cobra.Command, set settings, dev bool, envFile string) error {
 	}
 	c, err := s.devApp(ctx)
 	if err != nil {
-		s.close()
-		return err
+		return errors.Join(unlessStopped(ctx, err), s.close())
 	}
 	ran := make(chan error, 1)
 	go func() { ran <- s.run(ctx) }()
@@ -116,6 +117,14 @@ func serve(cmd *cobra.Command, set settings, dev bool, envFile string) error {
 		}
 	}
 	return <-ran
+}
+
+// unlessStopped drops an error that only says that the server was told to stop while it started.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // profiled runs fn, under the CPU profiler if path is not empty.

@@ -71,7 +71,13 @@ func uploadFile(cmd *cobra.Command, cfg upload.Config, opt upload.Options, path,
 	if err != nil {
 		return err
 	}
-	open := func() (io.ReadCloser, error) { return os.Open(path) }
+	open := func() (io.ReadCloser, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, &upload.InputError{Msg: err.Error()}
+		}
+		return f, nil
+	}
 	events := upload.Present(os.Stderr)
 	if asJSON {
 		events = upload.JSON(cmd.OutOrStdout())

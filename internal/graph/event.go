@@ -1,12 +1,15 @@
 package graph
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
+
+	"induct/internal/provision"
 )
 
 // event is what the log says of one request. Nothing in it is about a person.
@@ -85,7 +88,7 @@ func (c *call) log(took time.Duration) {
 	}
 	if c.w.status >= http.StatusInternalServerError {
 		level = slog.LevelError
-		if c.r.Context().Err() != nil { // the client left
+		if c.r.Context().Err() != nil || errors.Is(c.event.err, provision.ErrQueueFull) { // the client left, or is faster than we are
 			level = slog.LevelInfo
 		}
 		if c.event.err != nil {

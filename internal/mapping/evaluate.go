@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"induct/internal/expr"
 	"induct/internal/scim"
@@ -103,6 +104,11 @@ func (p *Program) Evaluate(r Record) Outcome {
 	if out.Problem = longAnchor(anchorName, e.sent[p.anchor].Str); out.Problem != nil {
 		return out
 	}
+	if strings.ContainsFunc(e.sent[p.anchor].Str, unicode.IsControl) {
+		out.Problem = &Problem{Code: codeEntry, Attribute: anchorName,
+			Reason: quote(e.sent[p.anchor].Str) + " holds a control character; an externalId has none.", Advice: "Correct the externalId in the source."}
+		return out
+	}
 	matching, problem := e.match()
 	if problem != nil {
 		out.Problem = problem
@@ -127,6 +133,7 @@ func (e *evaluation) read(r Record, out *Outcome) *Problem {
 	if err != nil {
 		return &Problem{Code: codeEntry, Reason: "The record cannot be read: " + err.Error() + ".", Advice: "Send the record as a JSON object."}
 	}
+	e.sent[e.p.anchor].Str = strings.TrimSpace(e.sent[e.p.anchor].Str) // as scim trims it to know the person
 	for i := range e.p.inputs {
 		in := &e.p.inputs[i]
 		e.values[i], e.problems[i] = in.read(e.sent[i])

@@ -492,3 +492,15 @@ func BenchmarkEvaluate(b *testing.B) {
 		}
 	}
 }
+
+func TestExternalIDIsTrimmed(t *testing.T) {
+	s, _ := Template("API2AAD")
+	p, err := Compile(s, Settings{DefaultDomain: "acme.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := p.Evaluate(Record{Sent: []byte(`{"externalId":"  7 ","userName":"a","displayName":"A","active":true}`)})
+	if out.Problem != nil || out.Matching[0].Value.String() != "7" {
+		t.Errorf("%+v", out)
+	}
+}

@@ -304,6 +304,15 @@ func TestMissingActiveLeavesPeopleAlone(t *testing.T) {
 	}
 }
 
+func TestAnchorsArePrintable(t *testing.T) {
+	e := newEngine(t)
+	_, r := e.upload(person("1", m{"externalId": "1"}), person("a\r\nb", nil))
+	e.want(r, "created failed")
+	if r[1].Entry.Attribute != "externalId" {
+		t.Errorf("entry is %+v", r[1].Entry)
+	}
+}
+
 func TestSameRequestTwice(t *testing.T) {
 	e := newEngine(t)
 	u := provision.Upload{Job: e.job, ClientRequestID: "x", BodyHash: sha256.Sum256([]byte("x")),

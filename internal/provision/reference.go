@@ -77,17 +77,20 @@ func load(ctx context.Context, u Unit, t Target, pending []PendingReference) ([]
 		return nil, err
 	}
 	refs := make([]reference, len(pending))
-	queries := make([]Query, len(pending))
+	var linked []*reference
+	var queries []Query
 	for i, p := range pending {
 		refs[i] = reference{PendingReference: p, from: ids[2*i], to: ids[2*i+1]}
-		queries[i] = Query{ID: ids[2*i]}
+		if refs[i].from != "" {
+			linked, queries = append(linked, &refs[i]), append(queries, Query{ID: refs[i].from})
+		}
 	}
 	found, err := t.Find(ctx, queries)
 	if err != nil {
 		return nil, fmt.Errorf("find %d people with references: %w", len(queries), err)
 	}
-	for i := range refs {
-		refs[i].object = found[i].Object
+	for i, ref := range linked {
+		ref.object = found[i].Object
 	}
 	return refs, nil
 }

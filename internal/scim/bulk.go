@@ -187,6 +187,9 @@ func (p *bulkParser) operation(index int) {
 				part = ".bulkId"
 				p.once(&seen, hasBulkID, offset, "bulkId")
 				op.BulkID = p.optionalString()
+				if p.err == nil && len(op.BulkID) > MaxBulkID {
+					p.fail(offset, "expected at most %d bytes, found %d", MaxBulkID, len(op.BulkID))
+				}
 			case equalFold(name, "path"):
 				part, at[1] = ".path", p.pos
 				p.once(&seen, hasPath, offset, "path")

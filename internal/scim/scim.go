@@ -14,6 +14,9 @@ const (
 	EnterpriseURN  = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 )
 
+// MaxBulkID is how many bytes a bulkId may have.
+const MaxBulkID = 1024
+
 // MaxAnchor is how many bytes an externalId may have. Logs, receipts and references repeat it.
 const MaxAnchor = 1024
 

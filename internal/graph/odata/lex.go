@@ -23,15 +23,24 @@ type token struct {
 	value any
 }
 
+// clip cuts what a client sent to what an error message needs of it.
+func clip(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
 // describe names a token in an error message.
 func (t token) describe() string {
 	switch t.kind {
 	case end:
 		return "the end of the filter"
 	case value:
-		return "the literal " + t.text
+		return "the literal " + clip(t.text)
 	}
-	return strconv.Quote(t.text)
+	return strconv.Quote(clip(t.text))
 }
 
 type lexer struct {
@@ -103,7 +112,7 @@ func (l *lexer) name(start int) (token, error) {
 	if l.pos < len(l.src) && l.src[l.pos] == '\'' {
 		return l.quoted(start)
 	}
-	return token{}, &Error{start, fmt.Sprintf("%q is not a property: only an enum literal such as %s'member' has dots in its name", text, text)}
+	return token{}, &Error{start, fmt.Sprintf("%q is not a property: only an enum literal such as %s'member' has dots in its name", clip(text), clip(text))}
 }
 
 func numberOrTime(pos int, text string) (token, error) {
@@ -120,7 +129,7 @@ func numberOrTime(pos int, text string) (token, error) {
 		t.value = at
 		return t, nil
 	}
-	return token{}, &Error{pos, fmt.Sprintf("%q is neither a number nor a date such as 2026-06-19 or 2026-06-19T07:24:37.123Z (a string needs quotes, a + in a URL is written %%2B)", text)}
+	return token{}, &Error{pos, fmt.Sprintf("%q is neither a number nor a date such as 2026-06-19 or 2026-06-19T07:24:37.123Z (a string needs quotes, a + in a URL is written %%2B)", clip(text))}
 }
 
 // parseTime reads a dateTimeOffset, with or without seconds and fractions, or a date, which stands for its midnight in

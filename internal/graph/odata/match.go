@@ -115,7 +115,7 @@ func elementGetter(s string) func(string) any {
 }
 
 func unknownProperty(pos int, path string) error {
-	return &Error{pos, fmt.Sprintf("unknown property %q", path)}
+	return &Error{pos, fmt.Sprintf("unknown property %q", clip(path))}
 }
 
 func (f *Filter) compare(c Comparison, get func(string) any) (truth, error) {

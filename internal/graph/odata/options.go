@@ -42,14 +42,14 @@ func ParseOptions(rawQuery string) (Options, error) {
 		key, value, _ := strings.Cut(pair, "=")
 		key, err := url.QueryUnescape(key)
 		if err != nil {
-			return o, queryError("the query option %q is not correctly percent-encoded", pair)
+			return o, queryError("the query option %q is not correctly percent-encoded", clip(pair))
 		}
 		key = strings.ToLower(strings.TrimSpace(key))
 		option := strings.TrimPrefix(key, "$")
 		set, ok := setters[option]
 		if !ok {
 			if option != key {
-				return o, queryError("the query option '%s' is not supported", key)
+				return o, queryError("the query option '%s' is not supported", clip(key))
 			}
 			continue
 		}
@@ -61,7 +61,7 @@ func ParseOptions(rawQuery string) (Options, error) {
 			return o, queryError("the value of '$%s' is not correctly percent-encoded: write %% as %%25", option)
 		}
 		if err := set(&o, value); err != nil {
-			return o, queryError("invalid value %q of '$%s': %v", value, option, err)
+			return o, queryError("invalid value %q of '$%s': %v", clip(value), option, err)
 		}
 	}
 	return o, nil

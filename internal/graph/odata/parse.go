@@ -282,7 +282,7 @@ func (p *parser) literal() (operand, error) {
 func (p *parser) call(pos int, path []string) (operand, error) {
 	fn := strings.Join(path, "/")
 	if fn != "tolower" && fn != "toupper" {
-		return operand{}, &Error{pos, fmt.Sprintf("the function %q is not supported here; there are contains, startswith, endswith, tolower and toupper", fn)}
+		return operand{}, &Error{pos, fmt.Sprintf("the function %q is not supported here; there are contains, startswith, endswith, tolower and toupper", clip(fn))}
 	}
 	if err := p.enter(); err != nil {
 		return operand{}, err
