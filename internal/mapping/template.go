@@ -104,14 +104,18 @@ func sourceAttributes() []Attribute {
 // targetAttributes lists the user of the cloud directory; the lengths are those of the user resource of
 // Microsoft Graph, except that an employeeId may be as long as a GUID.
 func targetAttributes() []Attribute {
-	text := func(name string, max int) Attribute { return Attribute{Name: name, Type: "String", MaxLength: max} }
+	// A name that HR corrects from "mcdonald" to "McDonald" must arrive; what identifies does not depend on case.
+	text := func(name string, max int) Attribute {
+		return Attribute{Name: name, Type: "String", CaseExact: true, MaxLength: max}
+	}
+	folded := func(name string, max int) Attribute { return Attribute{Name: name, Type: "String", MaxLength: max} }
 	attrs := []Attribute{
 		{Name: "objectId", Type: "String", Anchor: true, CaseExact: true, Mutability: "ReadOnly"},
 		{Name: "accountEnabled", Type: "Boolean"},
 		{Name: "IsSoftDeleted", Type: "Boolean", Mutability: "ReadOnly"},
 		text("city", 128), text("companyName", 64), text("country", 128), text("department", 64),
-		{Name: "displayName", Type: "String", Required: true, MaxLength: 256},
-		text("employeeId", 64),
+		{Name: "displayName", Type: "String", Required: true, CaseExact: true, MaxLength: 256},
+		folded("employeeId", 64),
 		{Name: "employeeHireDate", Type: "DateTime"},
 		{Name: "employeeLeaveDateTime", Type: "DateTime"},
 		text("employeeType", 0), text("employeeOrgData.costCenter", 0), text("employeeOrgData.division", 0),
@@ -120,18 +124,18 @@ func targetAttributes() []Attribute {
 		attrs = append(attrs, text("extensionAttribute"+strconv.Itoa(i), 1024))
 	}
 	return append(attrs,
-		text("facsimileTelephoneNumber", 64), text("givenName", 64), text("jobTitle", 128), text("mail", 256),
+		text("facsimileTelephoneNumber", 64), text("givenName", 64), text("jobTitle", 128), folded("mail", 256),
 		Attribute{Name: "mailNickname", Type: "String", Required: true, MaxLength: 64},
 		Attribute{Name: "manager", Type: "Reference", References: "User"},
 		text("mobile", 64),
 		Attribute{Name: "otherMails", Type: "String", MultiValued: true, MaxLength: 250},
 		Attribute{Name: "passwordProfile.password", Type: "String", CaseExact: true, Mutability: "WriteOnly", MaxLength: 256},
-		text("physicalDeliveryOfficeName", 128), text("postalCode", 40), text("preferredLanguage", 0),
+		text("physicalDeliveryOfficeName", 128), text("postalCode", 40), folded("preferredLanguage", 0),
 		Attribute{Name: "proxyAddresses", Type: "String", MultiValued: true, MaxLength: 1024},
 		Attribute{Name: "showInAddressList", Type: "Boolean"},
 		Attribute{Name: "sourceAnchor", Type: "String", CaseExact: true, Mutability: "ReadOnly"},
-		text("state", 128), text("streetAddress", 1024), text("surname", 64), text("telephoneNumber", 64), text("usageLocation", 2),
+		text("state", 128), text("streetAddress", 1024), text("surname", 64), text("telephoneNumber", 64), folded("usageLocation", 2),
 		Attribute{Name: "userPrincipalName", Type: "String", Required: true, MaxLength: 113},
-		text("userType", 0),
+		folded("userType", 0),
 	)
 }

@@ -39,6 +39,7 @@ type batch struct {
 	people  map[string]*Person // the latest state of each anchor of the batch
 	unread  map[string]int64
 	entries []LogEntry
+	written []LogEntry // of references that could be written at once
 }
 
 // prepare reads what is known of the batch's people and evaluates its records on all cores.
@@ -186,7 +187,7 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 	for i, r := range changing {
 		b.settle(r, results[i])
 	}
-	return again, b.flush(u, wave, again)
+	return again, b.flush(ctx, u, t, wave, again)
 }
 
 func (b *batch) change(r *record) Change {

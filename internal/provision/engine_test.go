@@ -254,6 +254,13 @@ func TestManagers(t *testing.T) {
 	}
 }
 
+func TestCorrectedCaseArrives(t *testing.T) {
+	e := newEngine(t)
+	e.upload(person("1", m{"displayName": "ann mcdonald"}))
+	_, r := e.upload(person("1", m{"displayName": "Ann McDonald"}))
+	e.want(r, "updated")
+}
+
 func TestOnePersonTwice(t *testing.T) {
 	e := newEngine(t)
 	_, r := e.upload(person("1", m{"title": "A"}), person("2", nil), person("1", m{"title": "B"}), person("1", m{"title": "B"}))

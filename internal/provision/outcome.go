@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"context"
 	"time"
 
 	"induct/internal/mapping"
@@ -118,17 +119,23 @@ func (b *batch) settle(r *record, res Result) {
 	}
 }
 
-// flush records what the wave has come to: people, references, entries.
-func (b *batch) flush(u Unit, wave, again []*record) error {
+// flush records what the wave has come to: references, people, unread paths.
+func (b *batch) flush(ctx context.Context, u Unit, t Target, wave, again []*record) error {
 	waits := make(map[*record]bool, len(again))
 	for _, r := range again {
 		waits[r] = true
 	}
-	var people []Person
+	ended := make([]*record, 0, len(wave))
 	for _, r := range wave {
-		if waits[r] {
-			continue
+		if !waits[r] {
+			ended = append(ended, r)
 		}
+	}
+	if err := b.references(ctx, u, t, ended); err != nil {
+		return err
+	}
+	var people []Person
+	for _, r := range ended {
 		if r.out != nil {
 			for _, p := range r.out.Unread {
 				b.unread[p]++
@@ -139,10 +146,7 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 			people = append(people, *p)
 		}
 	}
-	if err := u.PutPeople(people); err != nil {
-		return err
-	}
-	return b.putReferences(u, wave, waits)
+	return u.PutPeople(people)
 }
 
 // person returns what is now known of the record's person; nil if nothing is new.
@@ -163,44 +167,6 @@ func (b *batch) person(r *record) *Person {
 	return p
 }
 
-// putReferences leaves to the end of the cycle the references that do not stand already.
-func (b *batch) putReferences(u Unit, wave []*record, waits map[*record]bool) error {
-	var rs []*record
-	var anchors []string
-	for _, r := range wave {
-		if waits[r] || r.out == nil || r.object == nil || r.entry.End == EndFailed || r.entry.End == EndSkipped {
-			continue
-		}
-		for range r.out.References {
-			rs = append(rs, r)
-		}
-		for _, ref := range r.out.References {
-			anchors = append(anchors, ref.Anchor)
-		}
-	}
-	ids, err := u.Links(anchors)
-	if err != nil {
-		return err
-	}
-	i := 0
-	for i < len(rs) {
-		r := rs[i]
-		for _, ref := range r.out.References {
-			id := ids[i]
-			i++
-			if id != "" && r.object.Attributes[ref.Attribute].String() == id {
-				continue
-			}
-			err := u.PutReference(PendingReference{Anchor: r.op.Anchor, Attribute: ref.Attribute, To: ref.Anchor,
-				Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // finish writes the batch's entries in the order of arrival and moves the position.
 func (b *batch) finish(u Unit) error {
 	took := time.Since(b.began)
@@ -217,6 +183,9 @@ func (b *batch) finish(u Unit) error {
 		results[at[r.upload.Number]].Counts[r.entry.End]++
 	}
 	if err := u.Append(b.entries); err != nil {
+		return err
+	}
+	if err := u.Append(b.written); err != nil {
 		return err
 	}
 	if err := u.CountUnread(b.unread); err != nil {
