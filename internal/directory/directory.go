@@ -27,7 +27,7 @@ func New(store *sqlstore.Store) *Directory { return &Directory{store: store} }
 // In implements provision.Colocated. u must be of the store that the directory was made with.
 func (d *Directory) In(u provision.Unit) provision.Target { return target{u.(*sqlstore.Unit)} }
 
-const columns = "id, version, created, manager, content, pk"
+const columns = "id, version, created, content, pk"
 
 // found are the attributes that a user can be found by, with their columns.
 var found = map[string]string{
@@ -136,8 +136,8 @@ func (t target) Apply(_ context.Context, changes []provision.Change) ([]provisio
 
 func (t target) create(c *provision.Change) (provision.Result, error) {
 	o := &provision.Object{ID: c.ID, Version: 1, Created: t.u.Now(), Attributes: map[string]expr.Value{}}
-	return t.write(o, c.Set, `INSERT INTO user (id, version, created, upn, employee, mail, name, manager, content)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING`)
+	return t.write(o, c.Set, `INSERT INTO user (id, version, created, upn, employee, mail, name, content)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING`)
 }
 
 func (t target) update(c *provision.Change) (provision.Result, error) {
@@ -153,7 +153,7 @@ func (t target) update(c *provision.Change) (provision.Result, error) {
 		return refused("Conflict", "", "the account was changed by somebody else in the meantime", "Send the person again."), nil
 	}
 	o.Version++
-	return t.write(o, c.Set, `UPDATE OR IGNORE user SET version = ?2, created = ?3, upn = ?4, employee = ?5, mail = ?6, name = ?7, manager = ?8, content = ?9 WHERE id = ?1`)
+	return t.write(o, c.Set, `UPDATE OR IGNORE user SET version = ?2, created = ?3, upn = ?4, employee = ?5, mail = ?6, name = ?7, content = ?8 WHERE id = ?1`)
 }
 
 // write checks the assignments, applies them to o, and runs the statement, which does nothing if another user
@@ -177,10 +177,6 @@ func (t target) write(o *provision.Object, set []provision.Assignment, statement
 	if err != nil {
 		return provision.Result{}, fmt.Errorf("object id %q: %w", o.ID, err)
 	}
-	var manager []byte
-	if m, err := uuid.Parse(o.Attributes["manager"].String()); err == nil {
-		manager = m[:]
-	}
 	text := func(attribute string) any {
 		if v := o.Attributes[attribute]; !v.IsEmpty() {
 			return fold(v.String())
@@ -189,7 +185,7 @@ func (t target) write(o *provision.Object, set []provision.Assignment, statement
 	}
 	c := t.u.Conn()
 	err = sqlstore.Query(c, statement, []any{id[:], o.Version, o.Created.UnixMicro(), text("userPrincipalName"), text("employeeId"),
-		text("mail"), text("displayName"), manager, encode(o.Attributes)}, nil)
+		text("mail"), text("displayName"), encode(o.Attributes)}, nil)
 	if err != nil {
 		return provision.Result{}, fmt.Errorf("write user %s: %w", o.ID, err)
 	}
@@ -210,7 +206,7 @@ func object(st *sqlite.Stmt) (*provision.Object, error) {
 	var id uuid.UUID
 	st.ColumnBytes(0, id[:])
 	o := &provision.Object{ID: id.String(), Version: st.ColumnInt64(1), Created: time.UnixMicro(st.ColumnInt64(2)).UTC()}
-	attributes, err := decode(sqlstore.Blob(st, 4))
+	attributes, err := decode(sqlstore.Blob(st, 3))
 	if err != nil {
 		return nil, fmt.Errorf("user %s: %w", o.ID, err)
 	}

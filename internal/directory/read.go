@@ -54,7 +54,7 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 			if err != nil {
 				return err
 			}
-			page.Next = st.ColumnInt64(5)
+			page.Next = st.ColumnInt64(4)
 			if q.Match == nil || q.Match(o) {
 				page.Objects = append(page.Objects, *o)
 			}
@@ -94,13 +94,8 @@ func selection(q provision.ObjectQuery, text string) (string, []any) {
 	for _, attribute := range slices.Sorted(maps.Keys(q.Equal)) {
 		value := q.Equal[attribute]
 		column, ok := found[attribute]
-		arg := any(fold(value))
-		if attribute == "manager" {
-			id, _ := uuid.Parse(value)
-			column, ok, arg = "manager", true, id[:]
-		}
 		if ok {
-			args = append(args, arg)
+			args = append(args, fold(value))
 			where = append(where, fmt.Sprintf("%s = ?%d", column, len(args)))
 		}
 	}

@@ -15,7 +15,7 @@ type Objects interface {
 // ObjectQuery selects users.
 type ObjectQuery struct {
 	// Equal narrows by attribute = value (any case) for one of the indexed attributes
-	// userPrincipalName, employeeId, mail, displayName, manager (an object id); others are left to Match.
+	// userPrincipalName, employeeId, mail, displayName; others are left to Match.
 	Equal map[string]string
 	Match func(*Object) bool // nil matches all
 	After int64              // the Next of the page before; 0 for the first

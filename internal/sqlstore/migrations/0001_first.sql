@@ -137,10 +137,8 @@ CREATE TABLE user (
   employee TEXT,
   mail     TEXT,
   name     TEXT,
-  manager  BLOB,
   content  BLOB NOT NULL -- attributes, see the directory room
 );
 CREATE INDEX user_employee ON user (employee) WHERE employee IS NOT NULL;
 CREATE INDEX user_mail ON user (mail) WHERE mail IS NOT NULL;
 CREATE INDEX user_name ON user (name) WHERE name IS NOT NULL;
-CREATE INDEX user_manager ON user (manager) WHERE manager IS NOT NULL;
