@@ -151,6 +151,9 @@ func appCreateCommand() *cobra.Command {
 			if err := configure(cmd); err != nil {
 				return err
 			}
+			if set.data == "" {
+				return errNoData
+			}
 			set.log = quiet()
 			s, err := open(cmd.Context(), set)
 			if err != nil {
@@ -172,7 +175,6 @@ func appCreateCommand() *cobra.Command {
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
 	f.String("config", "", "configuration file (default induct.yaml if there is one)")
 	set.listen, set.limits = "127.0.0.1:0", "selfhosted"
-	cmd.MarkFlagRequired("data")
 	return cmd
 }
 

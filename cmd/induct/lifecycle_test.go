@@ -235,3 +235,13 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the directory has %d users", n)
 	}
 }
+
+func TestKeyRotationKeepsTheService(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		out, err := exec.Command(binary, "key", "rotate", "--data", dir).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "new signing key") {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+}

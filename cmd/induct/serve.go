@@ -19,6 +19,8 @@ import (
 // defaultDomain is what userPrincipalNames of a new installation end with unless it is told better.
 const defaultDomain = "induct.example"
 
+var errNoData = errors.New("--data DIR is needed: the directory that holds everything (only serve --dev may do without)")
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func serveCommand() *cobra.Command {
@@ -44,7 +46,7 @@ func serveCommand() *cobra.Command {
 			}
 			set.log = log
 			if !dev && set.data == "" {
-				return fmt.Errorf("--data DIR is needed: the directory that holds everything (with --dev it may be left out)")
+				return errNoData
 			}
 			return profiled(profile, func() error { return serve(cmd, set, dev, envFile) })
 		},

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func keyCommand() *cobra.Command {
+	key := &cobra.Command{Use: "key", Short: "The keys that sign tokens"}
+	key.AddCommand(keyRotateCommand())
+	return key
+}
+
+func keyRotateCommand() *cobra.Command {
+	var set settings
+	cmd := &cobra.Command{
+		Use:   "rotate --data DIR",
+		Short: "Make a new signing key and retire the present one",
+		Long: "Makes a new key for tokens. The key in use so far is published until its last tokens have expired,\n" +
+			"so no client notices. The data directory must not be in use: stop `induct serve` for the moment.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := configure(cmd); err != nil {
+				return err
+			}
+			if set.data == "" {
+				return errNoData
+			}
+			set.log = quiet()
+			s, err := open(cmd.Context(), set)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if err := s.authority.RotateKey(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "A new signing key is in use; tokens signed by the old one stay valid until they expire.")
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&set.data, "data", "", "data `DIR`ectory of the installation")
+	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
+	set.listen, set.limits, set.domain = "127.0.0.1:0", "selfhosted", defaultDomain
+	return cmd
+}
