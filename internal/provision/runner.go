@@ -17,7 +17,7 @@ type runner struct {
 }
 
 const (
-	batchRecords    = 1000             // records of a batch; see docs/decisions on batches
+	batchRecords    = 4000             // records of a batch; see docs/decisions on batches
 	referenceBatch  = 1000             // references resolved in one transaction
 	pollInterval    = time.Second      // how long a lost hint can delay work
 	maxRetryBackoff = 30 * time.Second // between attempts while the target or the store does not answer

@@ -49,8 +49,8 @@ func (s *Store) PutJob(ctx context.Context, j *provision.Job) error {
 	}
 	pk := j.PK
 	err = s.w.do(ctx, func(c *sqlite.Conn) error {
-		if pk != 0 {
-			return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{pk, string(content), string(j.State)}, nil)
+		if j.PK != 0 {
+			return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{j.PK, string(content), string(j.State)}, nil)
 		}
 		err := query(c, "INSERT INTO job (id, content, state) VALUES (?1, ?2, ?3)", []any{j.ID, string(content), string(j.State)}, nil)
 		pk = c.LastInsertRowID()

@@ -35,7 +35,7 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.w.doLarge(ctx, func(c *sqlite.Conn) error {
 		at := int64(-1)
 		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st *sqlite.Stmt) error {
 			at = st.ColumnInt64(0)

@@ -15,14 +15,18 @@ import (
 // maxGroup bounds how many pieces of work share one transaction and its fsync.
 const maxGroup = 256
 
-// work is a piece of writing: it takes effect as a whole or not at all.
+// work is a piece of writing: it takes effect as a whole or not at all. Its fn may be run again after its effects
+// were rolled back, unless it is large.
 type work struct {
-	fn   func(*sqlite.Conn) error
-	done chan error
+	fn    func(*sqlite.Conn) error
+	large bool // a batch
+	done  chan error
 }
 
-// writer owns the only connection that writes. Each transaction takes all the work that waits, each piece in a
-// savepoint of its own, so that accepted uploads and applied batches share an fsync and none spoils another.
+// writer owns the only connection that writes. Each transaction takes the work that waits, up to and with the first
+// large piece, so that accepted uploads and an applied batch share an fsync and none spoils another. A small piece
+// has a savepoint of its own. A large one has none, because SQLite copies each page that a savepoint is the first to
+// touch: it comes last, and if it fails the small ones are run again without it.
 type writer struct {
 	conn *sqlite.Conn
 	in   chan *work
@@ -39,7 +43,15 @@ func startWriter(conn *sqlite.Conn) *writer {
 // do runs fn in a transaction and returns once that is durable. If ctx ends before fn has begun to wait its
 // turn, nothing happens; after that the outcome is waited for, so that it is never unknown.
 func (w *writer) do(ctx context.Context, fn func(*sqlite.Conn) error) error {
-	k := &work{fn: fn, done: make(chan error, 1)}
+	return w.wait(ctx, &work{fn: fn, done: make(chan error, 1)})
+}
+
+// doLarge is do for a batch. fn is run once.
+func (w *writer) doLarge(ctx context.Context, fn func(*sqlite.Conn) error) error {
+	return w.wait(ctx, &work{fn: fn, large: true, done: make(chan error, 1)})
+}
+
+func (w *writer) wait(ctx context.Context, k *work) error {
 	select {
 	case w.in <- k:
 	case <-ctx.Done():
@@ -89,7 +101,7 @@ func (w *writer) loop() {
 
 func (w *writer) gather(first *work) []*work {
 	group := []*work{first}
-	for len(group) < maxGroup {
+	for len(group) < maxGroup && !group[len(group)-1].large {
 		select {
 		case k := <-w.in:
 			group = append(group, k)
@@ -101,20 +113,67 @@ func (w *writer) gather(first *work) []*work {
 }
 
 func (w *writer) commit(group []*work) {
-	errs := make([]error, len(group))
-	err := w.exec("BEGIN IMMEDIATE")
-	if err == nil {
-		for i, k := range group {
-			errs[i] = w.one(k)
-		}
-		err = w.end()
+	small, large := group, (*work)(nil)
+	if last := group[len(group)-1]; last.large {
+		small, large = group[:len(group)-1], last
 	}
-	for i, k := range group {
+	errs := make([]error, len(small))
+	err := w.transaction(small, errs, large)
+	var refused *largeError
+	if errors.As(err, &refused) {
+		large.done <- refused.err
+		large = nil
+		if len(small) == 0 {
+			return
+		}
+		err = w.transaction(small, errs, nil)
+	}
+	for i, k := range small {
 		if err != nil {
 			errs[i] = fmt.Errorf("commit: %w", classify(err))
 		}
 		k.done <- errs[i]
 	}
+	if large != nil {
+		if err != nil {
+			err = fmt.Errorf("commit: %w", classify(err))
+		}
+		large.done <- err
+	}
+}
+
+// largeError says that a large piece has failed, and with it its transaction.
+type largeError struct{ err error }
+
+func (e *largeError) Error() string { return e.err.Error() }
+
+// transaction runs the small pieces, whose errors it puts into errs, and the large one if there is one, and commits.
+func (w *writer) transaction(small []*work, errs []error, large *work) error {
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for i, k := range small {
+		errs[i] = w.one(k)
+	}
+	if large != nil && !w.conn.AutocommitEnabled() {
+		if err := w.run(large); err != nil {
+			if !w.conn.AutocommitEnabled() {
+				w.exec("ROLLBACK")
+			}
+			return &largeError{err}
+		}
+	}
+	return w.end()
+}
+
+// run calls a piece's fn; a panic becomes an error.
+func (w *writer) run(k *work) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic while writing: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return classify(k.fn(w.conn))
 }
 
 // end commits the transaction; it leaves none open.
@@ -132,26 +191,23 @@ func (w *writer) end() error {
 // errRolledBack is what a group gets whose transaction SQLite has ended, which it does when the disk fails it.
 var errRolledBack = fmt.Errorf("the transaction was rolled back: %w", provision.ErrNoSpace)
 
-func (w *writer) one(k *work) (err error) {
+// one runs a small piece in a savepoint.
+func (w *writer) one(k *work) error {
 	if w.conn.AutocommitEnabled() { // an earlier piece's failure has ended the transaction
 		return errRolledBack
 	}
 	if err := w.exec("SAVEPOINT piece"); err != nil {
 		return classify(err)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic while writing: %v\n%s", p, debug.Stack())
-		}
-		if w.conn.AutocommitEnabled() {
-			return
-		}
-		if err != nil {
-			w.exec("ROLLBACK TO piece")
-		}
-		w.exec("RELEASE piece")
-	}()
-	return classify(k.fn(w.conn))
+	err := w.run(k)
+	if w.conn.AutocommitEnabled() {
+		return err
+	}
+	if err != nil {
+		w.exec("ROLLBACK TO piece")
+	}
+	w.exec("RELEASE piece")
+	return err
 }
 
 func (w *writer) exec(sql string) error { return sqlitex.ExecuteTransient(w.conn, sql, nil) }

@@ -74,6 +74,42 @@ func TestPiecesOfAGroupStandAlone(t *testing.T) {
 	}
 }
 
+// A batch that fails takes nothing of the others with it, and a group ends with its first batch.
+func TestLargePieces(t *testing.T) {
+	s := fresh(t)
+	var wg sync.WaitGroup
+	begun, all := make(chan struct{}), make(chan struct{})
+	wg.Go(func() {
+		s.w.do(t.Context(), func(*sqlite.Conn) error { close(begun); <-all; return nil })
+	})
+	<-begun
+	failure := errors.New("failure")
+	pieces := []*work{
+		{fn: setting("before")},
+		{fn: func(c *sqlite.Conn) error { return errors.Join(setting("failed")(c), failure) }, large: true},
+		{fn: setting("between")},
+		{fn: func(c *sqlite.Conn) error { setting("panicked")(c); panic("damn") }, large: true},
+		{fn: setting("large"), large: true},
+		{fn: setting("after")},
+	}
+	for _, k := range pieces {
+		k.done = make(chan error, 1)
+		s.w.in <- k
+	}
+	close(all)
+	wg.Wait()
+	for i, want := range []string{"", "failure", "", "damn", "", ""} {
+		if err := <-pieces[i].done; want == "" && err != nil || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("piece %d: %v, want %q", i, err, want)
+		}
+	}
+	for name, want := range map[string]bool{"before": true, "failed": false, "between": true, "panicked": false, "large": true, "after": true} {
+		if has(t, s, name) != want {
+			t.Errorf("%s is stored: %v", name, !want)
+		}
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	s := fresh(t)
 	pages := 0
