@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"induct/internal/upload"
+	"induct/internal/upload/records"
 )
 
 func uploadCommand() *cobra.Command {
@@ -74,7 +75,7 @@ func uploadFile(cmd *cobra.Command, cfg upload.Config, opt upload.Options, path,
 	open := func() (io.ReadCloser, error) {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, &upload.InputError{Msg: err.Error()}
+			return nil, &records.InputError{Msg: err.Error()}
 		}
 		return f, nil
 	}
@@ -94,17 +95,17 @@ func uploadFile(cmd *cobra.Command, cfg upload.Config, opt upload.Options, path,
 
 // sendCSV reads the file twice: the first time to know that it is well-formed before anything is sent.
 func sendCSV(ctx context.Context, cfg upload.Config, opt upload.Options, open func() (io.ReadCloser, error), mapping []byte, events func(upload.Event)) (sum upload.Summary, err error) {
-	m, err := upload.ParseMapping(mapping)
+	m, err := records.ParseMapping(mapping)
 	if err != nil {
 		return sum, fmt.Errorf("mapping: %w", err)
 	}
-	read := func(use func(upload.Source) error) error {
+	read := func(use func(records.Source) error) error {
 		f, err := open()
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		csv, err := upload.NewCSV(f)
+		csv, err := records.NewCSV(f)
 		if err != nil {
 			return err
 		}
@@ -114,8 +115,8 @@ func sendCSV(ctx context.Context, cfg upload.Config, opt upload.Options, open fu
 		}
 		return use(src)
 	}
-	err = read(func(src upload.Source) error {
-		opt.Total, err = upload.Count(src)
+	err = read(func(src records.Source) error {
+		opt.Total, err = records.Count(src)
 		return err
 	})
 	if err != nil {
@@ -126,7 +127,7 @@ func sendCSV(ctx context.Context, cfg upload.Config, opt upload.Options, open fu
 	if err != nil {
 		return sum, err
 	}
-	err = read(func(src upload.Source) error {
+	err = read(func(src records.Source) error {
 		sum, err = client.Run(ctx, src, opt, events)
 		return err
 	})

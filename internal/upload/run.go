@@ -1,7 +1,6 @@
 package upload
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -21,16 +20,16 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
-	"induct/internal/scim"
+	"induct/internal/upload/records"
 )
 
 // Run sends src and follows it. Records of one person are sent in their order and never in two
 // requests at once. events, if not nil, is called for one event at a time and must not block for long.
 //
-// The summary tells what is known also if there is an error: *InputError (the source),
+// The summary tells what is known also if there is an error: *records.InputError (the source),
 // *ServiceError (a refusal, or retries were used up), or ctx.Err(). After an error nothing
 // more is sent; what was accepted stays accepted.
-func (c *Client) Run(ctx context.Context, src Source, opt Options, events func(Event)) (Summary, error) {
+func (c *Client) Run(ctx context.Context, src records.Source, opt Options, events func(Event)) (Summary, error) {
 	start := time.Now()
 	opt.Concurrency = min(max(cmp.Or(opt.Concurrency, 4), 1), 64)
 	opt.Until = cmp.Or(opt.Until, StateDone)
@@ -123,11 +122,11 @@ func (r *run) retried(e Retried) {
 // ---- sending
 
 // send gives each record to the worker that owns its person; each worker has one request in flight.
-func (r *run) send(ctx context.Context, src Source) error {
+func (r *run) send(ctx context.Context, src records.Source) error {
 	g, stop := errgroup.WithContext(ctx)
-	workers := make([]chan Record, r.opt.Concurrency)
+	workers := make([]chan records.Record, r.opt.Concurrency)
 	for i := range workers {
-		workers[i] = make(chan Record, batchSize)
+		workers[i] = make(chan records.Record, batchSize)
 		g.Go(func() error { return r.work(ctx, stop, workers[i]) })
 	}
 	g.Go(func() error {
@@ -153,7 +152,7 @@ func (r *run) signal() {
 	}
 }
 
-func (r *run) read(stop context.Context, src Source, workers []chan Record) error {
+func (r *run) read(stop context.Context, src records.Source, workers []chan records.Record) error {
 	seed := maphash.MakeSeed()
 	for {
 		rec, err := src.Next()
@@ -180,8 +179,8 @@ func (r *run) read(stop context.Context, src Source, workers []chan Record) erro
 }
 
 // work sends what comes in, in batches. When stop ends, what is not yet in flight stays unsent.
-func (r *run) work(ctx, stop context.Context, in <-chan Record) error {
-	var batch []Record
+func (r *run) work(ctx, stop context.Context, in <-chan records.Record) error {
+	var batch []records.Record
 	size := 0
 	flush := func() error {
 		if len(batch) == 0 {
@@ -207,7 +206,7 @@ func (r *run) work(ctx, stop context.Context, in <-chan Record) error {
 }
 
 // post sends one bulk request until it is accepted or refused.
-func (r *run) post(ctx, stop context.Context, batch []Record) error {
+func (r *run) post(ctx, stop context.Context, batch []records.Record) error {
 	if err := r.limit.Wait(stop); err != nil {
 		return cmp.Or(context.Cause(stop), err)
 	}
@@ -217,7 +216,7 @@ func (r *run) post(ctx, stop context.Context, batch []Record) error {
 	}
 	req := &request{
 		op: "upload of " + lineRange(lines), method: http.MethodPost, url: r.c.jobs + "/bulkUpload",
-		contentType: "application/scim+json", body: bulkRequest(batch), id: uuid.NewString(),
+		contentType: "application/scim+json", body: records.BulkRequest(batch), id: uuid.NewString(),
 	}
 	r.tell(Sent{req.id, len(batch)})
 	resp, err := r.c.do(ctx, stop, req, r.opt.Retry, r.retried)
@@ -243,19 +242,6 @@ func (r *run) post(ctx, stop context.Context, batch []Record) error {
 		r.signal()
 	}
 	return nil
-}
-
-func bulkRequest(batch []Record) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"schemas":[%q],"Operations":[`, scim.BulkRequestURN)
-	for i, rec := range batch {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, `{"method":"POST","bulkId":%s,"path":"/Users","data":%s}`, quote(rec.BulkID), rec.Data)
-	}
-	b.WriteString(`],"failOnErrors":null}`)
-	return b.Bytes()
 }
 
 // lineRange writes ascending line numbers as "lines 2–4, 7, 9–12", long lists shortened.

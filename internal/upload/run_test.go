@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"induct/internal/upload/records"
 )
 
 // service stands in for the Graph side: it remembers requests by client-request-id and, through
@@ -63,7 +65,7 @@ func (s *service) client(t *testing.T) *Client {
 }
 
 // run is Client.Run; after it no handler runs, so that tests can look at s.
-func (s *service) run(ctx context.Context, c *Client, src Source, opt Options, events func(Event)) (Summary, error) {
+func (s *service) run(ctx context.Context, c *Client, src records.Source, opt Options, events func(Event)) (Summary, error) {
 	sum, err := c.Run(ctx, src, opt, events)
 	s.Close()
 	s.mu.Lock() // handlers of dropped connections
@@ -182,15 +184,15 @@ func graphError(w http.ResponseWriter, status int, code, message string) {
 // list is a Source of n records on lines 2…; each person comes three times with titles 0, 1, 2.
 type list struct{ n, next int }
 
-func (l *list) Next() (Record, error) {
+func (l *list) Next() (records.Record, error) {
 	if l.next == l.n {
-		return Record{}, io.EOF
+		return records.Record{}, io.EOF
 	}
 	i := l.next
 	l.next++
 	people := (l.n + 2) / 3
 	anchor := fmt.Sprint(i % people)
-	return Record{Line: i + 2, Anchor: anchor, BulkID: fmt.Sprint(i),
+	return records.Record{Line: i + 2, Anchor: anchor, BulkID: fmt.Sprint(i),
 		Data: fmt.Appendf(nil, `{"externalId":%q,"title":"%d"}`, anchor, i/people)}, nil
 }
 
@@ -352,9 +354,9 @@ func TestRunInterrupted(t *testing.T) {
 
 type broken struct{ list }
 
-func (b *broken) Next() (Record, error) {
+func (b *broken) Next() (records.Record, error) {
 	if b.next == 120 {
-		return Record{}, inputErrorf(122, "broken")
+		return records.Record{}, &records.InputError{Line: 122, Msg: "broken"}
 	}
 	return b.list.Next()
 }
@@ -365,7 +367,7 @@ func TestRunBrokenSource(t *testing.T) {
 	if ExitCode(sum, err) != ExitUsage || err.Error() != "line 122: broken" {
 		t.Errorf("%v, %+v", err, sum)
 	}
-	if n, err := Count(&broken{list{n: 300}}); n != 120 || err == nil {
+	if n, err := records.Count(&broken{list{n: 300}}); n != 120 || err == nil {
 		t.Errorf("counted %d, %v", n, err)
 	}
 }

@@ -6,10 +6,10 @@ package upload
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"time"
+
+	"induct/internal/upload/records"
 )
 
 // Exit codes of a program that runs an upload.
@@ -20,31 +20,6 @@ const (
 	ExitService     = 3   // the service could not be reached, refused, or did not finish in time
 	ExitInterrupted = 130 // the user interrupted
 )
-
-// Record is one person as the source sees them.
-type Record struct {
-	Line   int             // where the record begins in its file, from 1
-	Anchor string          // the externalId; "" if there is none
-	BulkID string          // names the operation in its request
-	Data   json.RawMessage // the SCIM user
-}
-
-// Source gives records in their order; io.EOF ends them.
-type Source interface {
-	Next() (Record, error)
-}
-
-// Count reads src to its end and returns how many records it holds, or its first error. A file that
-// was counted first is known to be well-formed before anything is sent.
-func Count(src Source) (int, error) {
-	for n := 0; ; n++ {
-		if _, err := src.Next(); err == io.EOF {
-			return n, nil
-		} else if err != nil {
-			return n, err
-		}
-	}
-}
 
 // State is how far an upload is to be followed.
 type State string
@@ -165,7 +140,7 @@ type Outcome struct {
 
 // ExitCode returns the exit code for what Run, New or the readers of this package returned.
 func ExitCode(s Summary, err error) int {
-	var input *InputError
+	var input *records.InputError
 	var config *ConfigError
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -1,4 +1,4 @@
-package upload
+package records
 
 import (
 	"bytes"
@@ -163,7 +163,7 @@ func FuzzCSVMapping(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if !json.Valid(rec.Data) || !json.Valid(bulkRequest([]Record{rec})) {
+			if !json.Valid(rec.Data) || !json.Valid(BulkRequest([]Record{rec})) {
 				t.Fatalf("line %d: not JSON: %s", rec.Line, rec.Data)
 			}
 		}
