@@ -6,6 +6,8 @@ package directory
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -25,17 +27,17 @@ type Directory struct{ store *sqlstore.Store }
 func New(store *sqlstore.Store) *Directory { return &Directory{store: store} }
 
 // In implements provision.Colocated. u must be of the store that the directory was made with.
-func (d *Directory) In(u provision.Unit) provision.Target { return target{u.(*sqlstore.Unit)} }
+func (d *Directory) In(u provision.Unit) provision.Target {
+	return &target{u: u.(*sqlstore.Unit), seen: map[string]*user{}}
+}
 
 const columns = "id, version, created, content, pk"
 
-// found are the attributes that a user can be found by, with their columns.
-var found = map[string]string{
-	"userPrincipalName": "upn",
-	"employeeId":        "employee",
-	"mail":              "mail",
-	"displayName":       "name",
-}
+// filed are the attributes that a user can be found by, those that the fewest share first.
+var filed = []string{"userPrincipalName", "employeeId", "mail", "displayName"}
+
+// key is the hash that users with this value of a filed attribute have.
+func key(attribute, value string) int64 { return sqlstore.HashKey("user."+attribute, 0, fold(value)) }
 
 // fold returns s such that two texts are equal in any case (strings.EqualFold) if they are equal folded.
 func fold(s string) string {
@@ -51,10 +53,25 @@ func fold(s string) string {
 	}, s)
 }
 
-type target struct{ u *sqlstore.Unit }
+// user is a row.
+type user struct {
+	pk int64
+	*provision.Object
+}
+
+// has reports whether a text attribute has the value, in any case.
+func (x *user) has(attribute, value string) bool {
+	v := x.Attributes[attribute]
+	return !v.IsNull() && fold(v.String()) == fold(value)
+}
+
+type target struct {
+	u    *sqlstore.Unit
+	seen map[string]*user // as they are in the transaction now, by id
+}
 
 // Find implements provision.Target.
-func (t target) Find(_ context.Context, queries []provision.Query) ([]provision.Found, error) {
+func (t *target) Find(_ context.Context, queries []provision.Query) ([]provision.Found, error) {
 	answers := make([]provision.Found, len(queries))
 	for i, q := range queries {
 		var err error
@@ -70,7 +87,7 @@ func (t target) Find(_ context.Context, queries []provision.Query) ([]provision.
 	return answers, nil
 }
 
-func (t target) byID(q provision.Query) (f provision.Found, err error) {
+func (t *target) byID(q provision.Query) (f provision.Found, err error) {
 	id, err := uuid.Parse(q.ID)
 	if err != nil {
 		return f, nil
@@ -84,41 +101,69 @@ func (t target) byID(q provision.Query) (f provision.Found, err error) {
 			return f, err
 		}
 	}
-	err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
-		f.Object, err = object(st)
-		return err
-	})
+	x, err := t.user(id)
+	if x != nil {
+		f.Object = x.Object
+	}
 	return f, err
 }
 
-// byAttribute looks through the column of an indexed attribute; others are compared user by user.
-func (t target) byAttribute(q provision.Query) (f provision.Found, err error) {
-	text, args := "SELECT "+columns+" FROM user", []any(nil)
-	column, indexed := found[q.Attribute]
-	if indexed {
-		text, args = text+" WHERE "+column+" = ?1 LIMIT 10", []any{fold(q.Value)}
+// user returns the user with this id, nil if there is none.
+func (t *target) user(id uuid.UUID) (x *user, err error) {
+	if x := t.seen[id.String()]; x != nil {
+		return x, nil
 	}
+	err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+		if x, err = row(st); err == nil {
+			t.seen[x.ID] = x
+		}
+		return err
+	})
+	return x, err
+}
+
+// byAttribute takes a filed attribute from its key; others are compared user by user.
+func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 	var ids []string
-	err = sqlstore.Query(t.u.Conn(), text, args, func(st *sqlite.Stmt) error {
-		o, err := object(st)
-		if err != nil {
+	take := func(st *sqlite.Stmt) error {
+		x, err := row(st)
+		if err != nil || !x.has(q.Attribute, q.Value) {
 			return err
 		}
-		if v := o.Attributes[q.Attribute]; !indexed && (v.IsNull() || !strings.EqualFold(v.String(), q.Value)) {
-			return nil
+		f.Object = x.Object
+		t.seen[x.ID] = x
+		if ids = append(ids, x.ID); len(ids) == maxAmbiguous {
+			return errStop
 		}
-		f.Object = o
-		ids = append(ids, o.ID)
 		return nil
-	})
+	}
+	if !slices.Contains(filed, q.Attribute) {
+		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user", nil, take))
+	} else {
+		err = stop(t.eachFiled(key(q.Attribute, q.Value), take))
+	}
 	if len(ids) > 1 {
 		f = provision.Found{Ambiguous: ids}
 	}
 	return f, err
 }
 
+// maxAmbiguous is how many objects an ambiguous match names.
+const maxAmbiguous = 10
+
+// eachFiled calls take with each row that is filed under a hash; it may hold another value.
+func (t *target) eachFiled(hash int64, take func(*sqlite.Stmt) error) error {
+	rows, err := t.u.Keyed(hash)
+	for _, pk := range rows {
+		if err == nil {
+			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE pk = ?1", []any{pk}, take)
+		}
+	}
+	return err
+}
+
 // Apply implements provision.Target.
-func (t target) Apply(_ context.Context, changes []provision.Change) ([]provision.Result, error) {
+func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provision.Result, error) {
 	results := make([]provision.Result, len(changes))
 	for i := range changes {
 		var err error
@@ -134,75 +179,111 @@ func (t target) Apply(_ context.Context, changes []provision.Change) ([]provisio
 	return results, nil
 }
 
-func (t target) create(c *provision.Change) (provision.Result, error) {
-	o := &provision.Object{ID: c.ID, Version: 1, Created: t.u.Now(), Attributes: map[string]expr.Value{}}
-	return t.write(o, c.Set, `INSERT INTO user (id, version, created, upn, employee, mail, name, content)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING`)
+func (t *target) create(c *provision.Change) (provision.Result, error) {
+	return t.write(&user{Object: &provision.Object{ID: c.ID, Created: t.u.Now(), Attributes: map[string]expr.Value{}}}, c.Set)
 }
 
-func (t target) update(c *provision.Change) (provision.Result, error) {
-	f, err := t.byID(provision.Query{ID: c.ID})
+func (t *target) update(c *provision.Change) (provision.Result, error) {
+	id, err := uuid.Parse(c.ID)
+	if err != nil {
+		return provision.Result{}, fmt.Errorf("object id %q: %w", c.ID, err)
+	}
+	x, err := t.user(id)
 	if err != nil {
 		return provision.Result{}, err
 	}
-	o := f.Object
-	if o == nil {
+	if x == nil {
 		return refused("InvalidAnchor", "", "the account that this person was linked to is gone", "Send the person again: a new account is then made or matched."), nil
 	}
-	if o.Version != c.Version {
+	if x.Version != c.Version {
 		return refused("Conflict", "", "the account was changed by somebody else in the meantime", "Send the person again."), nil
 	}
-	o.Version++
-	return t.write(o, c.Set, `UPDATE OR IGNORE user SET version = ?2, created = ?3, upn = ?4, employee = ?5, mail = ?6, name = ?7, content = ?8 WHERE id = ?1`)
+	return t.write(x, c.Set)
 }
 
-// write checks the assignments, applies them to o, and runs the statement, which does nothing if another user
-// has the userPrincipalName.
-func (t target) write(o *provision.Object, set []provision.Assignment, statement string) (provision.Result, error) {
+// write checks the assignments and stores the user with them. was, and what it holds, is not changed; its pk is 0 for
+// a new user.
+func (t *target) write(was *user, set []provision.Assignment) (provision.Result, error) {
+	is := &user{pk: was.pk, Object: &provision.Object{ID: was.ID, Version: was.Version + 1, Created: was.Created, Attributes: maps.Clone(was.Attributes)}}
 	for _, a := range set {
 		v, problem := check(a)
 		if problem != nil {
 			return provision.Result{Err: problem}, nil
 		}
 		if v.IsEmpty() {
-			delete(o.Attributes, a.Attribute)
+			delete(is.Attributes, a.Attribute)
 		} else {
-			o.Attributes[a.Attribute] = v
+			is.Attributes[a.Attribute] = v
 		}
 	}
-	if problem := complete(o); problem != nil {
+	if problem := complete(is.Object); problem != nil {
 		return provision.Result{Err: problem}, nil
 	}
-	id, err := uuid.Parse(o.ID)
-	if err != nil {
-		return provision.Result{}, fmt.Errorf("object id %q: %w", o.ID, err)
-	}
-	text := func(attribute string) any {
-		if v := o.Attributes[attribute]; !v.IsEmpty() {
-			return fold(v.String())
+	upn := is.Attributes["userPrincipalName"].String()
+	if was.pk == 0 || !was.has("userPrincipalName", upn) {
+		taken, err := t.taken(upn)
+		if err != nil {
+			return provision.Result{}, err
 		}
-		return nil
+		if taken {
+			return refused("Conflict", "userPrincipalName", fmt.Sprintf("another account has the userPrincipalName '%s' already", upn),
+				"Give this person another userName, or make the userPrincipalName mapping add something unique."), nil
+		}
+	}
+	if err := t.store(was, is); err != nil {
+		return provision.Result{}, fmt.Errorf("write user %s: %w", is.ID, err)
+	}
+	return provision.Result{Version: is.Version, Name: upn}, nil
+}
+
+// taken reports whether a user has the userPrincipalName.
+func (t *target) taken(upn string) (taken bool, err error) {
+	err = t.eachFiled(key("userPrincipalName", upn), func(st *sqlite.Stmt) error {
+		x, err := row(st)
+		taken = taken || err == nil && x.has("userPrincipalName", upn)
+		return err
+	})
+	return taken, err
+}
+
+func (t *target) store(was, is *user) error {
+	id, err := uuid.Parse(is.ID)
+	if err != nil {
+		return err
 	}
 	c := t.u.Conn()
-	err = sqlstore.Query(c, statement, []any{id[:], o.Version, o.Created.UnixMicro(), text("userPrincipalName"), text("employeeId"),
-		text("mail"), text("displayName"), encode(o.Attributes)}, nil)
+	if is.pk == 0 {
+		err = sqlstore.Query(c, "INSERT INTO user (id, version, created, content) VALUES (?1, ?2, ?3, ?4)",
+			[]any{id[:], is.Version, is.Created.UnixMicro(), encode(is.Attributes)}, nil)
+		is.pk = c.LastInsertRowID()
+	} else {
+		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, encode(is.Attributes)}, nil)
+		t.seen[is.ID] = is
+	}
 	if err != nil {
-		return provision.Result{}, fmt.Errorf("write user %s: %w", o.ID, err)
+		return err
 	}
-	upn := o.Attributes["userPrincipalName"].String()
-	if c.Changes() == 0 {
-		return refused("Conflict", "userPrincipalName", fmt.Sprintf("another account has the userPrincipalName '%s' already", upn),
-			"Give this person another userName, or make the userPrincipalName mapping add something unique."), nil
+	for _, a := range filed {
+		before, after := was.Attributes[a], is.Attributes[a]
+		if !before.IsEmpty() && !after.IsEmpty() && fold(before.String()) == fold(after.String()) {
+			continue
+		}
+		if !before.IsEmpty() {
+			t.u.Unfile(key(a, before.String()), is.pk)
+		}
+		if !after.IsEmpty() {
+			t.u.File(key(a, after.String()), is.pk)
+		}
 	}
-	return provision.Result{Version: o.Version, Name: upn}, nil
+	return nil
 }
 
 func refused(code, attribute, reason, advice string) provision.Result {
 	return provision.Result{Err: &provision.TargetError{Code: code, Attribute: attribute, Reason: reason, Advice: advice}}
 }
 
-// object reads a row of columns.
-func object(st *sqlite.Stmt) (*provision.Object, error) {
+// row reads a row of columns.
+func row(st *sqlite.Stmt) (*user, error) {
 	var id uuid.UUID
 	st.ColumnBytes(0, id[:])
 	o := &provision.Object{ID: id.String(), Version: st.ColumnInt64(1), Created: time.UnixMicro(st.ColumnInt64(2)).UTC()}
@@ -211,5 +292,5 @@ func object(st *sqlite.Stmt) (*provision.Object, error) {
 		return nil, fmt.Errorf("user %s: %w", o.ID, err)
 	}
 	o.Attributes = attributes
-	return o, nil
+	return &user{st.ColumnInt64(4), o}, nil
 }

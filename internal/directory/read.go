@@ -3,9 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"zombiezen.com/go/sqlite"
@@ -19,19 +17,33 @@ const maxScan = 20_000
 
 // Object implements provision.Objects.
 func (d *Directory) Object(ctx context.Context, idOrUPN string) (o *provision.Object, err error) {
-	where, arg := "upn = ?1", any(fold(idOrUPN))
 	if id, err := uuid.Parse(idOrUPN); err == nil {
-		where, arg = "id = ?1", id[:]
+		o, err = d.byID(ctx, id)
+		if err != nil || o != nil {
+			return o, err
+		}
+	} else {
+		page, err := d.Objects(ctx, provision.ObjectQuery{Equal: map[string]string{"userPrincipalName": idOrUPN}, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(page.Objects) == 1 {
+			return &page.Objects[0], nil
+		}
 	}
+	return nil, fmt.Errorf("user %q: %w", idOrUPN, provision.ErrNotFound)
+}
+
+func (d *Directory) byID(ctx context.Context, id uuid.UUID) (o *provision.Object, err error) {
 	err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-		return sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE "+where, []any{arg}, func(st *sqlite.Stmt) error {
-			o, err = object(st)
+		return sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+			x, err := row(st)
+			if err == nil {
+				o = x.Object
+			}
 			return err
 		})
 	})
-	if err == nil && o == nil {
-		err = fmt.Errorf("user %q: %w", idOrUPN, provision.ErrNotFound)
-	}
 	return o, err
 }
 
@@ -40,37 +52,73 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
-	text, args := selection(q, "SELECT "+columns+" FROM user")
 	seen := 0
-	err = d.store.Read(ctx, func(c *sqlite.Conn) error {
+	take := func(st *sqlite.Stmt) error {
+		if len(page.Objects) == q.Limit || seen == maxScan {
+			page.More = true
+			return errStop
+		}
+		seen++
+		x, err := row(st)
+		if err != nil {
+			return err
+		}
+		page.Next = x.pk
+		if x.matches(q) {
+			page.Objects = append(page.Objects, *x.Object)
+		}
+		return nil
+	}
+	hash, narrow := narrowest(q)
+	if !narrow {
+		err = d.store.Read(ctx, func(c *sqlite.Conn) error {
+			c.SetInterrupt(ctx.Done())
+			return sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE pk > ?1 ORDER BY pk", []any{q.After}, take)
+		})
+		return page, stop(err)
+	}
+	err = d.store.ReadKeyed(ctx, []int64{hash}, func(c *sqlite.Conn, rows [][]int64) error {
 		c.SetInterrupt(ctx.Done())
-		return stop(sqlstore.Query(c, text+" ORDER BY pk", args, func(st *sqlite.Stmt) error {
-			if len(page.Objects) == q.Limit || seen == maxScan {
-				page.More = true
-				return errStop
+		slices.Sort(rows[0])
+		for _, pk := range rows[0] {
+			if pk <= q.After {
+				continue
 			}
-			seen++
-			o, err := object(st)
-			if err != nil {
+			if err := sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE pk = ?1", []any{pk}, take); err != nil {
 				return err
 			}
-			page.Next = st.ColumnInt64(4)
-			if q.Match == nil || q.Match(o) {
-				page.Objects = append(page.Objects, *o)
-			}
-			return nil
-		}))
+		}
+		return nil
 	})
-	return page, err
+	return page, stop(err)
+}
+
+// matches reports whether q selects the user.
+func (x *user) matches(q provision.ObjectQuery) bool {
+	for attribute, value := range q.Equal {
+		if slices.Contains(filed, attribute) && !x.has(attribute, value) {
+			return false
+		}
+	}
+	return q.Match == nil || q.Match(x.Object)
+}
+
+// narrowest returns the key of the filed attribute that q's users have and the fewest share.
+func narrowest(q provision.ObjectQuery) (hash int64, ok bool) {
+	for _, attribute := range filed {
+		if value, asked := q.Equal[attribute]; asked {
+			return key(attribute, value), true
+		}
+	}
+	return 0, false
 }
 
 // CountObjects implements provision.Objects.
 func (d *Directory) CountObjects(ctx context.Context, q provision.ObjectQuery) (n int64, err error) {
 	q.After = 0
-	if q.Match == nil {
-		text, args := selection(q, "SELECT count(*) FROM user")
+	if _, narrow := narrowest(q); !narrow && q.Match == nil {
 		err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-			return sqlstore.Query(c, text, args, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+			return sqlstore.Query(c, "SELECT count(*) FROM user", nil, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
 		})
 		return n, err
 	}
@@ -86,20 +134,6 @@ func (d *Directory) CountObjects(ctx context.Context, q provision.ObjectQuery) (
 		}
 		q.After = page.Next
 	}
-}
-
-// selection adds to text the conditions that the columns can answer; Equal on other attributes is ignored.
-func selection(q provision.ObjectQuery, text string) (string, []any) {
-	where, args := []string{"pk > ?1"}, []any{q.After}
-	for _, attribute := range slices.Sorted(maps.Keys(q.Equal)) {
-		value := q.Equal[attribute]
-		column, ok := found[attribute]
-		if ok {
-			args = append(args, fold(value))
-			where = append(where, fmt.Sprintf("%s = ?%d", column, len(args)))
-		}
-	}
-	return text + " WHERE " + strings.Join(where, " AND "), args
 }
 
 var errStop = fmt.Errorf("enough")

@@ -19,7 +19,8 @@ type record struct {
 	op       *Operation
 	person   *Person // as it was before this record; nil if unknown
 	hash     [16]byte
-	kept     []byte // the kept record with this one merged in
+	linked   []string // the object of each reference's person, "" if there is none yet
+	kept     []byte   // the kept record with this one merged in
 	out      *mapping.Outcome
 	proven   bool // same record, program and last outcome: only the object's version is left to be checked
 	deferred bool // to a later wave
@@ -30,61 +31,92 @@ type record struct {
 
 // batch is a set of uploads that commits together.
 type batch struct {
+	store   Store
 	job     *Job
 	program *mapping.Program
 	cycle   *Cycle
 	began   time.Time
 	uploads []Queued
 	records []*record
-	people  map[string]*Person // the latest state of each anchor of the batch
+	people  map[string]*latest // each anchor of the batch; prepare is the last to change the map
+	before  *batch             // not yet committed when this one was prepared; nil once it is
 	unread  map[string]int64
-	entries []LogEntry
-	written []LogEntry // of references that could be written at once
 }
 
-// prepare reads what is known of the batch's people and evaluates its records on all cores.
-// Records that come second for their person are evaluated later, on top of the first.
-func prepare(ctx context.Context, store Store, job *Job, program *mapping.Program, cycle *Cycle, uploads []Queued, now time.Time) (*batch, error) {
-	b := &batch{job: job, program: program, cycle: cycle, began: now, uploads: uploads,
-		people: map[string]*Person{}, unread: map[string]int64{}}
-	var anchors []string
+// latest is the latest state of a person; nil if nothing is known.
+type latest struct{ person *Person }
+
+// prepare reads what is known of the batch's people and evaluates its records on all cores. Records that come second
+// for their person, here or after the batch before, are evaluated later, on top of the first.
+func prepare(ctx context.Context, store Store, before *batch, job *Job, program *mapping.Program, cycle *Cycle, uploads []Queued, now time.Time) (*batch, error) {
+	b := &batch{store: store, job: job, program: program, cycle: cycle, began: now, uploads: uploads, before: before,
+		people: map[string]*latest{}, unread: map[string]int64{}}
 	for i := range uploads {
 		for j := range uploads[i].Operations {
-			op := &uploads[i].Operations[j]
-			r := &record{upload: &uploads[i], index: j, op: op}
-			if _, seen := b.people[op.Anchor]; seen {
-				r.deferred = true
-			} else if op.Anchor != "" && !op.Delete {
-				b.people[op.Anchor] = nil
-				anchors = append(anchors, op.Anchor)
-			}
-			b.records = append(b.records, r)
+			b.records = append(b.records, &record{upload: &uploads[i], index: j, op: &uploads[i].Operations[j]})
 		}
 	}
-	people, err := store.People(ctx, job.PK, anchors)
+	b.onAllCores(func(r *record) {
+		h := sha256.Sum256(r.op.Data)
+		copy(r.hash[:], h[:])
+	})
+	var sought []Sought
+	for _, r := range b.records {
+		if r.op.Anchor == "" || r.op.Delete {
+			continue
+		}
+		if _, seen := b.people[r.op.Anchor]; seen {
+			r.deferred = true
+			continue
+		}
+		b.people[r.op.Anchor] = &latest{}
+		if before != nil && before.people[r.op.Anchor] != nil {
+			r.deferred = true
+			continue
+		}
+		sought = append(sought, Sought{Anchor: r.op.Anchor, Hash: r.hash})
+	}
+	people, err := store.People(ctx, job.PK, sought)
 	if err != nil {
 		return nil, fmt.Errorf("read the people of a batch: %w", err)
 	}
-	for i, a := range anchors {
-		b.people[a] = people[i]
+	for i, q := range sought {
+		b.people[q.Anchor].person = people[i]
 	}
-	b.evaluateAll()
+	b.onAllCores(func(r *record) {
+		if !r.deferred {
+			b.evaluate(r)
+		}
+	})
 	return b, nil
 }
 
-func (b *batch) evaluateAll() {
+// last is the number of the batch's last upload.
+func (b *batch) last() int64 { return b.uploads[len(b.uploads)-1].Number }
+
+// follow takes over what the batch before has come to, once that is committed.
+func (b *batch) follow() {
+	if b.before == nil {
+		return
+	}
+	for anchor, l := range b.people {
+		if earlier := b.before.people[anchor]; earlier != nil {
+			l.person = earlier.person
+		}
+	}
+	b.before = nil
+}
+
+// onAllCores calls f for each record, for some at once.
+func (b *batch) onAllCores(f func(*record)) {
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	for w := range workers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			for i := w; i < len(b.records); i += workers {
-				if r := b.records[i]; !r.deferred {
-					b.evaluate(r)
-				}
+				f(b.records[i])
 			}
-		}()
+		})
 	}
 	wg.Wait()
 }
@@ -94,11 +126,11 @@ func (b *batch) evaluate(r *record) {
 	if r.op.Delete {
 		return
 	}
-	r.person = b.people[r.op.Anchor]
-	h := sha256.Sum256(r.op.Data)
-	copy(r.hash[:], h[:])
+	if l := b.people[r.op.Anchor]; l != nil {
+		r.person = l.person
+	}
 	if p := r.person; p != nil && p.ObjectID != "" && p.Hash == r.hash && p.Program == b.program.ID() && b.program.Pure() {
-		r.proven, r.kept = true, p.Kept
+		r.proven = true
 		return
 	}
 	b.run(r)
@@ -119,11 +151,39 @@ func (b *batch) run(r *record) {
 	r.out = &out
 }
 
+// recall reads the kept records of people of whom it was not read, because their records seemed to be known.
+func (b *batch) recall(ctx context.Context, records []*record) error {
+	var sought []Sought
+	var of []*Person
+	for _, r := range records {
+		if l := b.people[r.op.Anchor]; l != nil && l.person != nil && l.person.Kept == nil {
+			sought, of = append(sought, Sought{Anchor: r.op.Anchor}), append(of, l.person)
+		}
+	}
+	if len(sought) == 0 {
+		return nil
+	}
+	people, err := b.store.People(ctx, b.job.PK, sought)
+	if err != nil {
+		return fmt.Errorf("read kept records: %w", err)
+	}
+	for i, p := range people {
+		if p != nil {
+			of[i].Kept = p.Kept
+		}
+	}
+	return nil
+}
+
 // apply carries the batch out in waves: a second record of one person or object waits for the next.
 func (b *batch) apply(ctx context.Context, u Unit, t Target) error {
+	b.follow()
 	todo := b.records
 	for len(todo) > 0 {
 		wave, rest := b.nextWave(todo)
+		if err := b.evaluateDeferred(ctx, wave); err != nil {
+			return err
+		}
 		again, err := b.applyWave(ctx, u, t, wave)
 		if err != nil {
 			return err
@@ -144,13 +204,26 @@ func (b *batch) nextWave(todo []*record) (wave, rest []*record) {
 			}
 			inWave[a] = true
 		}
-		if r.deferred {
-			r.deferred = false
-			b.evaluate(r)
-		}
 		wave = append(wave, r)
 	}
 	return wave, rest
+}
+
+func (b *batch) evaluateDeferred(ctx context.Context, wave []*record) error {
+	var deferred []*record
+	for _, r := range wave {
+		if r.deferred {
+			r.deferred = false
+			deferred = append(deferred, r)
+		}
+	}
+	if err := b.recall(ctx, deferred); err != nil {
+		return err
+	}
+	for _, r := range deferred {
+		b.evaluate(r)
+	}
+	return nil
 }
 
 // applyWave finds, plans and applies the records of one wave. It returns those that must wait for the next
@@ -158,6 +231,9 @@ func (b *batch) nextWave(todo []*record) (wave, rest []*record) {
 func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record) (again []*record, err error) {
 	open, err := b.find(ctx, u, t, wave)
 	if err != nil {
+		return nil, err
+	}
+	if err := locate(u, open); err != nil {
 		return nil, err
 	}
 	var changing []*record
@@ -173,6 +249,7 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 			inWave[r.object.ID] = true
 		}
 		r.planned = Plan(r.out, r.object, b.program.FlowTypes())
+		r.planned.refer(r, b.program.FlowTypes())
 		if len(r.planned.Set) == 0 {
 			b.settle(r, Result{})
 			continue
@@ -187,7 +264,7 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 	for i, r := range changing {
 		b.settle(r, results[i])
 	}
-	return again, b.flush(ctx, u, t, wave, again)
+	return again, b.flush(u, wave, again)
 }
 
 func (b *batch) change(r *record) Change {
@@ -247,11 +324,20 @@ func (b *batch) findLinked(ctx context.Context, t Target, wave []*record) ([]*re
 			r.object = answers[i].Object
 		}
 	}
-	return b.reevaluate(open), nil
+	return b.reevaluate(ctx, open)
 }
 
 // reevaluate drops the records that have ended and runs the program for those whose proof has failed.
-func (b *batch) reevaluate(open []*record) []*record {
+func (b *batch) reevaluate(ctx context.Context, open []*record) ([]*record, error) {
+	var disproved []*record
+	for _, r := range open {
+		if r.entry.End == "" && r.proven {
+			disproved = append(disproved, r)
+		}
+	}
+	if err := b.recall(ctx, disproved); err != nil {
+		return nil, err
+	}
 	left := open[:0]
 	for _, r := range open {
 		if r.entry.End != "" {
@@ -265,7 +351,7 @@ func (b *batch) reevaluate(open []*record) []*record {
 		}
 		left = append(left, r)
 	}
-	return left
+	return left, nil
 }
 
 // match looks for objects by the matching attributes, in the order of their precedence.

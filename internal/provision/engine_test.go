@@ -247,8 +247,8 @@ func TestManagers(t *testing.T) {
 	if n := len(e.log(provision.LogQuery{})) - before; n != 3 {
 		t.Errorf("%d more log entries, want 3", n)
 	}
-	_, r = e.upload(person("1", reportsTo("8")))
-	e.want(r, "unchanged")
+	_, r = e.upload(person("1", reportsTo("8"))) // the new manager is linked: written with the record
+	e.want(r, "updated")
 	if got, want := e.attr("u1@acme.example", "manager"), e.user("u8@acme.example").ID; got != want {
 		t.Errorf("manager of 1 is %q, want %q", got, want)
 	}

@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"context"
 	"time"
 
 	"induct/internal/mapping"
@@ -120,29 +119,26 @@ func (b *batch) settle(r *record, res Result) {
 }
 
 // flush records what the wave has come to: references, people, unread paths.
-func (b *batch) flush(ctx context.Context, u Unit, t Target, wave, again []*record) error {
+func (b *batch) flush(u Unit, wave, again []*record) error {
 	waits := make(map[*record]bool, len(again))
 	for _, r := range again {
 		waits[r] = true
 	}
-	ended := make([]*record, 0, len(wave))
+	people := make([]Person, 0, len(wave))
 	for _, r := range wave {
-		if !waits[r] {
-			ended = append(ended, r)
+		if waits[r] {
+			continue
 		}
-	}
-	if err := b.references(ctx, u, t, ended); err != nil {
-		return err
-	}
-	var people []Person
-	for _, r := range ended {
 		if r.out != nil {
 			for _, p := range r.out.Unread {
 				b.unread[p]++
 			}
 		}
+		if err := b.putReferences(u, r); err != nil {
+			return err
+		}
 		if p := b.person(r); p != nil {
-			b.people[p.Anchor] = p
+			b.people[p.Anchor].person = p
 			people = append(people, *p)
 		}
 	}
@@ -176,16 +172,13 @@ func (b *batch) finish(u Unit) error {
 		results[i] = UploadResult{Number: b.uploads[i].Number, Counts: map[End]int{}}
 		at[b.uploads[i].Number] = i
 	}
-	b.entries = b.entries[:0]
+	entries := make([]LogEntry, 0, len(b.records))
 	for _, r := range b.records {
 		r.entry.Duration = took
-		b.entries = append(b.entries, r.entry)
+		entries = append(entries, r.entry)
 		results[at[r.upload.Number]].Counts[r.entry.End]++
 	}
-	if err := u.Append(b.entries); err != nil {
-		return err
-	}
-	if err := u.Append(b.written); err != nil {
+	if err := u.Append(entries); err != nil {
 		return err
 	}
 	if err := u.CountUnread(b.unread); err != nil {

@@ -76,12 +76,18 @@ type Person struct {
 	Anchor   string
 	ObjectID string   // the link; "" if there is none
 	Version  int64    // of the object when the job last wrote it or found it as desired
-	Kept     []byte   // what has been sent, merged by attribute
+	Kept     []byte   // what has been sent, merged by attribute; nil if it was not read
 	Hash     [16]byte // of the latest record, if that ended with the object as desired; else zero
 	Program  uint64   // the program that decided so
 	Upload   int64    // number of the latest record's upload
 	Index    int      // and its index there
 	Name     string   // display name in the latest record
+}
+
+// Sought asks for a person. The kept record of somebody whose Hash is the one sought is not read: Kept is nil.
+type Sought struct {
+	Anchor string
+	Hash   [16]byte // zero: read it in any case
 }
 
 // PendingReference is a reference that waits for the end of the cycle, or for its target to be linked.
@@ -135,7 +141,7 @@ type Store interface {
 	// At least one upload is returned if there is one.
 	Next(ctx context.Context, jobPK, position, to int64, records int) ([]Queued, error)
 	// People returns what the job knows of each anchor, in order; nil for one it does not know.
-	People(ctx context.Context, jobPK int64, anchors []string) ([]*Person, error)
+	People(ctx context.Context, jobPK int64, sought []Sought) ([]*Person, error)
 	// OpenCycle returns the job's open cycle, or opens one over all uploads that wait; nil if nothing waits.
 	OpenCycle(ctx context.Context, jobPK int64, now time.Time) (*Cycle, error)
 	// Unit runs fn in one transaction: all that fn does through u becomes durable together, or nothing does.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"induct/internal/expr"
+	"induct/internal/mapping"
 )
 
 // reference is a pending reference with the objects at both of its ends.
@@ -15,92 +16,65 @@ type reference struct {
 	object   *Object // of from
 }
 
-// references writes the references of records that have ended, if the people they name are linked, and leaves the
-// others to the end of the cycle. What it writes is a change of its own, after the record's.
-func (b *batch) references(ctx context.Context, u Unit, t Target, ended []*record) error {
-	refs, of := b.wanted(ended)
-	if len(refs) == 0 {
-		return nil
-	}
-	if err := b.locate(u, ended, refs); err != nil {
-		return err
-	}
-	var writing []int
-	var changes []Change
-	var err error
-	for i := range refs {
-		ref := &refs[i]
-		switch {
-		case ref.to == "" || len(writing) > 0 && of[writing[len(writing)-1]] == of[i]: // unknown yet, or the object's second
-			err = u.PutReference(ref.PendingReference)
-		case ref.object.Attributes[ref.Attribute].String() != ref.to:
-			writing = append(writing, i)
-			changes = append(changes, ref.change())
-		case of[i].person != nil:
-			err = u.EndReference(ref.PendingReference, true)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	results, err := t.Apply(ctx, changes)
-	if err != nil {
-		return fmt.Errorf("write %d references: %w", len(changes), err)
-	}
-	for n, i := range writing {
-		r := of[i]
-		e := refs[i].written(b.job, b.cycle, b.began, results[n])
-		e.Name, e.ObjectName = r.entry.Name, r.entry.ObjectName
-		b.written = append(b.written, e)
-		if results[n].Err == nil {
-			r.object.Version = results[n].Version
-		}
-		if r.person == nil { // somebody new has no older reference that waits
-			continue
-		}
-		if err := u.EndReference(refs[i].PendingReference, true); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// wanted lists the references of the records that have an object now, with the record of each.
-func (b *batch) wanted(ended []*record) (refs []reference, of []*record) {
-	for _, r := range ended {
-		if r.out == nil || r.object == nil || r.entry.End == EndFailed || r.entry.End == EndSkipped {
-			continue
-		}
-		for _, ref := range r.out.References {
-			of = append(of, r)
-			refs = append(refs, reference{from: r.object.ID, object: r.object, PendingReference: PendingReference{
-				Anchor: r.op.Anchor, Attribute: ref.Attribute, To: ref.Anchor, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID}})
-		}
-	}
-	return refs, of
-}
-
-// locate finds the objects that the references name: among the records that have just ended, else by their links.
-func (b *batch) locate(u Unit, ended []*record, refs []reference) error {
-	here := make(map[string]string, len(ended))
-	for _, r := range ended {
-		if r.object != nil && r.entry.End != EndFailed && r.entry.End != EndSkipped {
-			here[r.op.Anchor] = r.object.ID
-		}
-	}
+// locate finds the objects of the people whom the records refer to, if they are linked by now.
+func locate(u Unit, open []*record) error {
 	var anchors []string
-	for i := range refs {
-		if here[refs[i].To] == "" {
-			anchors = append(anchors, refs[i].To)
+	for _, r := range open {
+		for _, ref := range r.out.References {
+			anchors = append(anchors, ref.Anchor)
 		}
 	}
 	ids, err := u.Links(anchors)
 	if err != nil {
-		return err
+		return fmt.Errorf("find %d people who are referred to: %w", len(anchors), err)
 	}
-	for i := range refs {
-		if refs[i].to = here[refs[i].To]; refs[i].to == "" {
-			refs[i].to, ids = ids[0], ids[1:]
+	for _, r := range open {
+		n := len(r.out.References)
+		r.linked, ids = ids[:n:n], ids[n:]
+	}
+	return nil
+}
+
+// refer adds to a plan the references to people who are linked already: they are written with the record. The others
+// wait for the cycle's end.
+func (p *Planned) refer(r *record, allow mapping.FlowTypes) {
+	if p.End == EndSkipped || r.object != nil && !allow.Update {
+		return
+	}
+	for i, ref := range r.out.References {
+		to := r.linked[i]
+		if to == "" || r.object != nil && r.object.Attributes[ref.Attribute].String() == to {
+			continue
+		}
+		var old *string
+		if r.object != nil {
+			old = shown(r.object.Attributes[ref.Attribute])
+		}
+		p.Set = append(p.Set, Assignment{Attribute: ref.Attribute, Value: expr.Text(to)})
+		p.Modified = append(p.Modified, Modification{Attribute: ref.Attribute, Old: old, New: &to})
+		if p.End == EndUnchanged {
+			p.End = EndUpdated
+		}
+	}
+}
+
+// putReferences stores those references of a record that has ended which are left to the cycle's end, and ends older
+// ones of the same attributes.
+func (b *batch) putReferences(u Unit, r *record) error {
+	if r.out == nil || r.object == nil || r.entry.End == EndFailed || r.entry.End == EndSkipped {
+		return nil
+	}
+	for i, ref := range r.out.References {
+		p := PendingReference{Anchor: r.op.Anchor, Attribute: ref.Attribute, To: ref.Anchor, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID}
+		var err error
+		switch {
+		case r.linked[i] == "":
+			err = u.PutReference(p)
+		case r.person != nil: // somebody new has no older reference
+			err = u.EndReference(p, true)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -114,7 +88,8 @@ func (ref *reference) change() Change {
 // Two references of one object are attempted one after the other.
 func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pending []PendingReference) error {
 	began := time.Now()
-	refs, err := load(ctx, u, r.s.target.In(u), pending)
+	t := r.s.target.In(u)
+	refs, err := load(ctx, u, t, pending)
 	if err != nil {
 		return err
 	}
@@ -143,7 +118,7 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 			return err
 		}
 	}
-	results, err := r.s.target.In(u).Apply(ctx, changes)
+	results, err := t.Apply(ctx, changes)
 	if err != nil {
 		return fmt.Errorf("write %d references: %w", len(changes), err)
 	}

@@ -14,10 +14,11 @@ type runner struct {
 	s     *Service
 	jobPK int64
 	wake  chan struct{} // capacity 1: a hint that there may be something to do
+	ahead *batch        // prepared while the batch before it was committed; nil if there is none
 }
 
 const (
-	batchRecords    = 4000             // records of a batch; see docs/decisions on batches
+	batchRecords    = 2000             // records of a batch; see docs/decisions on batches
 	referenceBatch  = 1000             // references resolved in one transaction
 	pollInterval    = time.Second      // how long a lost hint can delay work
 	maxRetryBackoff = 30 * time.Second // between attempts while the target or the store does not answer
@@ -93,24 +94,44 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 	return true, r.batch(ctx, job, program, cycle, position)
 }
 
+// batch commits the batch at position, and prepares the next one meanwhile.
 func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, cycle *Cycle, position int64) error {
-	uploads, err := r.s.store.Next(ctx, job.PK, position, cycle.To, batchRecords)
-	if err != nil {
-		return err
+	b := r.ahead
+	r.ahead = nil
+	if b == nil || b.program != program || b.cycle.Number != cycle.Number || b.uploads[0].Number != position+1 {
+		var err error
+		if b, err = r.prepare(ctx, nil, job, program, cycle, position); err != nil || b == nil {
+			return err
+		}
+	} else {
+		b.began = r.s.now()
 	}
-	b, err := prepare(ctx, r.s.store, job, program, cycle, uploads, r.s.now())
-	if err != nil {
-		return err
-	}
-	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
-		return b.apply(ctx, u, r.s.target.In(u))
-	})
-	if err != nil {
+	committed := make(chan error, 1)
+	go func() {
+		committed <- r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
+			return b.apply(ctx, u, r.s.target.In(u))
+		})
+	}()
+	next, aheadErr := r.prepare(ctx, b, job, program, cycle, b.last())
+	if err := <-committed; err != nil {
 		return fmt.Errorf("batch of %d records after upload %d: %w", len(b.records), position, err)
 	}
+	if aheadErr == nil { // else it is tried again when it is its turn
+		r.ahead = next
+	}
 	r.s.changed()
-	r.s.log.Info("batch", "job", job.ID, "cycle", cycle.Number, "uploads", len(uploads), "records", len(b.records), "took", time.Since(b.began))
+	r.s.log.Info("batch", "job", job.ID, "cycle", cycle.Number, "uploads", len(b.uploads), "records", len(b.records), "took", time.Since(b.began))
 	return nil
+}
+
+// prepare prepares the batch after position; nil if the cycle holds nothing more. before is the batch that is being
+// committed, or nil.
+func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *mapping.Program, cycle *Cycle, position int64) (*batch, error) {
+	uploads, err := r.s.store.Next(ctx, job.PK, position, cycle.To, batchRecords)
+	if err != nil || len(uploads) == 0 {
+		return nil, err
+	}
+	return prepare(ctx, r.s.store, before, job, program, cycle, uploads, r.s.now())
 }
 
 // closeCycle resolves the references that can be resolved and settles the cycle's uploads.

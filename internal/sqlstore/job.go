@@ -72,15 +72,14 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 			args func() []any
 			row  func(*sqlite.Stmt)
 		}{
-			{"SELECT queued, position, cycle FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
+			{"SELECT queued, position, cycle, linked FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
 				js.Queued, position, js.Cycle = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
+				js.Users = st.ColumnInt64(3)
 			}},
 			{"SELECT received FROM upload WHERE job = ?1 AND number > ?2 ORDER BY number LIMIT 1", func() []any { return []any{jobPK, position} },
 				func(st *sqlite.Stmt) { js.Oldest = micros(st, 0) }},
 			{"SELECT began, ended FROM cycle WHERE job = ?1 AND number = ?2", func() []any { return []any{jobPK, js.Cycle} },
 				func(st *sqlite.Stmt) { js.CycleBegan, js.CycleEnded = micros(st, 0), micros(st, 1) }},
-			{"SELECT count(*) FROM person INDEXED BY person_object WHERE job = ?1 AND object IS NOT NULL", func() []any { return []any{jobPK} },
-				func(st *sqlite.Stmt) { js.Users = st.ColumnInt64(0) }},
 			{"SELECT ended FROM cycle WHERE job = ?1 AND number = 1", func() []any { return []any{jobPK} },
 				func(st *sqlite.Stmt) { js.FirstCycleEnd = micros(st, 0) }},
 			{"SELECT cycle, outcome, records FROM tally WHERE job = ?1 AND cycle IN (0, ?2)", func() []any { return []any{jobPK, js.Cycle} }, func(st *sqlite.Stmt) {

@@ -37,6 +37,7 @@ const DefaultReserve = 64 << 20
 type Options struct {
 	Readers      int   // connections that read; default 4
 	CacheKiB     int   // page cache of the writer; readers have a quarter each; default 32 MiB
+	FilterKiB    int   // filter of known keys, which spares lookups of new ones; about 1.4 bytes a key are enough; default 8 MiB
 	ReserveBytes int64 // free space below which Accept answers ErrNoSpace; default DefaultReserve; negative: none
 	Now          func() time.Time
 }
@@ -51,6 +52,8 @@ type Store struct {
 	reserve int64
 	space   spaceGauge
 	now     func() time.Time
+	keys    keys
+	filling func() // stops the filling of the filter and waits for its end
 
 	// Owned by the writer's goroutine:
 	seq  int64     // the Seq of the newest entry
@@ -65,6 +68,9 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	if o.CacheKiB == 0 {
 		o.CacheKiB = 32 << 10
+	}
+	if o.FilterKiB == 0 {
+		o.FilterKiB = 8 << 10
 	}
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = DefaultReserve
@@ -109,10 +115,12 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
 	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now}
-	if err := s.loadSeq(conn); err != nil {
+	s.keys.filter = newFilter(o.FilterKiB)
+	if err := errors.Join(s.loadSeq(conn), s.keys.load(conn)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
 	s.w = startWriter(conn)
+	s.filling = s.fillFilter()
 	return s, nil
 }
 
@@ -155,8 +163,21 @@ func migrate(ctx context.Context, path string) error {
 	return err
 }
 
+// fillFilter fills the filter of keys in the background. If the file cannot be read, the filter stays incomplete,
+// which costs time and nothing else; whoever reads the file next hears why.
+func (s *Store) fillFilter() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.keys.fill(ctx, s)
+	}()
+	return func() { cancel(); <-done }
+}
+
 // Close finishes the writes that wait and releases the data directory.
 func (s *Store) Close() error {
+	s.filling()
 	s.w.close()
 	return errors.Join(s.readers.Close(), s.w.conn.Close(), s.unlock())
 }

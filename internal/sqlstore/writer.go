@@ -19,7 +19,8 @@ const maxGroup = 256
 // were rolled back, unless it is large.
 type work struct {
 	fn    func(*sqlite.Conn) error
-	large bool // a batch
+	large bool   // a batch
+	after func() // run on the writer's goroutine once the piece is durable; may be nil
 	done  chan error
 }
 
@@ -46,9 +47,9 @@ func (w *writer) do(ctx context.Context, fn func(*sqlite.Conn) error) error {
 	return w.wait(ctx, &work{fn: fn, done: make(chan error, 1)})
 }
 
-// doLarge is do for a batch. fn is run once.
-func (w *writer) doLarge(ctx context.Context, fn func(*sqlite.Conn) error) error {
-	return w.wait(ctx, &work{fn: fn, large: true, done: make(chan error, 1)})
+// doLarge is do for a batch. fn is run once; after runs before any other piece, if the batch has become durable.
+func (w *writer) doLarge(ctx context.Context, fn func(*sqlite.Conn) error, after func()) error {
+	return w.wait(ctx, &work{fn: fn, large: true, after: after, done: make(chan error, 1)})
 }
 
 func (w *writer) wait(ctx context.Context, k *work) error {
@@ -137,6 +138,8 @@ func (w *writer) commit(group []*work) {
 	if large != nil {
 		if err != nil {
 			err = fmt.Errorf("commit: %w", classify(err))
+		} else if large.after != nil {
+			large.after()
 		}
 		large.done <- err
 	}

@@ -130,6 +130,14 @@ func must[T any](v T, err error) func(*lane) T {
 	}
 }
 
+func sought(anchors ...string) []provision.Sought {
+	s := make([]provision.Sought, len(anchors))
+	for i, a := range anchors {
+		s[i].Anchor = a
+	}
+	return s
+}
+
 func (l *lane) jobs() {
 	other := newLane(l.T, l.s).job
 	if other.PK == l.job.PK || other.PK == 0 {
@@ -396,7 +404,7 @@ func (l *lane) fenced() {
 			l.Errorf("fence %+v: %v, want ErrFenced", f, err)
 		}
 	}
-	if p := must(l.s.People(l.Context(), l.job.PK, []string{"x"}))(l); p[0] != nil {
+	if p := must(l.s.People(l.Context(), l.job.PK, sought("x")))(l); p[0] != nil {
 		l.Errorf("a fenced Unit left %+v", p[0])
 	}
 	if p := must(l.s.Position(l.Context(), l.job.PK))(l); p != 1 {
@@ -447,7 +455,7 @@ func (l *lane) state(a provision.Accepted, object string) string {
 	page, err := l.s.QueryLog(ctx, provision.LogQuery{Hidden: true})
 	note(len(page.Entries), err)
 	note(l.s.UnreadPaths(ctx, l.job.PK))
-	people, err := l.s.People(ctx, l.job.PK, []string{"x"})
+	people, err := l.s.People(ctx, l.job.PK, sought("x"))
 	note(people[0] == nil, err)
 	status, err := l.s.UploadStatus(ctx, l.job.PK, a.ID)
 	note(*status, err)
@@ -468,7 +476,7 @@ func (l *lane) people() {
 	l.unit(func(u provision.Unit) error { return u.PutPeople([]provision.Person{full, bare}) })
 	check := func() {
 		l.Helper()
-		got := must(l.s.People(l.Context(), l.job.PK, []string{"none", "ü", "b", "B"}))(l)
+		got := must(l.s.People(l.Context(), l.job.PK, sought("none", "ü", "b", "B")))(l)
 		if len(got) != 4 || got[0] != nil || got[3] != nil || got[1] == nil || got[2] == nil {
 			l.Fatalf("people are %v", got)
 		}
@@ -867,7 +875,7 @@ func (l *lane) apart() {
 	if a := other.accept(1); a.Number != 2 {
 		l.Errorf("number is %d, want 2", a.Number)
 	}
-	if p := must(other.s.People(l.Context(), other.job.PK, []string{"x"}))(l); p[0] != nil {
+	if p := must(other.s.People(l.Context(), other.job.PK, sought("x")))(l); p[0] != nil {
 		l.Errorf("person of another job: %+v", p[0])
 	}
 	var anchors []string

@@ -27,7 +27,8 @@ CREATE TABLE job (
   next     INTEGER NOT NULL DEFAULT 1, -- the next upload's number
   position INTEGER NOT NULL DEFAULT 0, -- committed up to this upload number
   queued   INTEGER NOT NULL DEFAULT 0, -- records after position
-  cycle    INTEGER NOT NULL DEFAULT 0  -- number of the latest cycle
+  cycle    INTEGER NOT NULL DEFAULT 0, -- number of the latest cycle
+  linked   INTEGER NOT NULL DEFAULT 0  -- people with a link
 );
 
 -- An upload, with its operations until they have been taken up.
@@ -65,7 +66,20 @@ CREATE TABLE tally (
   PRIMARY KEY (job, cycle, outcome)
 ) WITHOUT ROWID;
 
--- What a job knows of one anchor: link and kept record.
+-- Rows by texts that arrive in no order; see keys.go. Several texts may share a hash, and a text several rows.
+CREATE TABLE key (
+  hash INTEGER NOT NULL,
+  row  INTEGER NOT NULL,
+  PRIMARY KEY (hash, row)
+) WITHOUT ROWID;
+
+-- Changes of key that have not all been moved there, by the transaction that made them.
+CREATE TABLE key_stage (
+  number  INTEGER PRIMARY KEY,
+  changes BLOB NOT NULL
+);
+
+-- What a job knows of one anchor: link and kept record. Found by the key of its anchor, which is unique in a job.
 CREATE TABLE person (
   pk      INTEGER PRIMARY KEY,
   job     INTEGER NOT NULL,
@@ -77,12 +91,14 @@ CREATE TABLE person (
   upload  INTEGER NOT NULL,
   place   INTEGER NOT NULL,
   name    TEXT NOT NULL,
-  kept    BLOB NOT NULL,    -- S2
-  UNIQUE (job, anchor)
+  kept    BLOB NOT NULL     -- S2
 );
 CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
 
+-- References that wait for the end of the cycle (ready) or for their target to be linked. Found by the keys of whose
+-- reference it is and of whom it names.
 CREATE TABLE reference (
+  pk        INTEGER PRIMARY KEY,
   job       INTEGER NOT NULL,
   anchor    TEXT NOT NULL,
   attribute TEXT NOT NULL,
@@ -91,10 +107,8 @@ CREATE TABLE reference (
   place     INTEGER NOT NULL,
   bulk_id   TEXT NOT NULL,
   reported  INTEGER NOT NULL DEFAULT 0,
-  ready     INTEGER NOT NULL DEFAULT 1,
-  PRIMARY KEY (job, anchor, attribute)
-) WITHOUT ROWID;
-CREATE INDEX reference_target ON reference (job, target);
+  ready     INTEGER NOT NULL DEFAULT 1
+);
 CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
 
 -- Log entries in compressed blocks of a batch each; entry i of a block has the place first + i.
@@ -127,18 +141,11 @@ CREATE TABLE unread_path (
   PRIMARY KEY (job, path)
 ) WITHOUT ROWID;
 
--- The built-in cloud directory. Columns beside content are there to be found by; their text is folded.
+-- The built-in cloud directory. What users are found by is filed in key by the directory room.
 CREATE TABLE user (
-  pk       INTEGER PRIMARY KEY,
-  id       BLOB NOT NULL UNIQUE,
-  version  INTEGER NOT NULL,
-  created  INTEGER NOT NULL,
-  upn      TEXT NOT NULL UNIQUE,
-  employee TEXT,
-  mail     TEXT,
-  name     TEXT,
-  content  BLOB NOT NULL -- attributes, see the directory room
+  pk      INTEGER PRIMARY KEY,
+  id      BLOB NOT NULL UNIQUE,
+  version INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  content BLOB NOT NULL -- attributes, see the directory room
 );
-CREATE INDEX user_employee ON user (employee) WHERE employee IS NOT NULL;
-CREATE INDEX user_mail ON user (mail) WHERE mail IS NOT NULL;
-CREATE INDEX user_name ON user (name) WHERE name IS NOT NULL;

@@ -1,0 +1,270 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/s2"
+	"zombiezen.com/go/sqlite"
+
+	"induct/internal/provision"
+)
+
+// The spaces of the keys that are filed here, each for one job.
+const (
+	anchorSpace    = "person"    // an anchor → person
+	referenceSpace = "reference" // an anchor and an attribute → reference of that person
+	referrerSpace  = "referrer"  // an anchor → references to that person
+)
+
+const personColumns = "pk, anchor, object, version, hash, program, upload, place, name"
+
+// person reads a row of personColumns.
+func person(st *sqlite.Stmt) *provision.Person {
+	p := &provision.Person{Anchor: st.ColumnText(1), ObjectID: idText(st, 2), Version: st.ColumnInt64(3), Program: uint64(st.ColumnInt64(5)),
+		Upload: st.ColumnInt64(6), Index: st.ColumnInt(7), Name: st.ColumnText(8)}
+	st.ColumnBytes(4, p.Hash[:])
+	return p
+}
+
+// People implements provision.Store.
+func (s *Store) People(ctx context.Context, jobPK int64, sought []provision.Sought) ([]*provision.Person, error) {
+	people := make([]*provision.Person, len(sought))
+	hashes := make([]int64, len(sought))
+	for i, q := range sought {
+		hashes[i] = HashKey(anchorSpace, jobPK, q.Anchor)
+	}
+	err := s.ReadKeyed(ctx, hashes, func(c *sqlite.Conn, rows [][]int64) error {
+		for i, q := range sought {
+			for _, pk := range rows[i] {
+				err := query(c, "SELECT "+personColumns+", kept FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{pk, jobPK, q.Anchor},
+					func(st *sqlite.Stmt) (err error) {
+						p := person(st)
+						if p.Hash != q.Hash || p.Hash == ([16]byte{}) {
+							p.Kept, err = s2.Decode(nil, Blob(st, 9))
+						}
+						people[i] = p
+						return err
+					})
+				if err != nil {
+					return fmt.Errorf("person %q: %w", q.Anchor, err)
+				}
+			}
+		}
+		return nil
+	})
+	return people, err
+}
+
+// find returns the row of an anchor and the object it is linked to; 0 if there is no such person.
+func (u *Unit) find(anchor string) (pk int64, object string, err error) {
+	rows, err := u.Keyed(HashKey(anchorSpace, u.job, anchor))
+	if err != nil {
+		return 0, "", err
+	}
+	for _, row := range rows {
+		err := query(u.conn, "SELECT pk, object FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{row, u.job, anchor},
+			func(st *sqlite.Stmt) error {
+				pk, object = st.ColumnInt64(0), idText(st, 1)
+				return nil
+			})
+		if err != nil || pk != 0 {
+			return pk, object, err
+		}
+	}
+	return 0, "", nil
+}
+
+// LinkedAnchors implements provision.Unit.
+func (u *Unit) LinkedAnchors(ids []string) ([]string, error) {
+	anchors := make([]string, len(ids))
+	for i, id := range ids {
+		object := idBytes(id)
+		if object == nil {
+			continue
+		}
+		err := query(u.conn, "SELECT anchor FROM person WHERE job = ?1 AND object = ?2", []any{u.job, object}, func(st *sqlite.Stmt) error {
+			anchors[i] = st.ColumnText(0)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return anchors, nil
+}
+
+// Links implements provision.Unit.
+func (u *Unit) Links(anchors []string) ([]string, error) {
+	ids := make([]string, len(anchors))
+	for i, a := range anchors {
+		if a == "" {
+			continue
+		}
+		var err error
+		if _, ids[i], err = u.find(a); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// PutPeople implements provision.Unit.
+func (u *Unit) PutPeople(people []provision.Person) error {
+	kept := pack(people)
+	for i := range people {
+		if err := u.putPerson(&people[i], kept[i]); err != nil {
+			return fmt.Errorf("store person %q: %w", people[i].Anchor, err)
+		}
+	}
+	return nil
+}
+
+// pack compresses the kept records on all cores.
+func pack(people []provision.Person) [][]byte {
+	kept := make([][]byte, len(people))
+	workers := min(runtime.GOMAXPROCS(0), len(people)/64+1)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(people); i += workers {
+				kept[i] = s2.Encode(nil, people[i].Kept)
+			}
+		})
+	}
+	wg.Wait()
+	return kept
+}
+
+func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
+	pk, linked, err := u.find(p.Anchor)
+	if err != nil {
+		return err
+	}
+	var hash []byte
+	if p.Hash != ([16]byte{}) {
+		hash = p.Hash[:]
+	}
+	object := idBytes(p.ObjectID)
+	args := []any{pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept}
+	if pk == 0 {
+		args[0] = nil
+		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`, args, nil)
+		u.File(HashKey(anchorSpace, u.job, p.Anchor), u.conn.LastInsertRowID())
+	} else {
+		err = query(u.conn, `UPDATE person SET object = ?4, version = ?5, hash = ?6, program = ?7, upload = ?8, place = ?9, name = ?10, kept = ?11
+			WHERE pk = ?1 AND job = ?2 AND anchor = ?3`, args, nil)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case object != nil && linked == "":
+		u.linked++
+	case object == nil && linked != "":
+		u.linked--
+	}
+	if object == nil || linked == p.ObjectID {
+		return nil
+	}
+	return u.wake(p.Anchor)
+}
+
+// wake makes the references to somebody ready who has just been linked.
+func (u *Unit) wake(anchor string) error {
+	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
+	if err != nil {
+		return err
+	}
+	for _, pk := range rows {
+		err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND target = ?3 AND ready = 0", []any{pk, u.job, anchor}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Touch implements provision.Unit.
+func (u *Unit) Touch(anchor string, version int64) error {
+	pk, _, err := u.find(anchor)
+	if err != nil || pk == 0 {
+		return err
+	}
+	return query(u.conn, "UPDATE person SET version = ?2 WHERE pk = ?1", []any{pk, version}, nil)
+}
+
+// reference returns the row of a person's reference and whom it names; 0 if there is none.
+func (u *Unit) reference(anchor, attribute string) (pk int64, target string, err error) {
+	rows, err := u.Keyed(referenceKey(u.job, anchor, attribute))
+	if err != nil {
+		return 0, "", err
+	}
+	for _, row := range rows {
+		err := query(u.conn, "SELECT pk, target FROM reference WHERE pk = ?1 AND job = ?2 AND anchor = ?3 AND attribute = ?4",
+			[]any{row, u.job, anchor, attribute}, func(st *sqlite.Stmt) error {
+				pk, target = st.ColumnInt64(0), st.ColumnText(1)
+				return nil
+			})
+		if err != nil || pk != 0 {
+			return pk, target, err
+		}
+	}
+	return 0, "", nil
+}
+
+func referenceKey(job int64, anchor, attribute string) int64 {
+	return HashKey(referenceSpace, job, attribute+"\x00"+anchor)
+}
+
+// PutReference implements provision.Unit.
+func (u *Unit) PutReference(r provision.PendingReference) error {
+	if err := u.dropReference(r.Anchor, r.Attribute); err != nil {
+		return err
+	}
+	err := query(u.conn, "INSERT INTO reference (job, anchor, attribute, target, upload, place, bulk_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		[]any{u.job, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID}, nil)
+	if err != nil {
+		return err
+	}
+	pk := u.conn.LastInsertRowID()
+	u.File(referenceKey(u.job, r.Anchor, r.Attribute), pk)
+	u.File(HashKey(referrerSpace, u.job, r.To), pk)
+	return nil
+}
+
+// ReadyReferences implements provision.Unit.
+func (u *Unit) ReadyReferences(limit int) (refs []provision.PendingReference, err error) {
+	err = query(u.conn, `SELECT anchor, attribute, target, upload, place, bulk_id, reported FROM reference
+		WHERE job = ?1 AND ready = 1 ORDER BY upload, place LIMIT ?2`, []any{u.job, limit}, func(st *sqlite.Stmt) error {
+		refs = append(refs, provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
+			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6)})
+		return nil
+	})
+	return refs, err
+}
+
+// EndReference implements provision.Unit.
+func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
+	if resolved {
+		return u.dropReference(r.Anchor, r.Attribute)
+	}
+	pk, _, err := u.reference(r.Anchor, r.Attribute)
+	if err != nil || pk == 0 {
+		return err
+	}
+	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1 WHERE pk = ?1", []any{pk}, nil)
+}
+
+func (u *Unit) dropReference(anchor, attribute string) error {
+	pk, target, err := u.reference(anchor, attribute)
+	if err != nil || pk == 0 {
+		return err
+	}
+	u.Unfile(referenceKey(u.job, anchor, attribute), pk)
+	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
+	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)
+}
