@@ -3,7 +3,6 @@ package directory
 import (
 	"encoding/binary"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -11,17 +10,46 @@ import (
 )
 
 // The stored form of a user's attributes: a version byte, then (name, kind, text) in the order of the names,
-// where a list is a count and its elements. Numbers are varints, texts are length-prefixed.
+// where a list is a count and its elements. Numbers are varints, texts are length-prefixed. A name is its place among
+// the common ones, from 1, or 0 and the text.
 const contentV1 = 1
+
+// common are the names that users have most. The list only ever grows at its end.
+var common = []string{
+	"accountEnabled", "userPrincipalName", "displayName", "givenName", "surname", "mailNickname", "employeeId", "mail", "jobTitle", "department",
+	"companyName", "manager", "city", "country", "postalCode", "state", "streetAddress", "telephoneNumber", "mobile",
+	"facsimileTelephoneNumber", "physicalDeliveryOfficeName", "preferredLanguage", "usageLocation", "employeeType", "employeeHireDate",
+	"employeeLeaveDateTime", "userType", "otherMails", "proxyAddresses", "showInAddressList", "division", "costCenter",
+	"extensionAttribute1", "extensionAttribute2", "extensionAttribute3", "extensionAttribute4", "extensionAttribute5",
+	"extensionAttribute6", "extensionAttribute7", "extensionAttribute8", "extensionAttribute9", "extensionAttribute10",
+	"extensionAttribute11", "extensionAttribute12", "extensionAttribute13", "extensionAttribute14", "extensionAttribute15",
+}
+
+var commonPlace = func() map[string]uint64 {
+	m := make(map[string]uint64, len(common))
+	for i, name := range common {
+		m[name] = uint64(i) + 1
+	}
+	return m
+}()
 
 var errCorrupt = errors.New("stored attributes are damaged")
 
 func encode(attributes map[string]expr.Value) []byte {
-	b := make([]byte, 0, 32*len(attributes)+2)
+	var room [64]string
+	names := room[:0]
+	for name := range attributes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b := make([]byte, 0, 40*len(attributes)+2)
 	b = append(b, contentV1)
 	b = binary.AppendUvarint(b, uint64(len(attributes)))
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		b = appendText(b, name)
+	for _, name := range names {
+		place := commonPlace[name]
+		if b = binary.AppendUvarint(b, place); place == 0 {
+			b = appendText(b, name)
+		}
 		v := attributes[name]
 		b = append(b, byte(v.Kind()))
 		if v.Kind() != expr.List {
@@ -46,6 +74,18 @@ type reader struct {
 	bad bool
 }
 
+// place reads a number that counts nothing.
+func (r *reader) place() uint64 {
+	n, w := binary.Uvarint(r.b)
+	if w <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[w:]
+	return n
+}
+
+// uint reads a count of what takes at least a byte each.
 func (r *reader) uint() uint64 {
 	n, w := binary.Uvarint(r.b)
 	if w <= 0 || n > uint64(len(r.b)) {
@@ -65,6 +105,18 @@ func (r *reader) text() string {
 	s := string(r.b[:n])
 	r.b = r.b[n:]
 	return s
+}
+
+func (r *reader) name() string {
+	switch place := r.place(); {
+	case place == 0:
+		return r.text()
+	case place > uint64(len(common)):
+		r.bad, r.b = true, nil
+		return ""
+	default:
+		return common[place-1]
+	}
 }
 
 func (r *reader) kind() expr.Kind {
@@ -101,7 +153,7 @@ func decode(b []byte) (map[string]expr.Value, error) {
 	n := r.uint()
 	attributes := make(map[string]expr.Value, n)
 	for range n {
-		name := r.text()
+		name := r.name()
 		k := r.kind()
 		if k != expr.List {
 			attributes[name] = r.scalar(k)

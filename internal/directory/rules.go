@@ -39,7 +39,10 @@ func check(a provision.Assignment) (expr.Value, *provision.TargetError) {
 		}
 	}
 	for _, e := range a.Value.Elems() {
-		if _, err := time.Parse(time.RFC3339Nano, e.String()); e.Kind() == expr.DateTime && err != nil {
+		if e.Kind() != expr.DateTime {
+			continue
+		}
+		if _, err := time.Parse(time.RFC3339Nano, e.String()); err != nil {
 			return expr.Value{}, &provision.TargetError{Code: "UnprocessableEntity", Attribute: a.Attribute,
 				Reason: fmt.Sprintf("%s is '%s'; the directory takes times of the years 0 to 9999 (RFC 3339)", a.Attribute, e),
 				Advice: "Correct the date at the source, or the mapping that computes it."}

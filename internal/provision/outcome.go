@@ -134,15 +134,23 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 				b.unread[p]++
 			}
 		}
-		if err := b.putReferences(u, r); err != nil {
-			return err
-		}
 		if p := b.person(r); p != nil {
 			b.people[p.Anchor].person = p
 			people = append(people, *p)
 		}
 	}
-	return u.PutPeople(people)
+	if err := u.PutPeople(people); err != nil {
+		return err
+	}
+	for _, r := range wave {
+		if waits[r] {
+			continue
+		}
+		if err := b.putReferences(u, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // person returns what is now known of the record's person; nil if nothing is new.

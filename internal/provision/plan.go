@@ -31,7 +31,7 @@ func planCreate(out *mapping.Outcome, allow mapping.FlowTypes) Planned {
 	if !allow.Add {
 		return Planned{End: EndSkipped}
 	}
-	p := Planned{End: EndCreated}
+	p := Planned{End: EndCreated, Set: make([]Assignment, 0, len(out.Flows)+1), Modified: make([]Modification, 0, len(out.Flows)+1)}
 	for i := range out.Flows {
 		f := &out.Flows[i]
 		if f.Clear || f.Value.IsNull() {

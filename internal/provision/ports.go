@@ -99,6 +99,9 @@ type PendingReference struct {
 	Index     int
 	BulkID    string
 	Reported  bool // an entry has said that it could not be resolved
+
+	From           string // as ReadyReferences finds it: the object of Anchor; "" if it has none
+	Row, PersonRow int64  // the store's own, to be handed back as ReadyReferences gave them
 }
 
 // UploadResult is the outcome of a whole upload.
@@ -160,14 +163,14 @@ type Unit interface {
 	Links(anchors []string) ([]string, error)
 	// PutPeople stores people; a link that is new makes the references to that person ready.
 	PutPeople(people []Person) error
-	// PutReference stores a reference as ready; it replaces an older one of the same person and attribute.
+	// PutReference stores a reference of a person who is stored as ready; it replaces an older one of the same person and attribute.
 	PutReference(r PendingReference) error
 	// ReadyReferences returns up to limit references that are worth an attempt.
 	ReadyReferences(limit int) ([]PendingReference, error)
 	// EndReference removes a reference (resolved) or lets it wait for its target to be linked.
 	EndReference(r PendingReference, resolved bool) error
-	// Touch records the version of a person's object after a write that was not a record's.
-	Touch(anchor string, version int64) error
+	// Touch records the version that a person's object has after a reference was written to it.
+	Touch(r PendingReference, version int64) error
 	// Append adds entries to the log in order; it gives them Seq and Time.
 	Append(entries []LogEntry) error
 	// CountUnread adds to the job's counts of paths that no mapping reads.

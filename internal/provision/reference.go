@@ -12,8 +12,8 @@ import (
 // reference is a pending reference with the objects at both of its ends.
 type reference struct {
 	PendingReference
-	from, to string  // object ids; "" if there is none
-	object   *Object // of from
+	to     string  // the object of To; "" if there is none
+	object *Object // of From
 }
 
 // locate finds the objects of the people whom the records refer to, if they are linked by now.
@@ -81,7 +81,7 @@ func (b *batch) putReferences(u Unit, r *record) error {
 }
 
 func (ref *reference) change() Change {
-	return Change{ID: ref.from, Version: ref.object.Version, Set: []Assignment{{Attribute: ref.Attribute, Value: expr.Text(ref.to)}}}
+	return Change{ID: ref.From, Version: ref.object.Version, Set: []Assignment{{Attribute: ref.Attribute, Value: expr.Text(ref.to)}}}
 }
 
 // resolve attempts references: those whose person is linked are written and end, the others wait until it is.
@@ -109,8 +109,8 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 			err = u.EndReference(ref.PendingReference, false)
 		case ref.object.Attributes[ref.Attribute].String() == ref.to:
 			err = u.EndReference(ref.PendingReference, true)
-		case !busy[ref.from]:
-			busy[ref.from] = true
+		case !busy[ref.From]:
+			busy[ref.From] = true
 			writing = append(writing, ref)
 			changes = append(changes, ref.change())
 		}
@@ -125,7 +125,7 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 	for i, ref := range writing {
 		entries = append(entries, ref.written(job, cycle, began, results[i]))
 		if results[i].Err == nil {
-			if err := u.Touch(ref.Anchor, results[i].Version); err != nil {
+			if err := u.Touch(ref.PendingReference, results[i].Version); err != nil {
 				return err
 			}
 		}
@@ -137,9 +137,9 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 }
 
 func load(ctx context.Context, u Unit, t Target, pending []PendingReference) ([]reference, error) {
-	anchors := make([]string, 0, 2*len(pending))
-	for _, p := range pending {
-		anchors = append(anchors, p.Anchor, p.To)
+	anchors := make([]string, len(pending))
+	for i, p := range pending {
+		anchors[i] = p.To
 	}
 	ids, err := u.Links(anchors)
 	if err != nil {
@@ -149,9 +149,9 @@ func load(ctx context.Context, u Unit, t Target, pending []PendingReference) ([]
 	var linked []*reference
 	var queries []Query
 	for i, p := range pending {
-		refs[i] = reference{PendingReference: p, from: ids[2*i], to: ids[2*i+1]}
-		if refs[i].from != "" {
-			linked, queries = append(linked, &refs[i]), append(queries, Query{ID: refs[i].from})
+		refs[i] = reference{PendingReference: p, to: ids[i]}
+		if p.From != "" {
+			linked, queries = append(linked, &refs[i]), append(queries, Query{ID: p.From})
 		}
 	}
 	found, err := t.Find(ctx, queries)
@@ -173,7 +173,7 @@ func (ref *reference) entry(job *Job, cycle *Cycle, began time.Time) LogEntry {
 		Reason: fmt.Sprintf("%s names the person with externalId '%s', whom this job has not provisioned", ref.Attribute, ref.To),
 		Advice: "Send that person; the reference is then set by itself. If the id is wrong, send this person again with the right one.",
 		Anchor: ref.Anchor, Name: ref.object.Attributes["displayName"].String(),
-		ObjectID: ref.from, ObjectName: objectName(ref.object), Duration: time.Since(began),
+		ObjectID: ref.From, ObjectName: objectName(ref.object), Duration: time.Since(began),
 	}
 }
 

@@ -13,7 +13,7 @@ func (r *reading) reportMember(n *node, name []byte, v span) {
 	case equalFold(name, "schemas") || equalFold(name, "id") || equalFold(name, "meta"):
 		return
 	case bytes.IndexByte(name, ':') < 0:
-		r.report(n.itself(), "", name, v)
+		r.report(n.itself(), nil, name, v)
 		return
 	}
 	flat := n.itself() != nil
@@ -22,7 +22,7 @@ func (r *reading) reportMember(n *node, name []byte, v span) {
 		return
 	}
 	colon := bytes.LastIndexByte(name, ':')
-	r.report(n.itself(), prefix(name[:colon]), name[colon+1:], v)
+	r.report(n.itself(), name[:colon], name[colon+1:], v)
 	if n != nil && n.attributes != nil && r.src[v.start] == '{' {
 		r.reportSchema(n, name, v)
 	}
@@ -44,7 +44,7 @@ func (r *reading) reportSchema(n *node, urn []byte, v span) {
 		if n != nil {
 			a = lookup(n.attributes, name)
 		}
-		r.report(a, prefix(urn), name, v)
+		r.report(a, urn, name, v)
 	}
 }
 
@@ -56,36 +56,37 @@ func (n *node) itself() *attribute {
 	return n.attribute
 }
 
-// prefix spells a schema's URN in front of an attribute; the core schema's is not spelt.
-func prefix(urn []byte) string {
-	switch {
-	case equalFold(urn, UserURN):
-		return ""
-	case equalFold(urn, EnterpriseURN):
-		return EnterpriseURN + ":"
-	}
-	return short(urn) + ":"
+// unreadPath is a path that may have to be reported; it is spelt only then.
+type unreadPath struct {
+	urn, name []byte
+	selector  string
 }
 
-// report calls unread for what no path reads in an attribute; a is nil if none reads any of it.
-func (r *reading) report(a *attribute, prefix string, name []byte, v span) {
+// String spells the path. The URN of the core schema is not spelt.
+func (p unreadPath) String() string {
+	switch {
+	case p.urn == nil || equalFold(p.urn, UserURN):
+		return canonical(p.name) + p.selector
+	case equalFold(p.urn, EnterpriseURN):
+		return EnterpriseURN + ":" + canonical(p.name) + p.selector
+	}
+	return short(p.urn) + ":" + canonical(p.name) + p.selector
+}
+
+// report calls unread for what no path reads in an attribute; a is nil if none reads any of it. urn is that of its
+// schema, nil for the core schema's.
+func (r *reading) report(a *attribute, urn, name []byte, v span) {
 	if equalFold(name, "password") {
 		return
 	}
 	if a == nil {
-		a = &attribute{fields: []string{"value", "primary"}}
+		a = &nobody
 	}
-	path := prefix + canonical(name)
+	path := unreadPath{urn: urn, name: name}
 	switch r.src[v.start] {
 	case 'n':
 	case '{':
-		manager := equalFold(name, "manager")
-		r.reportFields(a, path, v, manager, func(field []byte) string {
-			if manager && equalFold(field, "value") {
-				return path
-			}
-			return path + "." + canonical(field)
-		})
+		r.reportFields(a, path, v, equalFold(name, "manager"), equalFold(name, "manager"))
 	case '[':
 		s := r.at(v)
 		for ok := s.begin(']'); ok; ok = s.more(']') {
@@ -93,31 +94,32 @@ func (r *reading) report(a *attribute, prefix string, name []byte, v span) {
 		}
 	default:
 		if len(a.whole) == 0 && !a.readsField([]byte("value")) {
-			r.unread(path)
+			r.unread(path.String())
 		}
 	}
 }
 
-func (r *reading) reportElement(a *attribute, path string, v span) {
+// nobody reads an attribute of which nothing is read.
+var nobody = attribute{fields: []string{"value", "primary"}}
+
+func (r *reading) reportElement(a *attribute, path unreadPath, v span) {
 	switch r.src[v.start] {
 	case 'n':
 	case '{':
-		path += r.selector(v)
-		r.reportFields(a, path, v, true, func(field []byte) string {
-			return path + "." + canonical(field)
-		})
+		r.reportFields(a, path, v, true, false)
 	default:
 		if len(a.whole) == 0 && !a.readsField([]byte("value")) {
-			r.unread(path)
+			r.unread(path.String())
 		}
 	}
 }
 
 // reportFields calls unread for the sub-attributes of an object that no path reads; described tells that
-// type, primary, display and $ref only describe the value.
-func (r *reading) reportFields(a *attribute, path string, v span, described bool, spell func(field []byte) string) {
+// type, primary, display and $ref only describe the value, reference that its value stands for the attribute itself.
+func (r *reading) reportFields(a *attribute, path unreadPath, v span, described, reference bool) {
 	var room [16]span
 	fields := r.fields(a, v, room[:])
+	spelt := ""
 	s := r.at(v)
 	for ok := s.begin('}'); ok; ok = s.more('}') {
 		field := s.name()
@@ -126,8 +128,16 @@ func (r *reading) reportFields(a *attribute, path string, v span, described bool
 		case r.src[f.start] == 'n' || described && describes(field):
 		case a.readsField(field) || len(a.whole) > 0 && equalFold(field, "value"):
 		case slices.ContainsFunc(a.filters, func(f filter) bool { return a.readsAny(f.reads, field) && r.matches(f, fields) }):
+		case reference && equalFold(field, "value"):
+			r.unread(path.String())
 		default:
-			r.unread(spell(field))
+			if spelt == "" {
+				if described && !reference {
+					path.selector = r.selector(v)
+				}
+				spelt = path.String()
+			}
+			r.unread(spelt + "." + canonical(field))
 		}
 	}
 }

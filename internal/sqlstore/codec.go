@@ -99,7 +99,11 @@ func (d *dec) count() int {
 }
 
 func encodeOperations(ops []provision.Operation) []byte {
-	e := enc{}
+	size := 16
+	for i := range ops {
+		size += len(ops[i].Data) + len(ops[i].BulkID) + len(ops[i].Anchor) + 16
+	}
+	e := make(enc, 0, size)
 	e.uint(uint64(len(ops)))
 	for i := range ops {
 		op := &ops[i]
@@ -113,7 +117,9 @@ func encodeOperations(ops []provision.Operation) []byte {
 		e.uint(uint64(len(op.Data)))
 		e = append(e, op.Data...)
 	}
-	return append([]byte{operationsV1}, s2.Encode(nil, e)...)
+	packed := make([]byte, 1+s2.MaxEncodedLen(len(e)))
+	packed[0] = operationsV1
+	return packed[:1+len(s2.Encode(packed[1:], e))]
 }
 
 func decodeOperations(b []byte) ([]provision.Operation, error) {

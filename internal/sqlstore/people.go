@@ -189,12 +189,8 @@ func (u *Unit) wake(anchor string) error {
 }
 
 // Touch implements provision.Unit.
-func (u *Unit) Touch(anchor string, version int64) error {
-	pk, _, err := u.find(anchor)
-	if err != nil || pk == 0 {
-		return err
-	}
-	return query(u.conn, "UPDATE person SET version = ?2 WHERE pk = ?1", []any{pk, version}, nil)
+func (u *Unit) Touch(r provision.PendingReference, version int64) error {
+	return query(u.conn, "UPDATE person SET version = ?2 WHERE pk = ?1 AND job = ?3", []any{r.PersonRow, version, u.job}, nil)
 }
 
 // reference returns the row of a person's reference and whom it names; 0 if there is none.
@@ -222,11 +218,15 @@ func referenceKey(job int64, anchor, attribute string) int64 {
 
 // PutReference implements provision.Unit.
 func (u *Unit) PutReference(r provision.PendingReference) error {
-	if err := u.dropReference(r.Anchor, r.Attribute); err != nil {
+	if err := u.dropReference(r); err != nil {
 		return err
 	}
-	err := query(u.conn, "INSERT INTO reference (job, anchor, attribute, target, upload, place, bulk_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-		[]any{u.job, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID}, nil)
+	person, _, err := u.find(r.Anchor)
+	if err != nil {
+		return err
+	}
+	err = query(u.conn, "INSERT INTO reference (job, person, anchor, attribute, target, upload, place, bulk_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		[]any{u.job, person, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID}, nil)
 	if err != nil {
 		return err
 	}
@@ -238,10 +238,12 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 
 // ReadyReferences implements provision.Unit.
 func (u *Unit) ReadyReferences(limit int) (refs []provision.PendingReference, err error) {
-	err = query(u.conn, `SELECT anchor, attribute, target, upload, place, bulk_id, reported FROM reference
-		WHERE job = ?1 AND ready = 1 ORDER BY upload, place LIMIT ?2`, []any{u.job, limit}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, `SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person
+		FROM reference r INDEXED BY reference_ready LEFT JOIN person p ON p.pk = r.person
+		WHERE r.job = ?1 AND r.ready = 1 ORDER BY r.upload, r.place LIMIT ?2`, []any{u.job, limit}, func(st *sqlite.Stmt) error {
 		refs = append(refs, provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
-			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6)})
+			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
+			From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9)})
 		return nil
 	})
 	return refs, err
@@ -250,21 +252,29 @@ func (u *Unit) ReadyReferences(limit int) (refs []provision.PendingReference, er
 // EndReference implements provision.Unit.
 func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 	if resolved {
-		return u.dropReference(r.Anchor, r.Attribute)
+		return u.dropReference(r)
 	}
-	pk, _, err := u.reference(r.Anchor, r.Attribute)
+	pk, _, err := u.referenceRow(r)
 	if err != nil || pk == 0 {
 		return err
 	}
 	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1 WHERE pk = ?1", []any{pk}, nil)
 }
 
-func (u *Unit) dropReference(anchor, attribute string) error {
-	pk, target, err := u.reference(anchor, attribute)
+func (u *Unit) dropReference(r provision.PendingReference) error {
+	pk, target, err := u.referenceRow(r)
 	if err != nil || pk == 0 {
 		return err
 	}
-	u.Unfile(referenceKey(u.job, anchor, attribute), pk)
+	u.Unfile(referenceKey(u.job, r.Anchor, r.Attribute), pk)
 	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
 	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)
+}
+
+// referenceRow returns where a reference is stored and whom it names there; 0 if it is not.
+func (u *Unit) referenceRow(r provision.PendingReference) (pk int64, target string, err error) {
+	if r.Row != 0 {
+		return r.Row, r.To, nil
+	}
+	return u.reference(r.Anchor, r.Attribute)
 }

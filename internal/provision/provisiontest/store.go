@@ -489,7 +489,15 @@ func (l *lane) people() {
 	}
 	check()
 	full.Version = 8
-	l.unit(func(u provision.Unit) error { return u.Touch("ü", 8) })
+	ref := provision.PendingReference{Anchor: "ü", Attribute: "manager", To: "b"}
+	l.unit(func(u provision.Unit) error { return u.PutReference(ref) })
+	l.unit(func(u provision.Unit) error {
+		refs, err := u.ReadyReferences(1)
+		if err != nil || len(refs) != 1 || refs[0].From != full.ObjectID {
+			return fmt.Errorf("ready are %+v: %w", refs, err)
+		}
+		return errors.Join(u.Touch(refs[0], 8), u.EndReference(refs[0], true))
+	})
 	check()
 	full = provision.Person{Anchor: "ü", Kept: []byte(`{}`), Upload: 5}
 	l.unit(func(u provision.Unit) error { return u.PutPeople([]provision.Person{full}) })
@@ -535,6 +543,9 @@ func (l *lane) references() {
 			got, err = u.ReadyReferences(limit)
 			return err
 		})
+		for i := range got {
+			got[i].From, got[i].Row, got[i].PersonRow = "", 0, 0
+		}
 		order := func(a, b provision.PendingReference) int {
 			return strings.Compare(a.Anchor+a.Attribute, b.Anchor+b.Attribute)
 		}

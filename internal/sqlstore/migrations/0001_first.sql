@@ -100,6 +100,7 @@ CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NU
 CREATE TABLE reference (
   pk        INTEGER PRIMARY KEY,
   job       INTEGER NOT NULL,
+  person    INTEGER NOT NULL, -- whose it is
   anchor    TEXT NOT NULL,
   attribute TEXT NOT NULL,
   target    TEXT NOT NULL,
