@@ -21,14 +21,26 @@ import (
 )
 
 // Directory is the users of the tenant. It is safe for concurrent use.
-type Directory struct{ store *sqlstore.Store }
+type Directory struct {
+	store    *sqlstore.Store
+	versions *versions
+	current  *target // of the latest Unit; only the store's writer touches it
+}
 
-// New returns the directory whose tables are in store.
-func New(store *sqlstore.Store) *Directory { return &Directory{store: store} }
+// rememberedVersions is how many users' versions are held in memory, which takes 24 bytes each.
+const rememberedVersions = 1 << 20
+
+// New returns the directory whose tables are in store. There must be one of a store: it relies on seeing all writes.
+func New(store *sqlstore.Store) *Directory {
+	return &Directory{store: store, versions: newVersions(rememberedVersions)}
+}
 
 // In implements provision.Colocated. u must be of the store that the directory was made with.
 func (d *Directory) In(u provision.Unit) provision.Target {
-	return &target{u: u.(*sqlstore.Unit), seen: map[string]*user{}}
+	if d.current == nil || d.current.u != u.(*sqlstore.Unit) {
+		d.current = &target{u: u.(*sqlstore.Unit), versions: d.versions, seen: map[string]*user{}, wrote: map[uuid.UUID]int64{}}
+	}
+	return d.current
 }
 
 const columns = "id, version, created, content, pk"
@@ -66,8 +78,10 @@ func (x *user) has(attribute, value string) bool {
 }
 
 type target struct {
-	u    *sqlstore.Unit
-	seen map[string]*user // as they are in the transaction now, by id
+	u        *sqlstore.Unit
+	versions *versions
+	seen     map[string]*user    // as they are in the transaction now, by id
+	wrote    map[uuid.UUID]int64 // versions that the transaction has made
 }
 
 // Find implements provision.Target.
@@ -93,11 +107,8 @@ func (t *target) byID(q provision.Query) (f provision.Found, err error) {
 		return f, nil
 	}
 	if q.Version != 0 {
-		err := sqlstore.Query(t.u.Conn(), "SELECT version FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
-			f.Same = st.ColumnInt64(0) == q.Version
-			return nil
-		})
-		if err != nil || f.Same {
+		version, err := t.version(id)
+		if f.Same = version == q.Version; err != nil || f.Same {
 			return f, err
 		}
 	}
@@ -106,6 +117,37 @@ func (t *target) byID(q provision.Query) (f provision.Found, err error) {
 		f.Object = x.Object
 	}
 	return f, err
+}
+
+// version returns a user's version in the transaction, 0 if there is no such user.
+func (t *target) version(id uuid.UUID) (version int64, err error) {
+	if version := t.wrote[id]; version != 0 {
+		return version, nil
+	}
+	if version := t.versions.get(id); version != 0 {
+		return version, nil
+	}
+	err = sqlstore.Query(t.u.Conn(), "SELECT version FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+		version = st.ColumnInt64(0)
+		return nil
+	})
+	if err == nil && version != 0 {
+		t.versions.put(id, version)
+	}
+	return version, err
+}
+
+// wroteVersion notes what is to be remembered once the transaction is durable, and forgotten until then.
+func (t *target) wroteVersion(id uuid.UUID, version int64) {
+	if len(t.wrote) == 0 {
+		t.u.AfterCommit(func() {
+			for id, version := range t.wrote {
+				t.versions.put(id, version)
+			}
+		})
+	}
+	t.wrote[id] = version
+	t.versions.put(id, 0)
 }
 
 // user returns the user with this id, nil if there is none.
@@ -263,6 +305,7 @@ func (t *target) store(was, is *user) error {
 	if err != nil {
 		return err
 	}
+	t.wroteVersion(id, is.Version)
 	for _, a := range filed {
 		before, after := was.Attributes[a], is.Attributes[a]
 		if !before.IsEmpty() && !after.IsEmpty() && fold(before.String()) == fold(after.String()) {

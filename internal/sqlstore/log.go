@@ -149,22 +149,32 @@ func (l *logScan) block(st *sqlite.Stmt) error {
 		return nil
 	}
 	l.opened++
-	entries, err := l.s.zip.decodeEntries(first, Blob(st, 3))
+	entries, err := l.s.zip.open(first, Blob(st, 3))
 	if err != nil {
 		return err
 	}
-	for i := range entries {
-		e := &entries[i]
+	for i := range entries.entries {
 		if !l.q.Ascending {
-			e = &entries[len(entries)-1-i]
+			i = len(entries.entries) - 1 - i
 		}
-		if !l.selects(e) {
+		head, err := entries.head(i)
+		if err != nil {
+			return err
+		}
+		if !l.selects(&head) {
+			continue
+		}
+		e, err := entries.entry(head)
+		if err != nil {
+			return err
+		}
+		if l.q.Match != nil && !l.q.Match(&e) {
 			continue
 		}
 		if len(l.page.Entries) == l.q.Limit {
 			return l.stop(e.Seq, e.Seq)
 		}
-		l.page.Entries = append(l.page.Entries, *e)
+		l.page.Entries = append(l.page.Entries, e)
 	}
 	return nil
 }
@@ -178,18 +188,19 @@ func (l *logScan) stop(first, last int64) error {
 	return errEnough
 }
 
-func (l *logScan) selects(e *provision.LogEntry) bool {
+// selects reports whether an entry is in question; Match is left to be asked.
+func (l *logScan) selects(h *entryHead) bool {
 	q := &l.q
 	switch {
-	case q.Before != 0 && e.Seq >= q.Before, q.After != 0 && e.Seq <= q.After,
-		e.Hidden && !q.Hidden,
-		q.Status != nil && e.Status != *q.Status,
-		q.Anchor != "" && e.Anchor != q.Anchor,
-		q.Upload != 0 && e.Upload != q.Upload,
-		!q.From.IsZero() && e.Time.Before(q.From), !q.To.IsZero() && !e.Time.Before(q.To):
+	case q.Before != 0 && h.seq >= q.Before, q.After != 0 && h.seq <= q.After,
+		h.hidden() && !q.Hidden,
+		q.Status != nil && h.status() != *q.Status,
+		q.Anchor != "" && string(h.anchor) != q.Anchor,
+		q.Upload != 0 && h.upload != q.Upload,
+		!q.From.IsZero() && h.time.Before(q.From), !q.To.IsZero() && !h.time.Before(q.To):
 		return false
 	}
-	return q.Match == nil || q.Match(e)
+	return true
 }
 
 // holds reports whether packed sorted hashes hold h.

@@ -30,6 +30,7 @@ type Unit struct {
 	linked  int64 // people who have got a link, less those who have lost one
 	blocks  []*block
 	tallies map[tallyKey]int64
+	after   []func()
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.
@@ -49,6 +50,9 @@ type tallyKey struct {
 
 // Conn returns the connection inside the transaction. It must not outlive the Unit.
 func (u *Unit) Conn() *sqlite.Conn { return u.conn }
+
+// AfterCommit has f called once the Unit is durable, before anything else is written.
+func (u *Unit) AfterCommit(f func()) { u.after = append(u.after, f) }
 
 // Now returns the store's clock.
 func (u *Unit) Now() time.Time { return u.s.now() }
@@ -75,6 +79,9 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 		s.seq, s.last = u.seq, u.last
 		if len(u.pending.list) > 0 {
 			s.keys.publish(&u.pending)
+		}
+		for _, f := range u.after {
+			f()
 		}
 	})
 }
