@@ -244,7 +244,7 @@ func literal(b *strings.Builder, t string) error {
 // buildFormatDateTime takes (source, dateTimeStyles, inputFormat, outputFormat) or the old form without styles.
 func buildFormatDateTime(s *site) (evalFunc, error) {
 	in, out := 2, 3
-	if len(s.nodes) == 3 {
+	if len(s.node.Args) == 3 {
 		in, out = 1, 2
 	}
 	if !s.given(in) || !s.given(out) {
@@ -252,7 +252,7 @@ func buildFormatDateTime(s *site) (evalFunc, error) {
 	}
 	if style, _ := s.constant(1); in == 2 && s.given(1) && !slices.Contains(
 		[]string{"", "None", "RoundtripKind", "AllowLeadingWhite", "AllowTrailingWhite", "AllowWhiteSpaces", "AssumeUniversal"}, style) {
-		return nil, s.errorf(1, "the dateTimeStyles %s are not supported", s.nodes[1])
+		return nil, s.errorf(1, "the dateTimeStyles %s are not supported", s.node.Args[1])
 	}
 	var layouts [2]string
 	for i, arg := range []int{in, out} {

@@ -153,7 +153,7 @@ func TestErrors(t *testing.T) {
 		{`Join("é", 'x')`, "double quotes", 10},
 		{`[userName`, "no closing ]", 0},
 		{`"abc\"`, "no closing quote", 0},
-		{`[userName] = "a"`, "condition of IIF or CBool", 11},
+		{`[userName] = "a"`, "condition of IIF or CBool", 0},
 		{`"a" & "b"`, "Join", 4},
 		{`displayName`, "write [displayName] for an attribute", 0},
 		{`ToLower "a"`, "expected ( after the function name", 8},
@@ -167,7 +167,8 @@ func TestErrors(t *testing.T) {
 		{`RandomString(2, 3, 0, 0, 0)`, "less than the sum", 13},
 		{`DateAdd("q", 1, Now())`, "must be one of yyyy", 8},
 		{`ToLower("a", "!")`, "not the name of a culture", 13},
-		{`SelectUniqueValue("a", "b")`, "not supported yet", 0},
+		{`ToLower(SelectUniqueValue("a", "b"))`, "outermost", 8},
+		{`SelectUniqueValue("a")`, "rule2 (number 2) is missing", 0},
 		{`SingleAppRoleAssignment([x])`, "outbound", 0},
 		{`FormatDateTime([userName], , "yyyy", "yy'a")`, "not closed", 37},
 		{`99999999999999999999`, "not a whole number", 0},
@@ -214,65 +215,46 @@ func TestResultIsBounded(t *testing.T) {
 
 // TestPrintParse: a tree that is printed and parsed is the same tree, but for its positions.
 func TestPrintParse(t *testing.T) {
-	var tree func(depth int) *rapid.Generator[node]
-	tree = func(depth int) *rapid.Generator[node] {
-		return rapid.Custom(func(t *rapid.T) node {
-			switch k := rapid.IntRange(0, 5).Draw(t, "kind"); {
+	var tree func(depth int) *rapid.Generator[*Node]
+	tree = func(depth int) *rapid.Generator[*Node] {
+		return rapid.Custom(func(t *rapid.T) *Node {
+			switch k := rapid.IntRange(0, 6).Draw(t, "kind"); {
 			case k == 0 || depth == 0:
-				return text{value: rapid.String().Draw(t, "text")}
+				s := rapid.String().Draw(t, "text")
+				return &Node{Kind: TextNode, Name: s, Value: Text(s)}
 			case k == 1:
-				return attribute{name: rapid.SampledFrom([]string{"a", "urn:a:b", `e[type eq "]"].v`}).Draw(t, "name")}
+				return &Node{Kind: AttributeNode, Name: rapid.SampledFrom([]string{"a", "urn:a:b", `e[type eq "]"].v`}).Draw(t, "name")}
 			case k == 2:
-				return number{value: rapid.Int64().Draw(t, "number")}
+				return numberNode(rapid.Int64().Draw(t, "number"), false)
 			case k == 3:
-				return boolean{value: rapid.Bool().Draw(t, "bool")}
+				return numberNode(rapid.Int64Min(0).Draw(t, "number"), true)
+			case k == 4:
+				return &Node{Kind: BooleanNode, Name: "True", Value: Bool(true)}
+			case k == 5:
+				op := rapid.SampledFrom([]string{"=", "<>", "<", ">", "<=", ">="}).Draw(t, "op")
+				return &Node{Kind: CallNode, Name: "IIF", Args: []*Node{{Kind: ComparisonNode, Name: op, Args: []*Node{tree(depth - 1).Draw(t, "left"), tree(depth - 1).Draw(t, "right")}}, nil, nil}}
 			}
-			n := call{name: "Join"}
+			n := &Node{Kind: CallNode, Name: "Join"}
 			for range rapid.IntRange(0, 3).Draw(t, "args") {
-				n.args = append(n.args, tree(depth-1).Draw(t, "arg"))
+				n.Args = append(n.Args, tree(depth-1).Draw(t, "arg"))
 			}
-			if len(n.args) > 1 {
-				n.args[rapid.IntRange(0, len(n.args)-1).Draw(t, "empty")] = nil
+			if len(n.Args) > 1 {
+				n.Args[rapid.IntRange(0, len(n.Args)-1).Draw(t, "empty")] = nil
 			}
 			return n
 		})
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		want := tree(3).Draw(t, "tree")
-		got, err := parse(want.String())
+		got, err := Parse(want.String())
 		if err != nil {
-			t.Fatalf("parse(%s): %v", want, err)
+			t.Fatalf("Parse(%s): %v", want, err)
 		}
-		if !reflect.DeepEqual(unplaced(got), want) {
+		got.walk(func(n *Node) { n.Pos, n.End = 0, 0 })
+		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s became %s", want, got)
 		}
 	})
-}
-
-func unplaced(n node) node {
-	switch n := n.(type) {
-	case text:
-		n.pos = 0
-		return n
-	case attribute:
-		n.pos = 0
-		return n
-	case number:
-		n.pos = 0
-		return n
-	case boolean:
-		n.pos = 0
-		return n
-	case call:
-		n.pos = 0
-		for i, a := range n.args {
-			if a != nil {
-				n.args[i] = unplaced(a)
-			}
-		}
-		return n
-	}
-	return n
 }
 
 func FuzzCompile(f *testing.F) {

@@ -86,31 +86,31 @@ func (f *Function) param(i int) Param {
 	return f.Params[i]
 }
 
-func (f *Function) checkArity(n call) error {
+func (f *Function) checkArity(n *Node) error {
 	for i, p := range f.Params {
-		if p.Required && (i >= len(n.args) || n.args[i] == nil) {
-			return errorAt(n.pos, "%s: the argument %s (number %d) is missing; expected %s", f.Name, p.Name, i+1, f.Signature())
+		if p.Required && (i >= len(n.Args) || n.Args[i] == nil) {
+			return n.errorf("%s: the argument %s (number %d) is missing; expected %s", f.Name, p.Name, i+1, f.Signature())
 		}
 	}
-	extra := len(n.args) - len(f.Params)
+	extra := len(n.Args) - len(f.Params)
 	if extra <= 0 {
 		return nil
 	}
 	if f.Repeat == 0 {
 		// Trailing empty arguments, as in ToLower([x], , ), mean nothing.
-		for _, a := range n.args[len(f.Params):] {
+		for _, a := range n.Args[len(f.Params):] {
 			if a != nil {
-				return errorAt(a.position(), "%s takes at most %d arguments, %d given; expected %s", f.Name, len(f.Params), len(n.args), f.Signature())
+				return a.errorf("%s takes at most %d arguments, %d given; expected %s", f.Name, len(f.Params), len(n.Args), f.Signature())
 			}
 		}
-		return errorAt(n.pos, "%s takes at most %d arguments, %d given; remove the commas at the end", f.Name, len(f.Params), len(n.args))
+		return n.errorf("%s takes at most %d arguments, %d given; remove the commas at the end", f.Name, len(f.Params), len(n.Args))
 	}
 	if extra%f.Repeat != 0 {
-		return errorAt(n.pos, "%s: the last key has no value; expected %s", f.Name, f.Signature())
+		return n.errorf("%s: the last key has no value; expected %s", f.Name, f.Signature())
 	}
-	for i := len(f.Params); i < len(n.args); i++ {
-		if n.args[i] == nil && f.param(i).Required {
-			return errorAt(n.pos, "%s: the argument %s (number %d) is empty", f.Name, f.param(i).Name, i+1)
+	for i := len(f.Params); i < len(n.Args); i++ {
+		if n.Args[i] == nil && f.param(i).Required {
+			return n.errorf("%s: the argument %s (number %d) is empty", f.Name, f.param(i).Name, i+1)
 		}
 	}
 	return nil
@@ -127,11 +127,6 @@ func example(expr, result string, attributes ...Given) Example {
 
 type evalFunc = func(*Context) (Value, error)
 type builder = func(*site) (evalFunc, error)
-
-// maxText bounds the text that a function builds, in bytes.
-const maxText = 64 << 10
-
-var errTooLong = fmt.Errorf("the result is longer than %d bytes", maxText)
 
 // onText builds a function of one text; null gives null.
 func onText(f func(string) (Value, error)) builder {
@@ -256,7 +251,7 @@ func join(s *site, ctx *Context) (Value, error) {
 				b.WriteString(sep)
 			}
 			b.WriteString(e.String())
-			if b.Len() > maxText {
+			if b.Len() > MaxText {
 				return Value{}, errTooLong
 			}
 		}
@@ -295,7 +290,7 @@ func concat(source int) builder {
 		if err != nil || !ok0 && source == 0 || !ok1 && source == 1 {
 			return Value{}, err
 		}
-		if len(first)+len(second) > maxText {
+		if len(first)+len(second) > MaxText {
 			return Value{}, errTooLong
 		}
 		return Text(first + second), nil

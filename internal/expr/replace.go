@@ -63,7 +63,7 @@ func replaceText(s *site, ctx *Context) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	if n := strings.Count(in, old); len(in)+n*(len(by)-len(old)) > maxText && n > 0 {
+	if n := strings.Count(in, old); len(in)+n*(len(by)-len(old)) > MaxText && n > 0 {
 		return Value{}, errTooLong
 	}
 	return Text(strings.ReplaceAll(in, old, by)), nil
@@ -130,7 +130,7 @@ func replaceMatches(s *site, ctx *Context, p *pattern, group int) (Value, error)
 			return Value{}, err
 		}
 		done = m[2*group+1]
-		if b.Len() > maxText {
+		if b.Len() > MaxText {
 			return Value{}, errTooLong
 		}
 	}
@@ -327,7 +327,7 @@ func (p *pattern) expand(b *strings.Builder, by, source string, m []int) error {
 			b.WriteString(source[m[2*group]:m[2*group+1]])
 		}
 	}
-	for by != "" && b.Len() <= maxText {
+	for by != "" && b.Len() <= MaxText {
 		i := strings.IndexByte(by, '$')
 		if i < 0 || i+1 == len(by) {
 			b.WriteString(by)
@@ -360,7 +360,7 @@ func (p *pattern) expand(b *strings.Builder, by, source string, m []int) error {
 		}
 		by = by[1:]
 	}
-	if b.Len() > maxText {
+	if b.Len() > MaxText {
 		return errTooLong
 	}
 	return nil

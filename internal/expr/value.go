@@ -108,10 +108,18 @@ func (v Value) AsInt() (n int64, ok bool) {
 	case Integer:
 		return v.num, true
 	case String:
-		n, err := strconv.ParseInt(strings.TrimSpace(v.str), 10, 64)
-		return n, err == nil
+		return parseInt(v.str)
 	}
 	return 0, false
+}
+
+// parseInt is strconv.ParseInt of a text that may have white space around it; what is not a number costs no memory.
+func parseInt(t string) (int64, bool) {
+	if t = strings.TrimSpace(t); t == "" || len(t) > 40 || t[len(t)-1] < '0' || t[len(t)-1] > '9' || t[0] > '9' {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(t, 10, 64)
+	return n, err == nil
 }
 
 // Elems returns the elements of a List, or v alone, or nothing for null. The caller must not change them.

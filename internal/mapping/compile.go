@@ -290,6 +290,10 @@ func (c *compiler) expression(at, src string, r *rule) bool {
 		c.fail(at, "%s", expressionProblem(err))
 		return false
 	}
+	if prog.Unique() {
+		c.fail(at, "SelectUniqueValue is not supported yet: values cannot be probed in this target")
+		return false
+	}
 	r.redacted = prog.Redacted()
 	r.reads = slices.Sorted(maps.Keys(read))
 	for _, slot := range r.reads {
