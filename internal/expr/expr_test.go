@@ -78,7 +78,7 @@ func TestEval(t *testing.T) {
 		{src: `Replace(Mid(Replace([u], , "([\\/\\\\\\[\\]\\:\\;\\|\\=\\,\\+\\*\\?\\<\\>])", , "", , ), 1, 20), , "(\\.)*$", , "", , )`, want: "john.smith", given: []Given{given("u", "jo/hn[.]smi*th..")}},
 		{src: `Replace([x], , "a*", , "X", , )`, want: "XXbX", given: []Given{given("x", "aab")}}, // as .NET: an empty match may abut another
 		{src: `Replace([x], , "\\w+", , "<$&>", , )`, want: "<Zoë> <Ø>", given: []Given{given("x", "Zoë Ø")}},
-		{src: `Replace([x], , "\\bde\\b", , "", , )`, want: `Replace: \b in a regular expression knows English letters only and cannot be used on "Zoë de"`, given: []Given{given("x", "Zoë de")}},
+		{src: `Replace([x], , "\\bde\\b", , "", , )`, want: "Zoë ", given: []Given{given("x", "Zoë de")}},
 		{src: `Replace([x], , "(a)(?<n>b)(c)", , "$1$2$3$4", , )`, want: "acb$4", given: []Given{given("x", "abc")}}, // named groups are numbered last
 		{src: `Replace([x], "a", , , "b", , )`, want: "null"},
 		{src: `Append([x], "b")`, want: "null"},
@@ -99,10 +99,10 @@ func TestEval(t *testing.T) {
 		{src: `IgnoreObjectFlow()`, want: ErrIgnoreObject.Error()},
 		{src: `IgnoreFlowIfNullOrEmpty(Switch([x], "", "1", "Dr."))`, want: ErrIgnoreAttribute.Error()},
 		{src: `ToLower([x])`, want: "ToLower: needs a single value but was given 2 values; use Item or Join first", given: []Given{given("x", "a", "b")}},
-		{src: `CDate([x])`, want: "CDate: expression is null or empty, not a date"},
+		{src: `CDate([x])`, want: "CDate: expression is null or empty, not a date; guard it with IIF(IsNullOrEmpty(...), ..., ...)"},
 		{src: `DateDiff("d", "2020-12-31", "12/31/9999 11:59:59 PM")`, want: "2914269"},
 		{src: `DateAdd("s", 9223372036854775807, Now())`, want: "DateAdd: the result is outside of the years 1 to 9999"},
-		{src: `NumFromDate("9999-12-31T23:59:59-08:00")`, want: `NumFromDate: "9999-12-31T23:59:59-08:00" is outside of the years 1 to 9999 in UTC`},
+		{src: `NumFromDate("9999-12-31T23:59:59-08:00")`, want: `NumFromDate: "9999-12-31T23:59:59-08:00": the date is outside of the years 1 to 9999 in UTC`},
 		{src: `Now()`, want: "7/2/2021 3:33:38 PM"},
 		{src: `Error("no")`, want: "Error: no"},
 		{src: `Item([x], 0)`, want: "Item: there is no item 0; the attribute has 1, counted from 1", given: []Given{given("x", "a")}},
@@ -160,12 +160,10 @@ func TestErrors(t *testing.T) {
 		{`Switch([userName], , "a")`, "the argument value (number 4) is missing", 0},
 		{`Switch([userName], , "a", "b", "c")`, "the last key has no value", 0},
 		{`Replace([userName], , , , "a", , )`, "nothing to look for", 0},
-		{`Replace([userName], , "(", , "a", , )`, "missing closing )", 22},
-		{`Replace([userName], , "(?=a)", , "a", , )`, "looks ahead", 22},
-		{`Replace([userName], , "(a)\\1", , "a", , )`, "refers back", 22},
+		{`Replace([userName], , "(", , "a", , )`, "no closing )", 22},
 		{`Replace([userName], , "(?<a>b)", "c", "a", , )`, `no group named "c"`, 33},
 		{`RandomString(2, 3, 0, 0, 0)`, "less than the sum", 13},
-		{`DateAdd("q", 1, Now())`, "must be one of yyyy", 8},
+		{`DateAdd("x", 1, Now())`, "must be one of yyyy", 8},
 		{`ToLower("a", "!")`, "not the name of a culture", 13},
 		{`ToLower(SelectUniqueValue("a", "b"))`, "outermost", 8},
 		{`SelectUniqueValue("a")`, "rule2 (number 2) is missing", 0},
@@ -232,7 +230,7 @@ func TestPrintParse(t *testing.T) {
 				return &Node{Kind: BooleanNode, Name: "True", Value: Bool(true)}
 			case k == 5:
 				op := rapid.SampledFrom([]string{"=", "<>", "<", ">", "<=", ">="}).Draw(t, "op")
-				return &Node{Kind: CallNode, Name: "IIF", Args: []*Node{{Kind: ComparisonNode, Name: op, Args: []*Node{tree(depth - 1).Draw(t, "left"), tree(depth - 1).Draw(t, "right")}}, nil, nil}}
+				return &Node{Kind: CallNode, Name: "IIF", Args: []*Node{{Kind: ComparisonNode, Name: op, Args: []*Node{tree(depth-1).Draw(t, "left"), tree(depth-1).Draw(t, "right")}}, nil, nil}}
 			}
 			n := &Node{Kind: CallNode, Name: "Join"}
 			for range rapid.IntRange(0, 3).Draw(t, "args") {

@@ -98,6 +98,10 @@ func (c *compiler) traced(n *Node, name string, run eval) eval {
 		step := &Step{Func: name, Pos: n.Pos, End: n.End, Args: make([]StepArg, len(n.Args))}
 		for i := range step.Args {
 			step.Args[i].Name = names[i]
+			if n.Args[i] != nil {
+				v, ok := constant(n.Args[i])
+				step.Args[i].Value, step.Args[i].Evaluated = shownAs(v, ok && c.masked[n.Args[i]]), ok
+			}
 		}
 		t.open = append(t.open, step)
 		v, err := run(ctx)
