@@ -431,11 +431,13 @@ var (
 // charge takes what making v cost from the work that is left.
 func (ctx *Context) charge(v Value) error {
 	size := len(v.str)
-	if len(v.list) > MaxValues {
-		return errTooMany
-	}
-	for i := range v.list {
-		size += len(v.list[i].str) + 64
+	if v.kind == List {
+		if len(*v.list) > MaxValues {
+			return errTooMany
+		}
+		for _, e := range *v.list {
+			size += len(e.str) + 64
+		}
 	}
 	if size > MaxText {
 		return errTooLong
@@ -485,16 +487,19 @@ func (s *site) value(ctx *Context, i int) (Value, error) {
 		return Value{}, nil
 	}
 	v, err := s.args[i](ctx)
-	if err != nil {
-		return Value{}, err
+	if v.kind == List && err == nil {
+		return scalar(v)
 	}
-	return scalar(v)
+	return v, err
 }
 
 // text evaluates argument i as text; ok is false for null.
 func (s *site) text(ctx *Context, i int) (t string, ok bool, err error) {
 	v, err := s.value(ctx, i)
-	return v.String(), !v.IsNull(), err
+	if v.kind == String || v.kind == Null {
+		return v.str, v.kind == String, err
+	}
+	return v.String(), true, err
 }
 
 // integer evaluates argument i as a whole number.

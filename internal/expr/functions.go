@@ -298,9 +298,10 @@ func join(s *site, ctx *Context) (Value, error) {
 		}
 		if v.kind != List {
 			out = appendPart(out, sep, v)
-		}
-		for _, e := range v.list {
-			out = appendPart(out, sep, e)
+		} else {
+			for _, e := range *v.list {
+				out = appendPart(out, sep, e)
+			}
 		}
 		if len(out) > MaxText {
 			return Value{}, errTooLong
