@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Env is what an expression may refer to when it is compiled.
@@ -80,7 +81,7 @@ func compile(src string, env Env) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{env: env, prog: &Program{written: tree, slots: map[string]int{}, known: env.Known}}
+	c := compiler{src: src, env: env, prog: &Program{written: tree, slots: map[string]int{}, known: env.Known}}
 	if c.prog.tree, err = c.resolve(tree); err != nil {
 		return nil, err
 	}
@@ -159,6 +160,7 @@ func (p *Program) Attributes() []string { return slices.Clone(p.attributes) }
 func (p *Program) String() string { return p.source }
 
 type compiler struct {
+	src     string
 	env     Env
 	sites   int // volatile calls so far
 	tracing bool
@@ -199,14 +201,14 @@ func (c *compiler) resolveCall(n *Node) (*Node, error) {
 			continue
 		}
 		var err error
-		if out.Args[i], err = c.resolveArgument(f.param(i), a); err != nil {
+		if out.Args[i], err = c.resolveArgument(f, f.param(i), a); err != nil {
 			return nil, err
 		}
 	}
 	return &out, nil
 }
 
-func (c *compiler) resolveArgument(p Param, n *Node) (*Node, error) {
+func (c *compiler) resolveArgument(f *Function, p Param, n *Node) (*Node, error) {
 	if n.Kind == ComparisonNode && p.Type == Condition {
 		out := *n
 		out.Args = make([]*Node, 2)
@@ -222,11 +224,11 @@ func (c *compiler) resolveArgument(p Param, n *Node) (*Node, error) {
 		if isCompareType(n) {
 			return n, nil
 		}
-		return nil, n.errorf("%s must be %s or %s", p.Name, wordBinaryCompare, wordTextCompare)
+		return nil, n.errorf("%s: %s must be %s or %s", f.Name, p.Name, wordBinaryCompare, wordTextCompare)
 	}
 	if v, ok := constant(n); ok && p.Type == Number {
 		if _, ok := integer(v); !ok {
-			return nil, n.errorf("%s must be a whole number, not %s", p.Name, n)
+			return nil, n.errorf("%s: %s must be a whole number, not %s", f.Name, p.Name, n)
 		}
 	}
 	return c.resolve(n)
@@ -362,7 +364,7 @@ func (c *compiler) comparison(n *Node) (eval, error) {
 
 func (c *compiler) call(n *Node) (eval, error) {
 	f := lookup(n.Name)
-	s := site{fn: f, node: n, args: make([]eval, len(n.Args))}
+	s := site{src: c.src, fn: f, node: n, args: make([]eval, len(n.Args))}
 	if f.Volatile {
 		c.prog.volatile = true
 		s.index = c.sites
@@ -454,6 +456,7 @@ func (ctx *Context) spend(n int) error {
 
 // site is one call in an expression, as the builder of its function sees it.
 type site struct {
+	src   string // of the whole expression
 	fn    *Function
 	node  *Node
 	index int // of a volatile call among those of the expression
@@ -479,6 +482,23 @@ func (s *site) errorf(i int, format string, args ...any) error {
 		n = n.Args[i]
 	}
 	return n.errorf("%s: %s", s.fn.Name, fmt.Sprintf(format, args...))
+}
+
+// errorIn is a compile error at a character of the text constant that argument i is.
+func (s *site) errorIn(i, character int, err error) error {
+	n := s.node.Args[i]
+	if n.Kind != TextNode || n.End > len(s.src) {
+		return s.errorf(i, "%v", err)
+	}
+	at := n.Pos + 1
+	for range character {
+		if rest := s.src[at:n.End]; strings.HasPrefix(rest, `\\`) || strings.HasPrefix(rest, `\"`) {
+			at++
+		}
+		_, size := utf8.DecodeRuneInString(s.src[at:])
+		at = min(at+size, n.End-1)
+	}
+	return errorAt(at, at+1, "%s: %v", s.fn.Name, err)
 }
 
 // value evaluates argument i as one scalar; an argument not written is null.

@@ -30,8 +30,8 @@ func (e *Error) Caret(src string) string {
 	line, _, _ := strings.Cut(src[start:], "\n")
 	at = min(at-start, len(line))
 	end := min(max(e.End-start, at), len(line))
-	before, cutLeft := window([]rune(line[:at]), caretWidth/2, true)
-	after, cutRight := window([]rune(line[at:]), caretWidth/2, false)
+	before, cutLeft := window([]rune(line[:at]), max(caretWidth/2, caretWidth-columns(line[at:])), true)
+	after, cutRight := window([]rune(line[at:]), caretWidth-columns(before), false)
 	if cutLeft {
 		before = "…" + before
 	}

@@ -160,7 +160,7 @@ func TestErrors(t *testing.T) {
 		{`Switch([userName], , "a")`, "the argument value (number 4) is missing", 0},
 		{`Switch([userName], , "a", "b", "c")`, "the last key has no value", 0},
 		{`Replace([userName], , , , "a", , )`, "nothing to look for", 0},
-		{`Replace([userName], , "(", , "a", , )`, "no closing )", 22},
+		{`Replace([userName], , "(", , "a", , )`, "no closing )", 23},
 		{`Replace([userName], , "(?<a>b)", "c", "a", , )`, `no group named "c"`, 33},
 		{`RandomString(2, 3, 0, 0, 0)`, "less than the sum", 13},
 		{`DateAdd("x", 1, Now())`, "must be one of yyyy", 8},

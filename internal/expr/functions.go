@@ -119,6 +119,9 @@ func (f *Function) checkArity(n *Node) error {
 	if extra <= 0 {
 		return nil
 	}
+	if len(f.Params) == 0 {
+		return n.errorf("%s takes no arguments; write %s()", f.Name, f.Name)
+	}
 	if f.Repeat == 0 {
 		// Trailing empty arguments, as in ToLower([x], , ), mean nothing.
 		for _, a := range n.Args[len(f.Params):] {
@@ -204,10 +207,10 @@ const (
 	cloudSyncOnly = "it belongs to the language of cloud sync, not to that of app provisioning"
 )
 
-// truth reads a condition: null is false, a number is true unless it is 0.
+// truth reads a condition: null and an empty text are false, a number is true unless it is 0.
 func truth(v Value) (bool, error) {
 	v, err := scalar(v)
-	if err != nil || v.IsNull() {
+	if err != nil || v.IsEmpty() {
 		return false, err
 	}
 	if n, ok := integer(v); ok {

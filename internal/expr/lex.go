@@ -169,7 +169,9 @@ func (l *lexer) number() (token, error) {
 		return token{}, errorAt(l.pos, l.pos+1, "expected digits after %q", rest[:start])
 	}
 	if n < len(rest) && rest[n] == '.' {
-		return token{}, errorAt(l.pos, l.pos+1, "only whole numbers can be written here; quote %q if it is text", rest[:n+1])
+		for n++; n < len(rest) && (isDigit(rest[n]) || isLetter(rest[n])); n++ {
+		}
+		return token{}, errorAt(l.pos, l.pos+n, "only whole numbers can be written here; quote %s if it is text", rest[:n])
 	}
 	if rest[0] == '-' {
 		digits = "-" + digits

@@ -99,8 +99,8 @@ func patternOf(s *site) (func(ctx *Context) (re *regex.Regexp, group int, err er
 		}, nil
 	}
 	re, err := regex.Compile(source)
-	if err != nil {
-		return nil, s.errorf(replacePattern, "%v", err)
+	if e := (*regex.Error)(nil); errors.As(err, &e) {
+		return nil, s.errorIn(replacePattern, e.Pos, errors.New("the regular expression is wrong here: "+e.Msg))
 	}
 	name, fixed := s.constant(replaceGroup)
 	if s.given(replaceGroup) && !fixed {
