@@ -50,23 +50,6 @@ func run(t testing.TB, src string, attributes ...Given) string {
 	return v.String()
 }
 
-func TestFunctionExamples(t *testing.T) {
-	for _, f := range Functions() {
-		if f.Refused == "" && (f.Doc == "" || f.build == nil) {
-			t.Errorf("%s has no text or no implementation", f.Name)
-		}
-		for _, e := range f.Examples {
-			if got := run(t, e.Expr, e.Given...); got != e.Result {
-				t.Errorf("%s = %q, want %q", e.Expr, got, e.Result)
-			}
-		}
-	}
-	names := func(a, b Function) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) }
-	if !slices.IsSortedFunc(Functions(), names) {
-		t.Error("the table is not in alphabetical order")
-	}
-}
-
 func TestEval(t *testing.T) {
 	for _, c := range []struct {
 		src, want string

@@ -51,7 +51,7 @@ var table = []Function{
 		Doc: "Keeps the bits that both numbers have set.", Traps: []string{"If either is null the result is null."},
 		Examples: []Example{example(`BitAnd(&HF, &HF7)`, "7"), example(`BitAnd([userAccountControl], 2)`, "2", given("userAccountControl", "514"))}, build: plain(bitAnd)},
 	{Name: "CBool", Returns: Truth, Params: []Param{required("expression", Condition, "a comparison, a number, or `true` or `false`")},
-		Doc: "Says whether a condition holds, or a number is not 0.", Traps: []string{"Null is `False`. A text that is neither a number nor `true` or `false` is an error."},
+		Doc: "Says whether a condition holds, or a number is not 0.", Traps: []string{"Null and an empty text are `False`. Another text that is neither a number nor `true` or `false` is an error."},
 		Examples: []Example{example(`CBool([a] = [b])`, "True", given("a", "x"), given("b", "x")), example(`CBool("0")`, "False")},
 		build:    onValue(func(v Value) (Value, error) { b, err := truth(v); return Bool(b), err })},
 	{Name: "CDate", Returns: DateText, Params: []Param{required("expression", Scalar, "a text that says a date")},
