@@ -24,6 +24,9 @@ type Env struct {
 	// Known, which may be empty, are the names that a message may propose for a misspelt attribute, and that
 	// Lint compares the spelling with.
 	Known []string
+	// Salt, which may be empty, tells the random values of this program from those of others that see the same
+	// Context.Seed: the name of the target attribute, so that two attributes do not get the same Guid.
+	Salt string
 }
 
 // Context is one record, and all else that an evaluation reads. One goroutine uses it at a time; it may be used for
@@ -60,6 +63,7 @@ type Program struct {
 	redacted   []string
 	slots      map[string]int
 	known      []string
+	salt       string
 	volatile   bool
 	masked     bool
 }
@@ -81,7 +85,7 @@ func compile(src string, env Env) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{src: src, env: env, prog: &Program{written: tree, slots: map[string]int{}, known: env.Known}}
+	c := compiler{src: src, env: env, prog: &Program{written: tree, slots: map[string]int{}, known: env.Known, salt: env.Salt}}
 	if c.prog.tree, err = c.resolve(tree); err != nil {
 		return nil, err
 	}
@@ -364,7 +368,7 @@ func (c *compiler) comparison(n *Node) (eval, error) {
 
 func (c *compiler) call(n *Node) (eval, error) {
 	f := lookup(n.Name)
-	s := site{src: c.src, fn: f, node: n, args: make([]eval, len(n.Args))}
+	s := site{src: c.src, salt: c.prog.salt, fn: f, node: n, args: make([]eval, len(n.Args))}
 	if f.Volatile {
 		c.prog.volatile = true
 		s.index = c.sites
@@ -400,10 +404,10 @@ func (c *compiler) finish(n *Node, name string, run evalFunc) eval {
 	bounded := func(ctx *Context) (Value, error) {
 		v, err := run(ctx)
 		if err == nil {
-			if v.kind != String && v.kind != List {
+			if ctx.work -= len(v.str) + 1; v.kind != List && ctx.work >= 0 && len(v.str) <= MaxText {
 				return v, nil
 			}
-			if err = ctx.charge(v); err == nil {
+			if err = ctx.check(v); err == nil {
 				return v, nil
 			}
 		}
@@ -430,25 +434,21 @@ var (
 	errWork    = errors.New("the expression does more work than one record may take; make it, or its regular expressions, simpler")
 )
 
-// charge takes what making v cost from the work that is left.
-func (ctx *Context) charge(v Value) error {
+// check takes what making a list cost from the work that is left, and says what is too much of v.
+func (ctx *Context) check(v Value) error {
 	size := len(v.str)
 	if v.kind == List {
-		if len(*v.list) > MaxValues {
-			return errTooMany
-		}
 		for _, e := range *v.list {
 			size += len(e.str) + 64
 		}
+		ctx.work -= size
 	}
-	if size > MaxText {
+	switch {
+	case v.kind == List && len(*v.list) > MaxValues:
+		return errTooMany
+	case size > MaxText:
 		return errTooLong
-	}
-	return ctx.spend(size + 1)
-}
-
-func (ctx *Context) spend(n int) error {
-	if ctx.work -= n; ctx.work < 0 {
+	case ctx.work < 0:
 		return errWork
 	}
 	return nil
@@ -457,6 +457,7 @@ func (ctx *Context) spend(n int) error {
 // site is one call in an expression, as the builder of its function sees it.
 type site struct {
 	src   string // of the whole expression
+	salt  string
 	fn    *Function
 	node  *Node
 	index int // of a volatile call among those of the expression

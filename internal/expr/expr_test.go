@@ -180,6 +180,10 @@ func TestVolatile(t *testing.T) {
 	if len(parts) != 3 || parts[0] == parts[1] || len(parts[0]) != 12 || len(parts[2]) != 36 || parts[2][14] != '4' {
 		t.Errorf("got %q", got)
 	}
+	salted, _ := Compile(src, Env{Salt: "mail"})
+	if v, _ := salted.Eval(testContext(salted, nil)); v.String() == got {
+		t.Error("another salt gave the same value")
+	}
 	for src, want := range map[string][2]bool{src: {true, true}, `Now()`: {true, false}, `ToLower("a")`: {false, false}} {
 		p, _ := Compile(src, Env{})
 		if got := [2]bool{p.Volatile(), p.Redacted()}; got != want {
