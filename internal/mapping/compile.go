@@ -279,7 +279,7 @@ func (c *compiler) checkKind(at string, m *AttributeMapping, r *rule) {
 // the expression's machinery.
 func (c *compiler) expression(at, src string, r *rule) bool {
 	read := map[int]bool{}
-	prog, err := expr.Compile(src, expr.Env{Attribute: func(name string) (int, error) {
+	prog, err := expr.Compile(src, expr.Env{Salt: r.target.Name, Attribute: func(name string) (int, error) {
 		slot, err := c.known(name)
 		if err == nil {
 			read[slot] = true
@@ -288,6 +288,10 @@ func (c *compiler) expression(at, src string, r *rule) bool {
 	}})
 	if err != nil {
 		c.fail(at, "%s", expressionProblem(err))
+		return false
+	}
+	if prog.Unique() {
+		c.fail(at, "SelectUniqueValue is not supported yet: values cannot be probed in this target")
 		return false
 	}
 	r.redacted = prog.Redacted()
