@@ -16,12 +16,6 @@ import (
 	"induct/internal/scim"
 )
 
-// SchemaError lists everything that keeps a Schema from being compiled. Each problem is one sentence that
-// begins with its place, as in synchronizationRules[0].objectMappings[0].attributeMappings[3] (displayName): ….
-type SchemaError struct{ Problems []string }
-
-func (e *SchemaError) Error() string { return strings.Join(e.Problems, "\n") }
-
 // objectFilter is a target that nothing is written to: its expression decides, with IgnoreObjectFlow, about the record.
 const objectFilter = "objectFilter"
 
@@ -53,14 +47,15 @@ type rule struct {
 
 // compiler collects problems; there is one per Compile.
 type compiler struct {
-	problems       []string
+	problems       []SchemaProblem
 	source, target *Object
 	inputs         []input
 	rules          []rule
 }
 
 func (c *compiler) fail(place, format string, args ...any) {
-	c.problems = append(c.problems, place+": "+fmt.Sprintf(format, args...))
+	path, name, _ := strings.Cut(place, " (")
+	c.problems = append(c.problems, SchemaProblem{Path: path, Name: strings.TrimSuffix(name, ")"), Message: fmt.Sprintf(format, args...)})
 }
 
 // Compile checks a schema and makes the Program that evaluates records by it. The schema must have exactly one
