@@ -16,6 +16,7 @@ import (
 type record struct {
 	upload   *Queued
 	index    int
+	place    int64 // of the person, in a re-evaluation
 	op       *Operation
 	person   *Person // as it was before this record; nil if unknown
 	hash     [16]byte
@@ -39,6 +40,7 @@ type batch struct {
 	uploads []Queued
 	records []*record
 	people  map[string]*latest // each anchor of the batch; prepare is the last to change the map
+	redo    *Reevaluation      // what this is a batch of; nil: of uploads
 	before  *batch             // not yet committed when this one was prepared; nil once it is
 	unread  map[string]int64
 }
@@ -139,6 +141,16 @@ func (b *batch) evaluate(r *record) {
 // run evaluates the program on the record and its kept record.
 func (b *batch) run(r *record) {
 	r.proven = false
+	if b.redo == nil {
+		b.merge(r)
+	}
+	out := b.program.Evaluate(mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received,
+		Seed: seed(b.job, r.upload.Number, r.index)})
+	r.out = &out
+}
+
+// merge makes the kept record of what is kept and what was sent.
+func (b *batch) merge(r *record) {
 	r.kept = r.op.Data
 	if r.person != nil && len(r.person.Kept) > 0 {
 		merged, err := scim.Merge(r.person.Kept, r.op.Data)
@@ -146,9 +158,6 @@ func (b *batch) run(r *record) {
 			r.kept = merged
 		}
 	}
-	out := b.program.Evaluate(mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received,
-		Seed: seed(b.job, r.upload.Number, r.index)})
-	r.out = &out
 }
 
 // recall reads the kept records of people of whom it was not read, because their records seemed to be known.
@@ -189,6 +198,9 @@ func (b *batch) apply(ctx context.Context, u Unit, t Target) error {
 			return err
 		}
 		todo = append(again, rest...)
+	}
+	if b.redo != nil {
+		return b.finishReevaluated(u)
 	}
 	return b.finish(u)
 }

@@ -40,7 +40,7 @@ func (b *batch) refuse(r *record) bool {
 // start fills in what is true of every entry about the record.
 func (b *batch) start(r *record) {
 	r.entry = LogEntry{
-		JobPK: b.job.PK, Cycle: b.cycle.Number, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID,
+		JobPK: b.job.PK, Cycle: b.cycle.Number, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID, Schema: b.job.Schema.Version,
 		Anchor: r.op.Anchor, Matched: r.object != nil,
 	}
 	if r.out != nil {
@@ -129,7 +129,7 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 		if waits[r] {
 			continue
 		}
-		if r.out != nil {
+		if r.out != nil && b.redo == nil {
 			for _, p := range r.out.Unread {
 				b.unread[p]++
 			}

@@ -167,7 +167,7 @@ func load(ctx context.Context, u Unit, t Target, pending []PendingReference) ([]
 // entry is the log entry of a reference that could not be resolved.
 func (ref *reference) entry(job *Job, cycle *Cycle, began time.Time) LogEntry {
 	return LogEntry{
-		JobPK: job.PK, Cycle: cycle.Number, Upload: ref.Upload, Index: ref.Index, BulkID: ref.BulkID,
+		JobPK: job.PK, Cycle: cycle.Number, Upload: ref.Upload, Index: ref.Index, BulkID: ref.BulkID, Schema: job.Schema.Version,
 		Ref: true, Matched: true, Action: ActionUpdate, Status: StatusWarning,
 		Code: "ReferenceNotResolved", Attribute: ref.Attribute,
 		Reason: fmt.Sprintf("%s names the person with externalId '%s', whom this job has not provisioned", ref.Attribute, ref.To),

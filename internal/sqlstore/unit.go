@@ -145,7 +145,7 @@ func (u *Unit) Append(entries []provision.LogEntry) error {
 		u.seq++
 		e.Seq, e.Time = u.seq, at
 		b.status[e.Status]++
-		if e.End != "" {
+		if e.End != "" && e.Upload > 0 {
 			u.tallies[tallyKey{0, e.End}]++
 			u.tallies[tallyKey{b.cycle, e.End}]++
 		}

@@ -57,6 +57,17 @@ CREATE TABLE cycle (
   PRIMARY KEY (job, number)
 ) WITHOUT ROWID;
 
+-- The latest re-evaluation of a job.
+CREATE TABLE reevaluation (
+  job       INTEGER PRIMARY KEY,
+  number    INTEGER NOT NULL,
+  cursor    INTEGER NOT NULL, -- the last person it has come to
+  began     INTEGER NOT NULL,
+  ended     INTEGER,
+  evaluated INTEGER NOT NULL,
+  ends      TEXT NOT NULL     -- JSON: end -> people
+);
+
 -- What happened to records, counted to date and per cycle (cycle 0: to date).
 CREATE TABLE tally (
   job     INTEGER NOT NULL,
