@@ -64,8 +64,8 @@ func demo(cmd *cobra.Command, set settings, exit bool) error {
 	ran := make(chan error, 1)
 	go func() { ran <- s.run(running) }()
 	fmt.Fprintf(out, "A service is up at %s, its state is in %s.\nUploading the example workforce …\n", s.base, set.data)
-	sum, err := sendCSV(ctx, upload.Config{Graph: c.GraphBase, ServicePrincipal: c.SPID, Job: c.JobID, Authority: c.Authority,
-		ClientID: c.ClientID, ClientSecret: c.ClientSecret, CAFile: c.CAFile}, upload.Options{Until: upload.StateSettled},
+	sum, err := sendCSV(ctx, upload.Config{Graph: c.GraphBase, ServicePrincipal: c.SPID, Job: c.JobID, Credentials: upload.Credentials{Authority: c.Authority,
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret}, CAFile: c.CAFile}, upload.Options{Until: upload.StateSettled},
 		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(workforce.CSV)), nil }, workforce.Mapping, upload.Present(os.Stderr))
 	if err != nil {
 		stop()

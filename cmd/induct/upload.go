@@ -35,7 +35,7 @@ func uploadCommand() *cobra.Command {
 					return err
 				}
 			}
-			fromEnvironment(&cfg)
+			cfg.FromEnvironment(os.Getenv)
 			opt.Until = upload.State(until)
 			return uploadFile(cmd, cfg, opt, args[0], mapping, asJSON)
 		},
@@ -49,22 +49,13 @@ func uploadCommand() *cobra.Command {
 	f.StringVar(&cfg.Authority, "authority", "", "token authority `URL` with its tenant (AUTHORITY)")
 	f.StringVar(&cfg.ClientID, "client-id", "", "client `ID` (CLIENT_ID)")
 	f.StringVar(&cfg.CAFile, "ca-file", "", "PEM `FILE` of certificates to trust beside the system's (CA_FILE)")
-	f.IntVar(&opt.Concurrency, "concurrency", 4, "requests in flight")
+	f.IntVar(&opt.Concurrency, "concurrency", 8, "requests in flight")
 	f.Float64Var(&opt.Rate, "rate", 0, "requests a second at most; 0 leaves the pace to the service")
 	f.DurationVar(&opt.Timeout, "timeout", 0, "how long to follow after the last request; 0 is no limit")
 	f.StringVar(&until, "until", "done", "follow until accepted, done or settled")
 	f.BoolVar(&asJSON, "json", false, "events and summary as JSON lines on standard output")
 	cmd.MarkFlagRequired("mapping")
 	return cmd
-}
-
-func fromEnvironment(cfg *upload.Config) {
-	for name, field := range map[string]*string{"GRAPH_BASE": &cfg.Graph, "SP_ID": &cfg.ServicePrincipal, "JOB_ID": &cfg.Job,
-		"AUTHORITY": &cfg.Authority, "CLIENT_ID": &cfg.ClientID, "CLIENT_SECRET": &cfg.ClientSecret, "CA_FILE": &cfg.CAFile} {
-		if *field == "" {
-			*field = os.Getenv(name)
-		}
-	}
 }
 
 func uploadFile(cmd *cobra.Command, cfg upload.Config, opt upload.Options, path, mappingPath string, asJSON bool) error {

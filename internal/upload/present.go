@@ -40,13 +40,16 @@ func bar(w io.Writer, throttle time.Duration) func(Event) {
 			if e.Done == 0 {
 				position, what = e.Accepted, "accepted"
 			}
-			bar.Describe(describe(what, position, e.Total))
+			bar.Describe(describe(what, position, e.Total) + pace(e))
 			if e.Total > 0 {
 				bar.ChangeMax64(int64(e.Total) + 1) // a bar that is full draws no more
 			}
 			bar.Set(position)
 		case Retried:
-			bar.Describe("waiting " + e.Wait.Round(100*time.Millisecond).String() + ": " + shorten(clean(e.Cause), 40))
+			bar.Describe("waiting, goes on " + when(e) + ": " + shorten(clean(e.Cause), 40))
+		case Noted:
+			bar.Clear()
+			fmt.Fprintln(w, clean(e.Text))
 		case Finished:
 			bar.Clear()
 		}
@@ -60,6 +63,26 @@ func describe(what string, n, total int) string {
 	return what + " " + thousands(n)
 }
 
+// pace is the rate, and how long it will take at that.
+func pace(p Progress) string {
+	if p.PerSecond == 0 {
+		return ""
+	}
+	text := fmt.Sprintf(", %s/s", thousands(int(p.PerSecond+0.5)))
+	if p.Remaining > 0 {
+		text += ", " + p.Remaining.String() + " left"
+	}
+	return text
+}
+
+// when says when a request is repeated: short waits by their length, long ones by the time of day.
+func when(e Retried) string {
+	if e.Wait < 2*time.Minute || e.Until.IsZero() {
+		return "in " + e.Wait.Round(100*time.Millisecond).String()
+	}
+	return clock(e.Until, e.Until.Add(-e.Wait))
+}
+
 // Lines writes a line of progress at most once every interval, and one for each retry.
 func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event) {
 	var last time.Time
@@ -69,7 +92,7 @@ func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event
 		if latest.Total > 0 {
 			of = " of " + thousands(latest.Total)
 		}
-		fmt.Fprintf(w, "accepted %s%s, outcome known for %s\n", thousands(latest.Accepted), of, thousands(latest.Done))
+		fmt.Fprintf(w, "accepted %s%s, outcome known for %s%s\n", thousands(latest.Accepted), of, thousands(latest.Done), pace(latest))
 		shown = latest
 	}
 	return func(e Event) {
@@ -81,7 +104,9 @@ func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event
 				line()
 			}
 		case Retried:
-			fmt.Fprintf(w, "retrying in %s: %s\n", e.Wait.Round(100*time.Millisecond), clean(e.Cause))
+			fmt.Fprintf(w, "goes on %s: %s\n", when(e), clean(e.Cause))
+		case Noted:
+			fmt.Fprintln(w, clean(e.Text))
 		case Finished:
 			if latest != shown {
 				line()
@@ -104,6 +129,8 @@ func JSON(w io.Writer) func(Event) {
 			enc.Encode(named[Retried]{e.event(), e})
 		case Accepted:
 			enc.Encode(named[Accepted]{e.event(), e})
+		case Noted:
+			enc.Encode(named[Noted]{e.event(), e})
 		case Progress:
 			enc.Encode(named[Progress]{e.event(), e})
 		case Finished:
@@ -145,11 +172,20 @@ func PrintSummary(w io.Writer, s Summary) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s read, %s accepted in %s, %s.\n", count(s.Read, "row"), thousands(s.Accepted),
 		count(s.Requests, "request"), s.Elapsed.Round(100*time.Millisecond))
+	if s.Resumed > 0 {
+		fmt.Fprintf(&b, "%s had been accepted before; this run went on from there.\n", count(s.Resumed, "row"))
+	}
+	if s.Refused > 0 {
+		fmt.Fprintf(&b, "%s in refused requests: nothing of them is stored.\n", count(s.Refused, "row"))
+	}
+	if s.Repeated > 0 {
+		fmt.Fprintf(&b, "%s sent again after an answer was lost: this service may have taken them twice, which leaves the person as the row says.\n", count(s.Repeated, "row"))
+	}
 	if s.Retries > 0 {
 		fmt.Fprintf(&b, "%s repeated.\n", count(s.Retries, "request"))
 	}
 	if s.Unknown > 0 {
-		fmt.Fprintf(&b, "%s without an answer: they may be stored. Uploading them again does no harm.\n", count(s.Unknown, "row"))
+		fmt.Fprintf(&b, "%s without an answer: they may be stored. Sending them again does no harm.\n", count(s.Unknown, "row"))
 	}
 	if s.Note != "" {
 		b.WriteString(s.Note + "\n")
