@@ -56,9 +56,11 @@ func (cfg *Config) FromEnvironment(getenv func(string) string) {
 	fill(&cfg.Job, getenv("JOB_ID"))
 	fill(&cfg.CAFile, getenv("CA_FILE"))
 	fill(&cfg.ClientID, cmp.Or(getenv("CLIENT_ID"), getenv("AZURE_CLIENT_ID")))
-	fill(&cfg.ClientSecret, cmp.Or(getenv("CLIENT_SECRET"), getenv("AZURE_CLIENT_SECRET")))
-	fill(&cfg.CertificateFile, cmp.Or(getenv("CLIENT_CERTIFICATE"), getenv("AZURE_CLIENT_CERTIFICATE_PATH")))
-	fill(&cfg.Token, getenv("ACCESS_TOKEN"))
+	if cfg.Token+cfg.ManagedIdentity+cfg.CertificateFile+cfg.ClientSecret == "" { // who has chosen keeps the choice
+		cfg.ClientSecret = cmp.Or(getenv("CLIENT_SECRET"), getenv("AZURE_CLIENT_SECRET"))
+		cfg.CertificateFile = cmp.Or(getenv("CLIENT_CERTIFICATE"), getenv("AZURE_CLIENT_CERTIFICATE_PATH"))
+		cfg.Token = getenv("ACCESS_TOKEN")
+	}
 	fill(&cfg.IdentityEndpoint, getenv("IDENTITY_ENDPOINT"))
 	fill(&cfg.IdentityHeader, getenv("IDENTITY_HEADER"))
 	fill(&cfg.MetadataHost, getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST"))
@@ -263,12 +265,16 @@ func (c *Client) bearer(ctx, stop context.Context, r *request) (string, error) {
 	if r.anonymous {
 		return "", nil
 	}
-	c.signIn.Lock()
-	defer c.signIn.Unlock()
-	c.mu.Lock()
-	token, expiry := c.token, c.expiry
-	c.mu.Unlock()
-	if token != "" && (expiry.IsZero() || time.Now().Before(expiry)) {
+	if token := c.valid(); token != "" {
+		return token, nil
+	}
+	select {
+	case c.signIn <- struct{}{}:
+		defer func() { <-c.signIn }()
+	case <-stop.Done():
+		return "", context.Cause(stop)
+	}
+	if token := c.valid(); token != "" { // another request has signed in meanwhile
 		return token, nil
 	}
 	ask, err := c.request()
@@ -288,6 +294,16 @@ func (c *Client) bearer(ctx, stop context.Context, r *request) (string, error) {
 	defer c.mu.Unlock()
 	c.token, c.expiry = token, time.Now().Add(life-min(life/5, 5*time.Minute))
 	return token, nil
+}
+
+// valid returns the token if it is there and stays valid for a while, else "".
+func (c *Client) valid() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiry.IsZero() || time.Now().Before(c.expiry) {
+		return c.token
+	}
+	return ""
 }
 
 // readToken reads a token endpoint's answer (RFC 6749 section 5.1). Managed identities give numbers as text, and

@@ -68,7 +68,7 @@ type Client struct {
 	reads pacer       // of all that is read
 	met   atomic.Bool // the service has answered
 
-	signIn  sync.Mutex               // one sign-in at a time
+	signIn  chan struct{}            // holds one token: one sign-in at a time
 	request func() (*request, error) // what asks for a token; nil if the token is given
 
 	mu     sync.Mutex
@@ -92,7 +92,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, configErrorf("the synchronization job's id is missing")
 	}
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, "induct-upload")
-	c := &Client{cfg: cfg, graph: graph, token: cfg.Token}
+	c := &Client{cfg: cfg, graph: graph, token: cfg.Token, signIn: make(chan struct{}, 1)}
 	if c.request, err = cfg.tokenRequest(cfg.Insecure); err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (c *Client) do(ctx, stop context.Context, r *request) (*response, error) {
 		}
 		fail := r.failure(resp, err, attempt)
 		if fail == nil {
-			r.pace.accepted(time.Now())
+			r.pace.accepted(started, time.Now())
 			return resp, nil
 		}
 		if fail.Status == http.StatusUnauthorized && !renewed && !r.anonymous && c.forget(token) {

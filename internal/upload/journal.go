@@ -197,7 +197,9 @@ func (j *Journal) note(e entry, offset int64) {
 	p := j.past[e.Batch]
 	switch e.What {
 	case "sent":
-		p.sent, p.at = true, e.At
+		if !p.sent {
+			p.sent, p.at = true, e.At
+		}
 	case "accepted":
 		p.accepted, p.upload, p.at = true, e.Upload, e.At
 		j.stored = true

@@ -21,8 +21,9 @@ type pacer struct {
 	most    rate.Limit    // by configuration; 0 is no limit
 	refused rate.Limit    // the rate that was refused last; 0 if there is none
 	quiet   time.Time     // the service asked for silence until then
-	epoch   time.Time     // the first request since the last silence
+	epoch   time.Time     // the beginning of what is measured: the first request after a silence
 	taken   int           // requests that the service took since epoch
+	closed  bool          // nothing was taken since the last refusal: the silence is part of what is measured
 	cut     time.Time     // of the last refusal that counted
 	raised  time.Time
 }
@@ -30,9 +31,10 @@ type pacer struct {
 const (
 	paceStep   = 5 * time.Second // between raises
 	paceCut    = 0.95            // of the rate, at a refusal
-	paceLeast  = 0.7             // of the rate is left by one refusal, whatever was measured
-	paceRaise  = 1.05            // of the rate, a step
-	paceProbe  = 1.002           // the same near the rate that was refused last
+	paceLeast  = 0.7             // of the rate is left, whatever was measured, if refusals follow each other
+	paceSeek   = 1.15            // of the rate, a step, while no rate has been refused
+	paceRaise  = 1.05            // the same below the rate that was refused last
+	paceProbe  = 1.002           // the same near it
 	paceNear   = 0.97            // of that rate is near it
 	paceLowest = rate.Limit(1.0 / 60)
 )
@@ -84,13 +86,16 @@ func (p *pacer) next(now time.Time) time.Duration {
 	return 0
 }
 
-// accepted counts a request that the service took.
-func (p *pacer) accepted(now time.Time) {
+// accepted counts a request, started then, that the service took.
+func (p *pacer) accepted(started, now time.Time) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed && started.After(p.cut) {
+		p.closed, p.epoch, p.taken = false, now, -1 // intervals are counted, not their ends
+	}
 	p.taken++
 	if p.limiter == nil || now.Sub(p.raised) < paceStep {
 		return
@@ -99,9 +104,11 @@ func (p *pacer) accepted(now time.Time) {
 	limit := p.limiter.Limit()
 	step := rate.Limit(paceRaise)
 	switch {
-	case p.refused > 0 && limit > p.refused*1.05: // the service bears more than it did
+	case p.refused == 0:
+		step = paceSeek
+	case limit > p.refused*1.05: // the service bears more than it did
 		p.refused = 0
-	case p.refused > 0 && limit*paceRaise > p.refused*paceNear:
+	case limit*paceRaise > p.refused*paceNear:
 		step = paceProbe
 	}
 	limit *= step
@@ -122,22 +129,28 @@ func (p *pacer) throttled(started, now time.Time, wait time.Duration) {
 		p.quiet = until
 	}
 	// Requests that were under way when the first was refused are refused for the same reason.
-	if started.Before(p.cut) || p.epoch.IsZero() {
+	if started.Before(p.cut) {
 		return
 	}
-	taken, span := p.taken, p.quiet.Sub(p.epoch).Seconds()
-	p.cut, p.raised, p.epoch, p.taken = now, p.quiet, time.Time{}, 0
-	if taken == 0 && p.limiter == nil || wait >= longWait { // others used the window up, or it is the day's quota
+	p.cut, p.raised = now, p.quiet
+	if p.taken <= 0 || wait >= longWait { // others have used the window up, or it is the day's quota
+		p.closed = p.closed || wait >= longWait
 		return
 	}
-	limit := rate.Limit(float64(taken) / (span + 0.001))
-	if p.limiter == nil {
-		p.limiter = rate.NewLimiter(limit, 1)
-		p.refused = limit
-	} else {
+	limit := rate.Limit(float64(p.taken) / (p.quiet.Sub(p.epoch).Seconds() + 0.001))
+	switch {
+	case p.limiter == nil:
+		p.limiter = rate.NewLimiter(rate.Inf, 1) // a measure from below: no rate has been refused yet
+	case p.closed: // the silence was too short
+		limit = min(limit, p.limiter.Limit()/paceCut)
+	case now.Sub(p.epoch) > 2*paceStep: // it went well for a while: the limit is close
+		p.refused = p.limiter.Limit()
+		limit = p.refused
+	default:
 		p.refused = p.limiter.Limit()
 		limit = min(max(limit, p.refused*paceLeast), p.refused)
 	}
+	p.closed = true
 	p.limiter.SetLimitAt(now, max(limit*paceCut, paceLowest))
 }
 

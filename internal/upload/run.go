@@ -252,7 +252,7 @@ func (r *run) deliver(ctx, stop context.Context, b batch) error {
 		r.accepted(b, past.upload, past.at, true)
 		return nil
 	default:
-		return r.post(ctx, stop, b, past.sent)
+		return r.post(ctx, stop, b, past)
 	}
 }
 
@@ -267,13 +267,16 @@ func (r *run) deliverParts(ctx, stop context.Context, b batch, without int) erro
 	return r.deliver(ctx, stop, second)
 }
 
-// post sends one bulk request until it is accepted or refused. again says that an earlier process may have sent it.
-func (r *run) post(ctx, stop context.Context, b batch, again bool) error {
+// post sends one bulk request until it is accepted or refused. An earlier process may have sent it.
+func (r *run) post(ctx, stop context.Context, b batch, before past) error {
 	if err := context.Cause(stop); err != nil {
 		return err
 	}
-	began := time.Now()
-	if err := r.opt.Journal.write(entry{What: "sent", Batch: b.key, At: began.UTC()}, false); err != nil {
+	began, again := time.Now(), before.sent
+	if again {
+		began = before.at
+	}
+	if err := r.opt.Journal.write(entry{What: "sent", Batch: b.key, At: time.Now().UTC()}, false); err != nil {
 		return err
 	}
 	lines := spansOf(b.recs)

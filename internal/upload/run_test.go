@@ -183,7 +183,10 @@ func graphError(w http.ResponseWriter, status int, code, message string) {
 }
 
 // list is a Source of n records on lines 2…; each person comes three times with titles 0, 1, 2.
-type list struct{ n, next int }
+type list struct {
+	n, next int
+	long    int // if not 0, the record that is long
+}
 
 func (l *list) Next() (records.Record, error) {
 	if l.next == l.n {
@@ -193,6 +196,9 @@ func (l *list) Next() (records.Record, error) {
 	l.next++
 	people := (l.n + 2) / 3
 	anchor := fmt.Sprint(i % people)
+	if l.long > 0 && i == l.long {
+		return records.Record{Line: i + 2, Anchor: "long", BulkID: fmt.Sprint(i), Data: fmt.Appendf(nil, `{"externalId":"long","title":%q}`, strings.Repeat("x", 2000))}, nil
+	}
 	return records.Record{Line: i + 2, Anchor: anchor, BulkID: fmt.Sprint(i),
 		Data: fmt.Appendf(nil, `{"externalId":%q,"title":"%d"}`, anchor, i/people)}, nil
 }
@@ -208,7 +214,7 @@ func TestRunThroughTrouble(t *testing.T) {
 		switch rnd.IntN(6) {
 		case 0:
 			w.Header().Set("Retry-After", "0")
-			graphError(w, 429, "TooManyRequests", "Please retry again later.")
+			graphError(w, 503, "ServiceUnavailable", "Please retry again later.")
 			return true, false
 		case 1:
 			graphError(w, []int{500, 502, 503, 504}[n%4], "InternalServerError", "The bucket is full")
