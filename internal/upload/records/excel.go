@@ -442,7 +442,7 @@ func (s *sheetRows) readRow(start xml.StartElement) error {
 // readCell returns a cell as the person who looks at it sees it.
 func (s *sheetRows) readCell(start xml.StartElement) (string, cellKind, error) {
 	var v, inline []byte
-	formula := false
+	formula, hasValue := false, false
 	for {
 		token, err := s.token()
 		if err != nil {
@@ -451,13 +451,14 @@ func (s *sheetRows) readCell(start xml.StartElement) (string, cellKind, error) {
 		switch token := token.(type) {
 		case xml.EndElement:
 			kind := attr(start, "t")
-			if formula && len(v) == 0 && kind != "str" {
+			if formula && len(v) == 0 && (!hasValue || kind != "str") {
 				return "", pendingCell, nil
 			}
 			return s.show(kind, string(bytes.TrimSpace(v)), string(v)+string(inline), attr(start, "s"))
 		case xml.StartElement:
 			switch token.Name.Local {
 			case "v":
+				hasValue = true
 				v, err = readChars(s.d)
 			case "is":
 				inline, err = readText(s.d)
