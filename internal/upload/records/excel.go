@@ -158,7 +158,11 @@ func (b *workbook) decode(f *zip.File, into any) error {
 		return err
 	}
 	defer r.Close()
-	return xml.NewDecoder(io.LimitReader(r, maxSmall)).Decode(into)
+	if err := xml.NewDecoder(r).Decode(into); err != nil {
+		return unexpected(err)
+	}
+	_, err = io.Copy(io.Discard, r) // the end of the part is where its checksum is compared
+	return err
 }
 
 // texts are the shared strings, one behind the other.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -178,12 +179,12 @@ func pack(t testing.TB, parts map[string]string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	for name, text := range parts {
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		p, err := w.Create(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		io.WriteString(p, text)
+		io.WriteString(p, parts[name])
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)

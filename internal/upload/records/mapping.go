@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	_ "embed" // the schema
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,12 @@ import (
 
 	"induct/internal/scim"
 )
+
+// MappingSchema is the JSON Schema (draft 2020-12) of a mapping file. What it accepts ParseMapping accepts, unless an
+// attribute is mapped twice.
+//
+//go:embed mapping.schema.json
+var MappingSchema []byte
 
 // Mapping says which column of a file becomes which attribute of a SCIM user (RFC 7643).
 // It is immutable and safe for concurrent use.
@@ -84,7 +91,7 @@ func ParseMapping(data []byte) (*Mapping, error) {
 				err = inputErrorf(0, "mapping: $schema must be a string")
 			}
 		case "unmapped":
-			if json.Unmarshal(t.value, new([]string)) != nil || t.value[0] != '[' {
+			if _, ok := parseStrings(t.value); !ok {
 				err = inputErrorf(0, "mapping: unmapped must be a list of column names")
 			}
 		default:
@@ -575,7 +582,8 @@ func (r *rule) parseMember(m member, where string) (err error) {
 		}
 		r.columns = []string{column}
 	case "columns":
-		if json.Unmarshal(m.value, &r.columns) != nil || len(r.columns) == 0 || slices.Contains(r.columns, "") {
+		var ok bool
+		if r.columns, ok = parseStrings(m.value); !ok || len(r.columns) == 0 || slices.Contains(r.columns, "") {
 			return inputErrorf(0, "%s: columns must be a list of names, found %s", where, clip(string(m.value)))
 		}
 	case "separator":
@@ -601,14 +609,27 @@ func (r *rule) parseMember(m member, where string) (err error) {
 }
 
 func parseEquals(data json.RawMessage, where string) ([]string, error) {
-	var list []string
 	if data[0] == '"' {
 		data = slices.Concat([]byte("["), data, []byte("]"))
 	}
-	if err := json.Unmarshal(data, &list); err != nil || len(list) == 0 {
+	list, ok := parseStrings(data)
+	if !ok || len(list) == 0 {
 		return nil, inputErrorf(0, "%s: equals must be a string or a list of strings", where)
 	}
 	return list, nil
+}
+
+// parseStrings reads a list of strings; null is neither.
+func parseStrings(data json.RawMessage) ([]string, bool) {
+	var list []*string
+	if data[0] != '[' || json.Unmarshal(data, &list) != nil || slices.Contains(list, nil) {
+		return nil, false
+	}
+	texts := make([]string, len(list))
+	for i, s := range list {
+		texts[i] = *s
+	}
+	return texts, true
 }
 
 func parseEmpty(data json.RawMessage, where string) (string, error) {
