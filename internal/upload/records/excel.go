@@ -267,7 +267,6 @@ type sheetRows struct {
 	kinds  []cellKind
 	row    int
 	width  int // cells of the present row, those after the last one with text left out
-	ended  bool
 	failed error
 }
 
