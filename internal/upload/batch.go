@@ -55,6 +55,22 @@ func (b *batcher) take() (batch, error) {
 	return out, nil
 }
 
+// Requests gives the bodies of the requests that Run would send of src, one after the other.
+func Requests(src records.Source, use func(body []byte) error) error {
+	for batches := (&batcher{src: src}); ; {
+		b, err := batches.take()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = use(records.BulkRequest(b.recs))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // part returns the records [from, to) as part n.
 func (b batch) part(n, from, to int) batch {
 	return batch{fmt.Sprintf("%s.%d", b.key, n), b.recs[from:to:to]}

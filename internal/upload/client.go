@@ -393,7 +393,7 @@ func serviceMessage(body []byte) (code, message string) {
 		Error struct{ Code, Message string }
 	}
 	if json.Unmarshal(body, &graph) == nil && graph.Error.Code+graph.Error.Message != "" {
-		return clean(graph.Error.Code), clean(graph.Error.Message)
+		return Clean(graph.Error.Code), Clean(graph.Error.Message)
 	}
 	var oauth struct {
 		Error       string `json:"error"`
@@ -401,7 +401,7 @@ func serviceMessage(body []byte) (code, message string) {
 	}
 	if json.Unmarshal(body, &oauth) == nil {
 		description, _, _ := strings.Cut(oauth.Description, " Trace ID:")
-		return clean(oauth.Error), clean(strings.TrimSpace(description))
+		return Clean(oauth.Error), Clean(strings.TrimSpace(description))
 	}
 	return "", ""
 }
@@ -473,8 +473,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// clean makes text from the service safe for a terminal: one line, no control characters.
-func clean(s string) string {
+// Clean makes text that others wrote safe for a terminal: one line, no control characters.
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':

@@ -171,8 +171,8 @@ func (r *run) collect(ctx context.Context, u string, a *accepted, status uploadS
 
 func (a *accepted) outcome(op operation) Outcome {
 	o := Outcome{
-		Line: a.lines.at(op.Index), Anchor: clean(op.ExternalID), End: clean(op.End), ChangeID: clean(op.ChangeID), Code: clean(op.Error.Code),
-		Attribute: clean(op.Error.Attribute), Reason: clean(op.Error.Reason), Advice: clean(op.Error.Advice),
+		Line: a.lines.at(op.Index), Anchor: Clean(op.ExternalID), End: Clean(op.End), ChangeID: Clean(op.ChangeID), Code: Clean(op.Error.Code),
+		Attribute: Clean(op.Error.Attribute), Reason: Clean(op.Error.Reason), Advice: Clean(op.Error.Advice),
 	}
 	for _, w := range op.Warnings {
 		o.Warnings = append(o.Warnings, warning(w))
@@ -184,18 +184,18 @@ func (a *accepted) outcome(op operation) Outcome {
 func warning(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
-		return clean(text)
+		return Clean(text)
 	}
 	var m map[string]any
 	if json.Unmarshal(raw, &m) == nil {
 		for _, k := range []string{"reason", "message", "code"} {
 			if s, ok := m[k].(string); ok {
-				return clean(s)
+				return Clean(s)
 			}
 		}
-		return clean(strings.Join(slices.Sorted(maps.Keys(m)), ", "))
+		return Clean(strings.Join(slices.Sorted(maps.Keys(m)), ", "))
 	}
-	return clean(string(raw))
+	return Clean(string(raw))
 }
 
 const readingOutcomes = "reading outcomes"

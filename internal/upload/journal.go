@@ -3,6 +3,8 @@ package upload
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,6 +88,16 @@ func OpenJournal(path, fingerprint string, restart bool) (*Journal, error) {
 		return nil, err
 	}
 	return j, nil
+}
+
+// Fingerprint stands for the endpoint, the way in which batches are made, and what else their content depends on,
+// such as a hash of the file and the mapping: the same fingerprint means the same requests.
+func (c *Client) Fingerprint(parts ...string) string {
+	h := sha256.New()
+	for _, part := range append(parts, c.jobs, fmt.Sprint(batchSize, batchBytes)) {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func (j *Journal) open(fingerprint string, restart bool) error {
@@ -216,7 +228,12 @@ func (j *Journal) note(e entry, offset int64) {
 }
 
 // Resumed tells whether this goes on with an earlier run, and when that began.
-func (j *Journal) Resumed() (began time.Time, ok bool) { return j.began, j.resumed }
+func (j *Journal) Resumed() (began time.Time, ok bool) {
+	if j == nil {
+		return began, false
+	}
+	return j.began, j.resumed
+}
 
 // Path returns where the journal is.
 func (j *Journal) Path() string { return j.path }

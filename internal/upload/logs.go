@@ -145,9 +145,9 @@ func (e logEntry) redundant() bool {
 }
 
 func (e logEntry) outcome(end string) Outcome {
-	o := Outcome{Anchor: clean(e.Source.ID), End: end, ChangeID: clean(e.ChangeID)}
+	o := Outcome{Anchor: Clean(e.Source.ID), End: end, ChangeID: Clean(e.ChangeID)}
 	if info := e.Info.Error; info != nil {
-		o.Code, o.Reason, o.Advice = clean(info.Code), clean(cmp.Or(info.Reason, info.Additional)), clean(info.Advice)
+		o.Code, o.Reason, o.Advice = Clean(info.Code), Clean(cmp.Or(info.Reason, info.Additional)), Clean(info.Advice)
 	}
 	return o
 }
@@ -305,7 +305,7 @@ func (w *cycleWatch) over(ctx context.Context) bool {
 		w.denied = true
 		return false
 	}
-	if code := clean(job.Status.Code); code != w.status {
+	if code := Clean(job.Status.Code); code != w.status {
 		if w.status = code; code == "Quarantine" || code == "Paused" {
 			w.r.tell(Noted{"The job is in state " + code + ": it takes records in and does not process them. Look at its provisioning page."})
 		}

@@ -17,11 +17,13 @@ type Outcomes struct {
 	f    *os.File
 	size int64
 	at   map[int]place
+	bad  int // of them failed
 }
 
 type place struct {
 	offset int64
 	n      int32
+	failed bool
 }
 
 // put stores o; what was known of its line is forgotten.
@@ -41,7 +43,11 @@ func (s *Outcomes) put(o Outcome) error {
 	if _, err := s.f.WriteAt(text, s.size); err != nil {
 		return fmt.Errorf("keeping failed rows: %w", err)
 	}
-	s.at[o.Line] = place{s.size, int32(len(text))}
+	s.forget(o.Line)
+	s.at[o.Line] = place{s.size, int32(len(text)), o.End == "failed"}
+	if o.End == "failed" {
+		s.bad++
+	}
 	s.size += int64(len(text))
 	return nil
 }
@@ -50,7 +56,22 @@ func (s *Outcomes) put(o Outcome) error {
 func (s *Outcomes) drop(line int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forget(line)
+}
+
+// forget needs s.mu.
+func (s *Outcomes) forget(line int) {
+	if s.at[line].failed {
+		s.bad--
+	}
 	delete(s.at, line)
+}
+
+// Failed reports whether any row failed.
+func (s *Outcomes) Failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bad > 0
 }
 
 // Line returns the outcome of the row on a line, if it failed or was skipped.

@@ -46,10 +46,10 @@ func bar(w io.Writer, throttle time.Duration) func(Event) {
 			}
 			bar.Set(position)
 		case Retried:
-			bar.Describe("waiting, goes on " + when(e) + ": " + shorten(clean(e.Cause), 40))
+			bar.Describe("waiting, goes on " + when(e) + ": " + shorten(Clean(e.Cause), 40))
 		case Noted:
 			bar.Clear()
-			fmt.Fprintln(w, clean(e.Text))
+			fmt.Fprintln(w, Clean(e.Text))
 		case Finished:
 			bar.Clear()
 		}
@@ -104,9 +104,9 @@ func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event
 				line()
 			}
 		case Retried:
-			fmt.Fprintf(w, "goes on %s: %s\n", when(e), clean(e.Cause))
+			fmt.Fprintf(w, "goes on %s: %s\n", when(e), Clean(e.Cause))
 		case Noted:
-			fmt.Fprintln(w, clean(e.Text))
+			fmt.Fprintln(w, Clean(e.Text))
 		case Finished:
 			if latest != shown {
 				line()
@@ -136,7 +136,7 @@ func JSON(w io.Writer) func(Event) {
 		case Finished:
 			f := finishedJSON{Event: e.event(), Summary: e.Summary, Exit: ExitCode(e.Summary, e.Err)}
 			if e.Err != nil {
-				f.Error = clean(e.Err.Error())
+				f.Error = Clean(e.Err.Error())
 			}
 			enc.Encode(f)
 		}
@@ -209,6 +209,12 @@ func PrintSummary(w io.Writer, s Summary) error {
 	printRows(&b, "Skipped", s.Skipped)
 	if s.Omitted > 0 {
 		fmt.Fprintf(&b, "\n%s more failed or were skipped.\n", count(s.Omitted, "row"))
+	}
+	if s.FailedFile != "" {
+		fmt.Fprintf(&b, "\nThe rows that failed are in %s, each with its reason: correct them there, and upload that file.\n", s.FailedFile)
+	}
+	if s.Journal != "" {
+		fmt.Fprintf(&b, "\nThe upload has not finished. The same command goes on with it; %s remembers how far it has come.\n", s.Journal)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

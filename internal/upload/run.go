@@ -93,7 +93,7 @@ type run struct {
 	sum      Summary
 	done     int
 	meter    meter
-	refusals int        // batches refused while none was accepted
+	refusals int        // their weight while nothing was accepted, then refusalsNoMore
 	pending  []accepted // to be followed
 	sent     bool       // nothing more will be pending
 }
@@ -339,7 +339,7 @@ func (r *run) accepted(b batch, id string, at time.Time, resumed bool) {
 	n := len(b.recs)
 	r.sum.Accepted += n
 	r.sum.Requests++
-	r.refusals = -1
+	r.refusals = refusalsNoMore
 	if resumed {
 		r.sum.Resumed += n
 	}
@@ -354,8 +354,14 @@ func (r *run) accepted(b batch, id string, at time.Time, resumed bool) {
 	}
 }
 
-// mostRefusals is how many requests may be refused with none accepted before it is clear that all will be.
-const mostRefusals = 5
+// mostRefusals is how many requests may be refused with none accepted before it is clear that all will be. One that is
+// refused without a reason in its content counts for many.
+const (
+	mostRefusals   = 100
+	blankRefusal   = 20
+	namedRefusal   = 1
+	refusalsNoMore = -1
+)
 
 // refusedOperation finds the operation that a refusal names.
 var refusedOperation = regexp.MustCompile(`Operations\[(\d+)\]`)
@@ -363,21 +369,15 @@ var refusedOperation = regexp.MustCompile(`Operations\[(\d+)\]`)
 // refused deals with a batch that the service did not take, and would not take the next time: one that is too large is
 // halved, from one with a bad operation that is taken out, any other fails whole.
 func (r *run) refused(ctx, stop context.Context, b batch, refusal *ServiceError) error {
-	r.mu.Lock()
-	if r.refusals >= 0 {
-		r.refusals++
-	}
-	hopeless := r.refusals >= mostRefusals
-	r.mu.Unlock()
-	if hopeless {
-		return refusal
-	}
 	large := refusal.Status == http.StatusRequestEntityTooLarge
 	without := -1
 	if m := refusedOperation.FindStringSubmatch(refusal.Message); m != nil && !large {
 		if n, err := strconv.Atoi(m[1]); err == nil && n < len(b.recs) {
 			without = n
 		}
+	}
+	if r.hopeless(large || without >= 0) {
+		return refusal
 	}
 	if len(b.recs) > 1 && (large || without >= 0) {
 		if without >= 0 {
@@ -404,11 +404,24 @@ func (r *run) refused(ctx, stop context.Context, b batch, refusal *ServiceError)
 	return r.fail(b, refusal)
 }
 
+// hopeless counts a refusal and reports whether there were too many.
+func (r *run) hopeless(named bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refusals == refusalsNoMore {
+		return false
+	}
+	if r.refusals += blankRefusal; named {
+		r.refusals += namedRefusal - blankRefusal
+	}
+	return r.refusals >= mostRefusals
+}
+
 // fail ends all records of a batch that was refused.
 func (r *run) fail(b batch, refusal *ServiceError) error {
 	e := entry{What: "ended", Batch: b.key, Refused: true, Counts: map[string]int{"failed": len(b.recs)}}
 	for _, rec := range b.recs {
-		o := Outcome{Line: rec.Line, Anchor: clean(rec.Anchor), End: "failed", Code: cmp.Or(refusal.Code, strconv.Itoa(refusal.Status)),
+		o := Outcome{Line: rec.Line, Anchor: Clean(rec.Anchor), End: "failed", Code: cmp.Or(refusal.Code, strconv.Itoa(refusal.Status)),
 			Reason: cmp.Or(refusal.Message, http.StatusText(refusal.Status)), Advice: "Correct what the service names, and send the row again."}
 		switch {
 		case refusal.Status == http.StatusRequestEntityTooLarge:
@@ -444,7 +457,7 @@ func (r *run) ended(e entry, n int, resumed bool) error {
 		r.sum.Accepted += n
 		r.sum.Resumed += n
 		r.sum.Requests++
-		r.refusals = -1
+		r.refusals = refusalsNoMore
 	}
 	r.emitProgress()
 	return nil
@@ -480,7 +493,7 @@ func (m *meter) read(now time.Time, count, remains int) (perSecond float64, rema
 func (r *run) addEnds(counts map[string]int) {
 	for end, n := range counts {
 		if n != 0 {
-			r.sum.Ends[clean(end)] += n
+			r.sum.Ends[Clean(end)] += n
 		}
 	}
 }

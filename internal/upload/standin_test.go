@@ -264,7 +264,7 @@ func TestAllRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &uploadtest.Service{Refuse: func(string) bool { return true }}
 		sum, err := standIn(t, s).Run(t.Context(), &list{n: 3000}, Options{Concurrency: 1}, nil)
-		if all, _ := s.Posts(); err == nil || !strings.Contains(err.Error(), "Operations[0]") || all > 6 || ExitCode(sum, err) != ExitService {
+		if all, _ := s.Posts(); err == nil || !strings.Contains(err.Error(), "Operations[0]") || all > mostRefusals+1 || ExitCode(sum, err) != ExitService {
 			t.Errorf("%v after %d posts", err, all)
 		}
 	})

@@ -137,7 +137,10 @@ type Summary struct {
 	Omitted  int            `json:"omitted,omitempty"` // failed and skipped records beyond MaxFailures
 	Followed bool           `json:"followed"`          // every accepted record was followed to the state asked for
 	Note     string         `json:"note,omitempty"`    // why it was not, and what to do
-	Elapsed  time.Duration  `json:"elapsedNanoseconds"`
+	// FailedFile and Journal name files that a program has written beside: the rows that failed, and what an unfinished run goes on from.
+	FailedFile string        `json:"failedFile,omitempty"`
+	Journal    string        `json:"journal,omitempty"`
+	Elapsed    time.Duration `json:"elapsedNanoseconds"`
 }
 
 // Outcome is a record that failed or was skipped.
