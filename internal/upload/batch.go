@@ -27,6 +27,7 @@ type batcher struct {
 	src  records.Source
 	next records.Record
 	has  bool // next is the first of the next batch
+	end  bool // src has ended, and is not asked again
 	n    int
 }
 
@@ -36,8 +37,11 @@ func (b *batcher) take() (batch, error) {
 	size := 0
 	for {
 		if !b.has {
+			if b.end {
+				return batch{}, io.EOF
+			}
 			rec, err := b.src.Next()
-			if err == io.EOF && len(out.recs) > 0 {
+			if b.end = err == io.EOF; b.end && len(out.recs) > 0 {
 				break
 			}
 			if err != nil {

@@ -93,6 +93,7 @@ type run struct {
 	sum      Summary
 	done     int
 	meter    meter
+	told     Progress   // the last, without rates
 	refusals int        // their weight while nothing was accepted, then refusalsNoMore
 	pending  []accepted // to be followed
 	sent     bool       // nothing more will be pending
@@ -119,7 +120,7 @@ func (r *run) emit(e Event) {
 	}
 }
 
-// emitProgress needs r.mu.
+// emitProgress tells how far it is, if that has changed. It needs r.mu.
 func (r *run) emitProgress() {
 	p := Progress{Read: r.sum.Read, Accepted: r.sum.Accepted, Done: r.done, Total: r.opt.Total}
 	if r.sent {
@@ -127,6 +128,10 @@ func (r *run) emitProgress() {
 	} else if p.Total < p.Read {
 		p.Total = 0
 	}
+	if p == r.told {
+		return
+	}
+	r.told = p
 	p.PerSecond, p.Remaining = r.meter.read(time.Now(), p.Accepted-r.sum.Resumed, p.Total-p.Accepted)
 	r.emit(p)
 }

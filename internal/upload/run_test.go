@@ -185,11 +185,16 @@ func graphError(w http.ResponseWriter, status int, code, message string) {
 // list is a Source of n records on lines 2…; each person comes three times with titles 0, 1, 2.
 type list struct {
 	n, next int
-	long    int // if not 0, the record that is long
+	long    int  // if not 0, the record that is long
+	ended   bool // asked again, it is broken
 }
 
 func (l *list) Next() (records.Record, error) {
+	if l.ended {
+		return records.Record{}, errors.New("asked again after its end")
+	}
 	if l.next == l.n {
+		l.ended = true
 		return records.Record{}, io.EOF
 	}
 	i := l.next
