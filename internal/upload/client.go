@@ -213,12 +213,16 @@ func (e *ServiceError) advice() string {
 	switch {
 	case errors.As(e.Err, &unknownCA):
 		return "name the certificate authority with a CA file"
-	case e.Status == http.StatusForbidden:
-		return "the app needs SynchronizationData-User.Upload"
-	case e.Status == http.StatusNotFound:
-		return "check the ids of service principal and job"
 	case e.Status >= 300 && e.Status < 400:
 		return "redirects are not followed; use the service's own URL"
+	case e.Op == readingOutcomes && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		return "the app needs SynchronizationData-User.Upload or ProvisioningLog.Read.All"
+	case strings.HasPrefix(e.Op, "sign-in") && e.Status/100 == 4:
+		return "check the client id, its secret or certificate, and the tenant"
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
+		return "the app needs the application permission SynchronizationData-User.Upload, granted by an administrator"
+	case e.Status == http.StatusNotFound:
+		return "check the ids of service principal and job"
 	}
 	return ""
 }
@@ -406,12 +410,12 @@ func serviceMessage(body []byte) (code, message string) {
 	return "", ""
 }
 
-// hopeless reports whether a network error will not heal by itself.
+// hopeless reports whether a network error will not heal by itself. A name that is not found does while a machine is
+// without network; firstContact bounds how long a misspelt one is tried.
 func hopeless(err error) bool {
 	var verify *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var dns *net.DNSError
-	return errors.As(err, &verify) || errors.As(err, &record) || (errors.As(err, &dns) && dns.IsNotFound)
+	return errors.As(err, &verify) || errors.As(err, &record)
 }
 
 const (

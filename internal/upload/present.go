@@ -83,10 +83,12 @@ func when(e Retried) string {
 	return clock(e.Until, e.Until.Add(-e.Wait))
 }
 
-// Lines writes a line of progress at most once every interval, and one for each retry.
+// Lines writes a line of progress at most once every interval, and one for what it waits for.
 func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event) {
 	var last time.Time
 	var shown, latest Progress
+	var cause string // of the last retry that was told, and how long others of the same cause need not be
+	var told time.Time
 	line := func() {
 		of := ""
 		if latest.Total > 0 {
@@ -104,7 +106,10 @@ func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event
 				line()
 			}
 		case Retried:
-			fmt.Fprintf(w, "goes on %s: %s\n", when(e), Clean(e.Cause))
+			if t := now(); e.Cause != cause || !t.Before(told) {
+				fmt.Fprintf(w, "goes on %s: %s\n", when(e), Clean(e.Cause))
+				cause, told = e.Cause, t.Add(e.Wait)
+			}
 		case Noted:
 			fmt.Fprintln(w, Clean(e.Text))
 		case Finished:

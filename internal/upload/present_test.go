@@ -9,7 +9,7 @@ import (
 )
 
 var story = []Event{
-	Sent{"id-1", 50, 2, 51}, Retried{"id-1", 1, 1500 * time.Millisecond, time.Unix(1000, 0).UTC(), "429 Please\x1b retry"}, Accepted{"id-1", "7", 50, 2, 51},
+	Sent{"id-1", 50, 2, 51}, Retried{"id-1", 1, 1500 * time.Millisecond, time.Unix(1000, 0).UTC(), "429 Please\x1b retry"}, Retried{"id-2", 1, time.Second, time.Unix(1000, 0).UTC(), "429 Please\x1b retry"}, Accepted{"id-1", "7", 50, 2, 51},
 	Progress{Read: 60, Accepted: 50}, Noted{"The job is paused."}, Progress{1006, 1006, 900, 1006, 40.2, 0}, Progress{1006, 1006, 1006, 1006, 40.2, time.Minute},
 	Finished{Summary{Read: 1006, Accepted: 1006, Requests: 1, Retries: 1, Ends: map[string]int{"created": 1005, "failed": 1},
 		Reasons: map[string]int{"DuplicateValue": 1}, Followed: true, Elapsed: 12 * time.Second,
@@ -36,7 +36,7 @@ accepted 1,006 of 1,006, outcome known for 1,006, 40/s, 1m0s left
 func TestJSON(t *testing.T) {
 	var b bytes.Buffer
 	show := JSON(&b)
-	for _, e := range append(story[:5:5], Finished{Summary{Read: 1}, errors.New("refused <1>")}) {
+	for _, e := range append(append(story[:2:2], story[3:6]...), Finished{Summary{Read: 1}, errors.New("refused <1>")}) {
 		show(e)
 	}
 	want := `{"event":"sent","clientRequestId":"id-1","rows":50,"firstLine":2,"lastLine":51}

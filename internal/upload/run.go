@@ -318,7 +318,7 @@ func (r *run) post(ctx, stop context.Context, b batch, before past) error {
 		return err
 	}
 	r.mu.Lock()
-	if again && id == "" {
+	if again && (id == "" || time.Since(before.at) > idempotence && before.sent) {
 		r.sum.Repeated += len(b.recs)
 	}
 	r.emit(Accepted{req.id, id, len(b.recs), lines.at(0), lines.at(len(b.recs) - 1)})
@@ -326,6 +326,9 @@ func (r *run) post(ctx, stop context.Context, b batch, before past) error {
 	r.accepted(b, id, at, false)
 	return nil
 }
+
+// idempotence is how long our service knows a request again.
+const idempotence = 24 * time.Hour
 
 // serviceTime is when a request was begun, by the service's clock as far as its answer tells: entries of its log are
 // compared with it. A second is taken off, because the Date header has no fractions.
