@@ -249,7 +249,7 @@ func (u *uploadJob) send(cmd *cobra.Command, path string, file *records.File, ma
 		events(e)
 	})
 	code := upload.ExitCode(sum, err)
-	sum.FailedFile, sum.Journal, err = u.conclude(path, file, code, err)
+	sum.FailedFile, sum.Journal, err = u.conclude(path, file, err == nil && sum.Ends["unknown"] == 0, err)
 	finished.Summary, finished.Err = sum, err
 	events(finished)
 	if !u.asJSON && sum.Read > 0 {
@@ -261,11 +261,11 @@ func (u *uploadJob) send(cmd *cobra.Command, path string, file *records.File, ma
 	return err
 }
 
-// conclude writes the rows that failed and closes the journal; the names are "" where there is no file.
-func (u *uploadJob) conclude(path string, file *records.File, code int, run error) (failed, journal string, err error) {
+// conclude writes the rows that failed and closes the journal, for good if the upload has finished; the names are ""
+// where there is no file.
+func (u *uploadJob) conclude(path string, file *records.File, finished bool, run error) (failed, journal string, err error) {
 	failed, err = u.writeFailed(path, file)
-	finished := err == nil && (code == upload.ExitOK || code == upload.ExitFailed)
-	kept, e := u.opt.Journal.Close(finished)
+	kept, e := u.opt.Journal.Close(finished && err == nil)
 	if kept {
 		journal = u.opt.Journal.Path()
 	}

@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -307,5 +310,34 @@ func TestUploadStdin(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(binary), "-.induct-upload")); !os.IsNotExist(err) {
 		t.Errorf("a journal of the standard input: %v", err)
+	}
+}
+
+// Without receipts the outcomes are read in the provisioning log, with its real entries.
+func TestUploadFollowsLog(t *testing.T) {
+	p := start(t, filepath.Join(t.TempDir(), "data"))
+	target, err := url.Parse(p.env["GRAPH_BASE"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: target.Scheme, Host: target.Host}) },
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del("x-induct-upload-id")
+			return nil
+		},
+	})
+	defer bare.Close()
+	people, mapping := crowd(t, 200)
+	text, err := os.ReadFile(people)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, people, append(text, ";Nobody\n"...))
+	for _, end := range []string{"created", "unchanged"} {
+		r := execute(t, "upload", people, "-m", mapping, "--graph", bare.URL, "--credentials", p.envFile, "--json", "--timeout", "30s")
+		if got := lastEvent(t, r.stdout).Summary; r.code != 2 || got.Ends[end] != 200 || got.Ends["failed"] != 1 || got.FailedFile == "" {
+			t.Errorf("exit code %d, %+v\n%s", r.code, got, r.stderr)
+		}
 	}
 }

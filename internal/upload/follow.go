@@ -117,9 +117,9 @@ func (r *run) followOne(ctx context.Context, a *accepted) error {
 func (r *run) receiptGone(a *accepted) error {
 	r.mu.Lock()
 	r.done += a.n
-	r.sum.Note = fmt.Sprintf("The service no longer knows what became of %s; its provisioning logs may tell.", a.lines)
+	r.sum.Note = fmt.Sprintf("The service accepted %s and no longer knows the upload; its provisioning log may tell what became of them.", a.lines)
 	r.mu.Unlock()
-	return r.close(a, entry{Counts: map[string]int{"unknown": a.n}})
+	return r.close(a, entry{Counts: map[string]int{"gone": a.n}})
 }
 
 // close writes the end of an upload down and adds it to the summary.

@@ -44,7 +44,8 @@ const (
 	logTimeout = 2 * time.Hour    // usual patience: cycles begin every 40 minutes, entries show 5 to 10 minutes later
 	logDelay   = 15 * time.Minute // within it an entry of a finished cycle can be read
 	logOverlap = 20 * time.Minute // entries do not show in their order
-	logPoll    = 5 * time.Second  // first pause between looks
+	logPoll    = 2 * time.Second  // first pause between looks
+	logBusy    = 15 * time.Second // longest pause while entries come
 	logMost    = time.Minute      // longest pause
 	logPage    = "500"
 )
@@ -222,6 +223,7 @@ func (l *logFollower) follow(ctx context.Context) error {
 		if recent := l.seen.Add(-logOverlap); recent.After(from) && !over && !late {
 			from = recent
 		}
+		began := time.Now()
 		err := l.scan(ctx, from)
 		if isStatus(err, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound) {
 			l.giveUp("unknown", "The service gives no receipts, and these credentials may not read its provisioning log: grant ProvisioningLog.Read.All, or use --until accepted and look there.")
@@ -240,8 +242,9 @@ func (l *logFollower) follow(ctx context.Context) error {
 			return nil
 		}
 		if pause = min(pause*3/2, logMost); l.open < open {
-			pause = min(pause, 2*logPoll)
+			pause = min(pause, logBusy)
 		}
+		pause = max(pause, min(2*time.Since(began), logMost)) // reading takes at most a third of the time
 		if err := sleep(ctx, min(pause, max(time.Until(deadline), time.Millisecond))); err != nil {
 			return err
 		}

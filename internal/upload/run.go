@@ -49,7 +49,7 @@ func (c *Client) Run(ctx context.Context, src records.Source, opt Options, event
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sum.Elapsed = time.Since(r.start)
-	r.sum.Followed = err == nil && r.sum.Ends["unknown"] == 0 && opt.Until != StateAccepted
+	r.sum.Followed = err == nil && r.sum.Ends["unknown"]+r.sum.Ends["gone"] == 0 && opt.Until != StateAccepted
 	r.list()
 	r.emit(Finished{r.sum, err})
 	return r.sum, err

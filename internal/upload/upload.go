@@ -130,7 +130,7 @@ type Summary struct {
 	Repeated int            `json:"repeated,omitempty"` // sent twice to a service that may have taken them twice
 	Requests int            `json:"requests"`           // accepted bulk requests
 	Retries  int            `json:"retries"`
-	Ends     map[string]int `json:"ends,omitempty"`    // records by end: "queued" have none yet, of "unknown" none could be read, of "unlogged" a finished cycle has said nothing
+	Ends     map[string]int `json:"ends,omitempty"`    // records by end: "queued" have none yet, of "unknown" none could be read yet, of "gone" none can be, of "unlogged" a finished cycle has said nothing
 	Reasons  map[string]int `json:"reasons,omitempty"` // failed and skipped records by code
 	Failed   []Outcome      `json:"failed,omitempty"`
 	Skipped  []Outcome      `json:"skipped,omitempty"`
@@ -165,7 +165,7 @@ func ExitCode(s Summary, err error) int {
 		return ExitInterrupted
 	case errors.As(err, &input), errors.As(err, &config):
 		return ExitUsage
-	case err != nil, s.Ends["unknown"] > 0:
+	case err != nil, s.Ends["unknown"]+s.Ends["gone"] > 0:
 		return ExitService
 	case s.Ends["failed"] > 0 || len(s.Failed) > 0:
 		return ExitFailed
