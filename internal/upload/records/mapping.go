@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	_ "embed" // the schema
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,12 @@ import (
 
 	"induct/internal/scim"
 )
+
+// MappingSchema is the JSON Schema (draft 2020-12) of a mapping file. What it accepts ParseMapping accepts, unless an
+// attribute is mapped twice.
+//
+//go:embed mapping.schema.json
+var MappingSchema []byte
 
 // Mapping says which column of a file becomes which attribute of a SCIM user (RFC 7643).
 // It is immutable and safe for concurrent use.
@@ -24,11 +31,13 @@ type Mapping struct {
 
 // rule gives the value of one attribute.
 type rule struct {
-	path     string
-	column   string // "" for a constant
-	constant json.RawMessage
-	equals   []string // not nil: the value is whether the cell equals one of these
-	empty    string   // what an empty cell means: omit, null or keep
+	path      string
+	columns   []string // empty for a constant
+	separator string   // between the cells of several columns
+	constant  json.RawMessage
+	equals    []string // not nil: the value is whether the cell equals one of these
+	kind      string   // what a cell is turned into: string, boolean, integer or "" for what it is
+	empty     string   // what an empty cell means: omit, null or keep
 }
 
 // node is a piece of the record: a leaf has a rule, an object members, an array elements.
@@ -40,11 +49,12 @@ type node struct {
 	children []*node
 }
 
-// ParseMapping reads a mapping file:
+// ParseMapping reads a mapping file; MappingSchema describes it:
 //
 //	{"attributes": {
 //	   "externalId": "WorkerID",
 //	   "active": {"column": "WorkerStatus", "equals": "Active"},
+//	   "displayName": {"columns": ["First", "Last"], "separator": " "},
 //	   "addresses[type eq \"work\"].country": {"column": "Country", "empty": "null"},
 //	   "userType": {"constant": "Employee"},
 //	   "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value": "ManagerID"},
@@ -52,8 +62,11 @@ type node struct {
 //
 // An empty cell is left out ("omit", the default), sent as null ("null") or as "" ("keep"); the
 // outer `empty` is the default of all attributes. `equals`, a string or a list of strings, makes a
-// boolean of the cell, without regard to case. Errors are *InputError.
+// boolean of the cell, without regard to case. `type` turns the cell into a "boolean" (true, yes, y, 1
+// and their opposites), an "integer" or a "string". `columns` joins the cells that are not empty.
+// The members `$schema` and `unmapped` say nothing to this function. Errors are *InputError.
 func ParseMapping(data []byte) (*Mapping, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	top, err := members(data, "the mapping")
 	if err != nil {
 		return nil, err
@@ -69,12 +82,20 @@ func ParseMapping(data []byte) (*Mapping, error) {
 			empty, err = parseEmpty(t.value, "the mapping")
 		case "bulkId":
 			var r rule
-			if r, err = parseRule("bulkId", t.value); err == nil && r.column == "" {
+			if r, err = parseRule("bulkId", t.value); err == nil && len(r.columns) == 0 {
 				err = inputErrorf(0, "mapping: bulkId needs a column")
 			}
 			m.bulkID = &r
+		case "$schema":
+			if t.value[0] != '"' {
+				err = inputErrorf(0, "mapping: $schema must be a string")
+			}
+		case "unmapped":
+			if _, ok := parseStrings(t.value); !ok {
+				err = inputErrorf(0, "mapping: unmapped must be a list of column names")
+			}
 		default:
-			err = unknown("mapping", "member", t.name, []string{"attributes", "bulkId", "empty"})
+			err = unknown("mapping", "member", t.name, []string{"attributes", "bulkId", "empty", "unmapped", "$schema"})
 		}
 		if err != nil {
 			return nil, err
@@ -110,7 +131,10 @@ func (m *Mapping) build() error {
 			schemas = append(schemas, p.urn)
 		}
 		if p.urn == "" && p.attr == "externalId" {
-			anchored = r.column != "" && r.equals == nil
+			anchored = len(r.columns) > 0 && r.equals == nil && (r.kind == "" || r.kind == "string")
+		}
+		if r.kind == "" && p.isText() {
+			r.kind = "string"
 		}
 		if err := m.root.insert(p, r); err != nil {
 			return err
@@ -170,80 +194,171 @@ func (n *node) child(name string) *node {
 // Source returns the records of the file. It fails with an *InputError if the mapping names a
 // column that the file does not have.
 func (m *Mapping) Source(c *CSV) (Source, error) {
-	b := &rowSource{m: m, csv: c, columns: map[*rule]int{}}
-	bind := func(r *rule) error {
-		if r.column == "" {
-			return nil
-		}
-		i, err := findColumn(c.Header, r)
-		b.columns[r] = i
-		return err
-	}
+	return m.source(&tableInput{table: c, names: c.Header, label: "line"})
+}
+
+func (m *Mapping) source(in input) (Source, error) {
+	s := &mappedSource{m: m, in: in, columns: map[*rule][]int{}}
 	for i := range m.rules {
-		if err := bind(&m.rules[i]); err != nil {
+		r := &m.rules[i]
+		if err := s.bind(r); err != nil {
 			return nil, err
 		}
-		if strings.EqualFold(m.rules[i].path, "externalId") || strings.EqualFold(m.rules[i].path, scim.UserURN+":externalId") {
-			b.anchor = &m.rules[i]
+		if strings.EqualFold(r.path, "externalId") || strings.EqualFold(r.path, scim.UserURN+":externalId") {
+			s.anchor = r
 		}
 	}
 	if m.bulkID != nil {
-		if err := bind(m.bulkID); err != nil {
+		if err := s.bind(m.bulkID); err != nil {
 			return nil, err
 		}
 	}
-	return b, nil
+	return s, nil
 }
 
-func findColumn(header []string, r *rule) (int, error) {
+func (s *mappedSource) bind(r *rule) error {
+	for _, column := range r.columns {
+		i, err := s.in.bind("mapping: "+r.path, column)
+		if err != nil {
+			return err
+		}
+		s.columns[r] = append(s.columns[r], i)
+	}
+	return nil
+}
+
+// input is what a mapping reads: people one after the other, their values found by column.
+type input interface {
+	// bind returns the number by which cell knows a column; where begins the error if there is none.
+	bind(where, column string) (int, error)
+	// next goes on to the next person and says where it stands; io.EOF ends them.
+	next() (line int, err error)
+	// cell returns a value of the person.
+	cell(i int) (value, error)
+	// unit is what lines count, as in "line" or "row".
+	unit() string
+}
+
+// value is what a cell holds: text, and the JSON scalar if the file has types.
+type value struct {
+	text  string
+	typed json.RawMessage // a number, true, false, or nil for text
+}
+
+// tableInput is a table as an input.
+type tableInput struct {
+	table table
+	names []string
+	label string
+	cells []string
+}
+
+// table gives rows that have a cell for each column of its header.
+type table interface {
+	// Next returns the cells of the next row, valid until the next call, and where it stands; io.EOF ends them.
+	Next() ([]string, int, error)
+}
+
+func (t *tableInput) bind(where, column string) (int, error) {
+	return findColumn(t.names, where, column)
+}
+
+func (t *tableInput) next() (line int, err error) {
+	t.cells, line, err = t.table.Next()
+	return line, err
+}
+
+func (t *tableInput) cell(i int) (value, error) {
+	if typed, ok := t.table.(interface{ cell(int) (value, error) }); ok {
+		return typed.cell(i)
+	}
+	return value{text: t.cells[i]}, nil
+}
+
+func (t *tableInput) unit() string { return t.label }
+
+func findColumn(header []string, where, column string) (int, error) {
 	found := -1
 	for i, h := range header {
-		if h != r.column {
+		if h != column {
 			continue
 		}
 		if found >= 0 {
-			return 0, inputErrorf(0, "mapping: %s: the file has two columns %q; rename one", r.path, r.column)
+			return 0, inputErrorf(0, "%s: the file has two columns %q; rename one", where, column)
 		}
 		found = i
 	}
 	if found >= 0 {
 		return found, nil
 	}
-	return 0, unknown("mapping: "+r.path, "column", r.column, header)
+	return 0, unknown(where, "column", column, header)
 }
 
-// rowSource makes a record of each row.
-type rowSource struct {
+// mappedSource makes a record of each person of its input.
+type mappedSource struct {
 	m       *Mapping
-	csv     *CSV
-	columns map[*rule]int
+	in      input
+	columns map[*rule][]int
 	anchor  *rule
+	line    int
+	err     error // the first of the present person
 }
 
-func (s *rowSource) Next() (Record, error) {
-	cells, line, err := s.csv.Next()
+func (s *mappedSource) Next() (Record, error) {
+	line, err := s.in.next()
 	if err != nil {
 		return Record{}, err
 	}
-	rec := Record{Line: line, Anchor: strings.Clone(s.cell(s.anchor, cells))}
+	s.line, s.err = line, nil
+	rec := Record{Line: line, Anchor: strings.Clone(s.cell(s.anchor).text)}
 	if s.m.bulkID != nil {
-		rec.BulkID = strings.Clone(s.cell(s.m.bulkID, cells))
+		rec.BulkID = strings.Clone(s.cell(s.m.bulkID).text)
 	}
 	if rec.BulkID == "" {
-		rec.BulkID = fmt.Sprintf("line-%d", line)
+		rec.BulkID = fmt.Sprintf("%s-%d", s.in.unit(), line)
 	}
 	data := append([]byte(`{"schemas":`), s.m.schemas...)
 	for _, c := range s.m.root.children {
-		data = s.appendMember(data, c, cells)
+		data = s.appendMember(data, c)
 	}
 	rec.Data = append(data, '}')
+	if s.err != nil {
+		return Record{}, s.err
+	}
 	return rec, nil
 }
 
-func (s *rowSource) cell(r *rule, cells []string) string { return cells[s.columns[r]] }
+// cell returns the value of the rule's column, or its columns joined.
+func (s *mappedSource) cell(r *rule) value {
+	columns := s.columns[r]
+	if len(columns) == 1 {
+		return s.column(r, columns[0])
+	}
+	var parts []string
+	for _, i := range columns {
+		if text := strings.TrimSpace(s.column(r, i).text); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return value{text: strings.Join(parts, r.separator)}
+}
+
+func (s *mappedSource) column(r *rule, i int) value {
+	v, err := s.in.cell(i)
+	if err != nil {
+		s.fail("%s: %v", r.path, err)
+	}
+	return v
+}
+
+func (s *mappedSource) fail(format string, args ...any) {
+	if s.err == nil {
+		s.err = rowErrorf(s.line, format, args...)
+	}
+}
 
 // appendMember appends `,"name":value`, or nothing if nothing is to be said.
-func (s *rowSource) appendMember(dst []byte, n *node, cells []string) []byte {
+func (s *mappedSource) appendMember(dst []byte, n *node) []byte {
 	start := len(dst)
 	if dst[start-1] != '{' {
 		dst = append(dst, ',')
@@ -257,7 +372,7 @@ func (s *rowSource) appendMember(dst []byte, n *node, cells []string) []byte {
 				dst = append(dst, ',')
 			}
 			comma := len(dst)
-			dst = s.appendObject(dst, e, cells)
+			dst = s.appendObject(dst, e)
 			if len(dst) == comma && dst[comma-1] == ',' {
 				dst = dst[:comma-1]
 			}
@@ -268,9 +383,9 @@ func (s *rowSource) appendMember(dst []byte, n *node, cells []string) []byte {
 		return dst
 	}
 	if n.rule != nil {
-		dst = s.appendValue(dst, n.rule, cells)
+		dst = s.appendValue(dst, n.rule)
 	} else {
-		dst = s.appendObject(dst, n, cells)
+		dst = s.appendObject(dst, n)
 	}
 	if len(dst) == value {
 		return dst[:start]
@@ -279,12 +394,12 @@ func (s *rowSource) appendMember(dst []byte, n *node, cells []string) []byte {
 }
 
 // appendObject appends an object with n's members, or nothing if there would be none.
-func (s *rowSource) appendObject(dst []byte, n *node, cells []string) []byte {
+func (s *mappedSource) appendObject(dst []byte, n *node) []byte {
 	start := len(dst)
 	dst = append(append(dst, '{'), n.selector...)
 	bare := len(dst)
 	for _, c := range n.children {
-		dst = s.appendMember(dst, c, cells)
+		dst = s.appendMember(dst, c)
 	}
 	if len(dst) == bare {
 		return dst[:start]
@@ -293,24 +408,65 @@ func (s *rowSource) appendObject(dst []byte, n *node, cells []string) []byte {
 }
 
 // appendValue appends a leaf's value, or nothing if it is to be left out.
-func (s *rowSource) appendValue(dst []byte, r *rule, cells []string) []byte {
-	if r.column == "" {
+func (s *mappedSource) appendValue(dst []byte, r *rule) []byte {
+	if len(r.columns) == 0 {
 		return append(dst, r.constant...)
 	}
-	cell := s.cell(r, cells)
-	blank := strings.TrimSpace(cell) == ""
+	v := s.cell(r)
+	text := strings.TrimSpace(v.text)
 	switch {
-	case blank && r.empty == "omit":
+	case text == "" && r.empty == "omit":
 		return dst
-	case blank && r.empty == "null":
+	case text == "" && r.empty == "null":
 		return append(dst, "null"...)
 	case r.equals != nil:
-		same := slices.ContainsFunc(r.equals, func(v string) bool { return strings.EqualFold(v, strings.TrimSpace(cell)) })
+		same := slices.ContainsFunc(r.equals, func(e string) bool { return strings.EqualFold(e, text) })
 		return fmt.Append(dst, same)
-	case blank:
+	case text == "":
 		return append(dst, `""`...)
+	case r.kind == "boolean":
+		truth, ok := parseBoolean(text)
+		if !ok {
+			s.fail("%s: %q is neither true nor false; use equals to name the values that mean true", r.path, clip(text))
+		}
+		return fmt.Append(dst, truth)
+	case r.kind == "integer":
+		if !isInteger(text) {
+			s.fail("%s: %q is not an integer", r.path, clip(text))
+		}
+		return append(dst, text...)
+	case v.typed != nil && r.kind == "":
+		return append(dst, v.typed...)
 	}
-	return append(dst, quote(cell)...)
+	return append(dst, quote(v.text)...)
+}
+
+func parseBoolean(s string) (truth, ok bool) {
+	switch strings.ToLower(s) {
+	case "true", "yes", "y", "1":
+		return true, true
+	case "false", "no", "n", "0":
+		return false, true
+	}
+	return false, false
+}
+
+// isInteger reports whether s is an integer as JSON spells it, of at most 18 digits, which all readers can hold.
+func isInteger(s string) bool {
+	digits := strings.TrimPrefix(s, "-")
+	if digits == "" || len(digits) > 18 || strings.Trim(digits, "0123456789") != "" {
+		return false
+	}
+	return digits == "0" || digits[0] != '0'
+}
+
+// clip shortens what a message repeats of a file.
+func clip(s string) string {
+	const most = 60
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }
 
 // quote returns v, a string or a list of strings, as JSON.
@@ -378,60 +534,102 @@ func lineOf(data []byte, offset int64) int {
 }
 
 func parseRule(path string, data json.RawMessage) (rule, error) {
-	r := rule{path: path}
+	r := rule{path: path, separator: " "}
 	where := "mapping: " + path
 	if data[0] == '"' {
-		if json.Unmarshal(data, &r.column); r.column == "" {
+		var column string
+		if json.Unmarshal(data, &column); column == "" {
 			return r, inputErrorf(0, "%s: the column has no name", where)
 		}
+		r.columns = []string{column}
 		return r, nil
 	}
 	if data[0] != '{' {
-		return r, inputErrorf(0, "%s: expected a column name or an object, found %s", where, data)
+		return r, inputErrorf(0, "%s: expected a column name or an object, found %s", where, clip(string(data)))
 	}
 	list, err := members(data, path)
 	if err != nil {
 		return r, err
 	}
+	has := map[string]bool{}
 	for _, m := range list {
-		switch m.name {
-		case "column":
-			if json.Unmarshal(m.value, &r.column) != nil || r.column == "" {
-				err = inputErrorf(0, "%s: column must be a name, found %s", where, m.value)
-			}
-		case "constant":
-			if r.constant = m.value; m.value[0] == '{' || m.value[0] == '[' {
-				err = inputErrorf(0, "%s: constant must be a string, a number, true, false or null", where)
-			}
-		case "equals":
-			r.equals, err = parseEquals(m.value, where)
-		case "empty":
-			r.empty, err = parseEmpty(m.value, where)
-		default:
-			err = unknown(where, "member", m.name, []string{"column", "constant", "equals", "empty"})
-		}
-		if err != nil {
+		has[m.name] = true
+		if err := r.parseMember(m, where); err != nil {
 			return r, err
 		}
 	}
 	switch {
-	case r.column == "" && r.constant == nil:
-		return r, inputErrorf(0, "%s: needs a column or a constant", where)
-	case r.constant != nil && (r.column != "" || r.equals != nil || r.empty != ""):
+	case has["constant"] && len(list) > 1:
 		return r, inputErrorf(0, "%s: a constant goes with no other member", where)
+	case has["column"] && has["columns"]:
+		return r, inputErrorf(0, "%s: write column or columns, not both", where)
+	case !has["column"] && !has["columns"] && !has["constant"]:
+		return r, inputErrorf(0, "%s: needs a column or a constant", where)
+	case has["separator"] && !has["columns"]:
+		return r, inputErrorf(0, "%s: a separator goes with columns", where)
+	case has["equals"] && has["type"]:
+		return r, inputErrorf(0, "%s: equals makes a boolean; leave the type out", where)
 	}
 	return r, nil
 }
 
+func (r *rule) parseMember(m member, where string) (err error) {
+	switch m.name {
+	case "column":
+		var column string
+		if json.Unmarshal(m.value, &column) != nil || column == "" {
+			return inputErrorf(0, "%s: column must be a name, found %s", where, clip(string(m.value)))
+		}
+		r.columns = []string{column}
+	case "columns":
+		var ok bool
+		if r.columns, ok = parseStrings(m.value); !ok || len(r.columns) == 0 || slices.Contains(r.columns, "") {
+			return inputErrorf(0, "%s: columns must be a list of names, found %s", where, clip(string(m.value)))
+		}
+	case "separator":
+		if m.value[0] != '"' || json.Unmarshal(m.value, &r.separator) != nil {
+			return inputErrorf(0, "%s: separator must be a string, found %s", where, clip(string(m.value)))
+		}
+	case "constant":
+		if r.constant = m.value; m.value[0] == '{' || m.value[0] == '[' {
+			return inputErrorf(0, "%s: constant must be a string, a number, true, false or null", where)
+		}
+	case "equals":
+		r.equals, err = parseEquals(m.value, where)
+	case "type":
+		if json.Unmarshal(m.value, &r.kind) != nil || !slices.Contains([]string{"string", "boolean", "integer"}, r.kind) {
+			return inputErrorf(0, `%s: type must be "string", "boolean" or "integer", found %s`, where, clip(string(m.value)))
+		}
+	case "empty":
+		r.empty, err = parseEmpty(m.value, where)
+	default:
+		err = unknown(where, "member", m.name, []string{"column", "columns", "separator", "constant", "equals", "type", "empty"})
+	}
+	return err
+}
+
 func parseEquals(data json.RawMessage, where string) ([]string, error) {
-	var list []string
 	if data[0] == '"' {
 		data = slices.Concat([]byte("["), data, []byte("]"))
 	}
-	if err := json.Unmarshal(data, &list); err != nil || len(list) == 0 {
+	list, ok := parseStrings(data)
+	if !ok || len(list) == 0 {
 		return nil, inputErrorf(0, "%s: equals must be a string or a list of strings", where)
 	}
 	return list, nil
+}
+
+// parseStrings reads a list of strings; null is neither.
+func parseStrings(data json.RawMessage) ([]string, bool) {
+	var list []*string
+	if data[0] != '[' || json.Unmarshal(data, &list) != nil || slices.Contains(list, nil) {
+		return nil, false
+	}
+	texts := make([]string, len(list))
+	for i, s := range list {
+		texts[i] = *s
+	}
+	return texts, true
 }
 
 func parseEmpty(data json.RawMessage, where string) (string, error) {
@@ -464,6 +662,12 @@ var (
 	enterprise  = []string{"employeeNumber", "costCenter", "organization", "division", "department", "manager"}
 	managerSubs = []string{"value", "displayName", "$ref"}
 )
+
+// isText reports whether RFC 7643 makes a string of the attribute. What it makes a boolean of, and what only
+// the customer knows, keeps the type that the file gives it.
+func (p path) isText() bool {
+	return (p.urn == "" || p.urn == scim.EnterpriseURN) && p.attr != "active" && p.sub != "primary"
+}
 
 func parsePath(s string) (path, error) {
 	var p path
@@ -608,17 +812,22 @@ func isName(s string) bool {
 
 // unknown says that a name is not in the list, and which one is nearest to it.
 func unknown(where, what, name string, list []string) error {
+	if best := nearest(name, list); best != "" {
+		return inputErrorf(0, "%s: there is no %s %q; did you mean %q?", where, what, clip(name), clip(best))
+	}
+	shown := list[:min(len(list), 30)]
+	return inputErrorf(0, "%s: there is no %s %q; there are: %s", where, what, clip(name), strings.Join(shown, ", "))
+}
+
+// nearest returns the name of the list that is a likely misspelling away, or "".
+func nearest(name string, list []string) string {
 	best, distance := "", max(2, utf8.RuneCountInString(name)/3)+1
 	for _, l := range list {
 		if d := edits(strings.ToLower(name), strings.ToLower(l)); l != "" && d < distance {
 			best, distance = l, d
 		}
 	}
-	if best != "" {
-		return inputErrorf(0, "%s: there is no %s %q; did you mean %q?", where, what, name, best)
-	}
-	shown := list[:min(len(list), 30)]
-	return inputErrorf(0, "%s: there is no %s %q; there are: %s", where, what, name, strings.Join(shown, ", "))
+	return best
 }
 
 // edits is the Levenshtein distance of a and b, the first 200 characters of each.

@@ -4,6 +4,7 @@ package records
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,12 +12,17 @@ import (
 	"induct/internal/scim"
 )
 
-// Record is one person as the source sees them.
+// Record is one person as the source sees them, or one operation of a ready-made bulk request.
 type Record struct {
-	Line   int             // where the record begins in its file, from 1
-	Anchor string          // the externalId; "" if there is none
-	BulkID string          // names the operation in its request
-	Data   json.RawMessage // the SCIM user
+	// Line says where the record stands, from 1: in CSV and JSON Lines the line on which it begins, in
+	// a workbook its row, in a JSON array or a bulk request its place among the elements.
+	Line   int
+	Anchor string // the externalId; "" if there is none
+	BulkID string // names the operation in its request
+	// Method and Path are "" for a POST to /Users. Others come only from ready-made bulk requests,
+	// the method in upper case, the path as it was written.
+	Method, Path string
+	Data         json.RawMessage // the SCIM user, compact; nil for an operation without data
 }
 
 // Source gives records in their order; io.EOF ends them.
@@ -36,7 +42,7 @@ func Count(src Source) (int, error) {
 	}
 }
 
-// BulkRequest returns the body of a bulk request (RFC 7644 section 3.7) with a POST of each record.
+// BulkRequest returns the body of a bulk request (RFC 7644 section 3.7) with an operation for each record.
 func BulkRequest(batch []Record) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"schemas":[%q],"Operations":[`, scim.BulkRequestURN)
@@ -44,8 +50,18 @@ func BulkRequest(batch []Record) []byte {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, `{"method":"POST","bulkId":%s,"path":"/Users","data":%s}`, quote(rec.BulkID), rec.Data)
+		b.Write(rec.operation())
 	}
 	b.WriteString(`],"failOnErrors":null}`)
 	return b.Bytes()
+}
+
+// operation returns the record as an operation of a bulk request.
+func (r Record) operation() []byte {
+	b := fmt.Appendf(nil, `{"method":%s,"bulkId":%s,"path":%s`,
+		quote(cmp.Or(r.Method, "POST")), quote(r.BulkID), quote(cmp.Or(r.Path, "/Users")))
+	if r.Data != nil {
+		b = append(append(b, `,"data":`...), r.Data...)
+	}
+	return append(b, '}')
 }
