@@ -158,7 +158,7 @@ func (o *benchOptions) checkURL(seeded bool) error {
 	if c.Graph, c.ServicePrincipal, c.Job, err = upload.ParseEndpoint(o.url); err != nil {
 		return err
 	}
-	fromEnvironment(&c)
+	c.FromEnvironment(os.Getenv)
 	if _, err := upload.New(c); err != nil {
 		return err
 	}
