@@ -74,7 +74,7 @@ type user struct {
 // has reports whether a text attribute has the value, in any case.
 func (x *user) has(attribute, value string) bool {
 	v := x.Attributes[attribute]
-	return !v.IsNull() && fold(v.String()) == fold(value)
+	return !v.IsNull() && (v.String() == value || fold(v.String()) == fold(value))
 }
 
 type target struct {
@@ -308,7 +308,7 @@ func (t *target) store(was, is *user) error {
 	t.wroteVersion(id, is.Version)
 	for _, a := range filed {
 		before, after := was.Attributes[a], is.Attributes[a]
-		if !before.IsEmpty() && !after.IsEmpty() && fold(before.String()) == fold(after.String()) {
+		if from, to := before.String(), after.String(); from == to || !before.IsEmpty() && !after.IsEmpty() && fold(from) == fold(to) {
 			continue
 		}
 		if !before.IsEmpty() {
