@@ -248,8 +248,30 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 	if err := locate(u, open); err != nil {
 		return nil, err
 	}
+	open, again = b.plan(open)
+	if err := b.chooseUnique(ctx, t, open); err != nil {
+		return nil, err
+	}
 	var changing []*record
 	var changes []Change
+	for _, r := range open {
+		if r.entry.End == "" {
+			changing, changes = append(changing, r), append(changes, b.change(r))
+		}
+	}
+	results, err := t.Apply(ctx, changes)
+	if err != nil {
+		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
+	}
+	for i, r := range changing {
+		b.settle(r, results[i])
+	}
+	return again, b.flush(u, wave, again)
+}
+
+// plan decides what each record does to its object. It returns those that write, and those that must wait because
+// another record of the wave has the same object; the others have ended.
+func (b *batch) plan(open []*record) (writing, again []*record) {
 	inWave := map[string]bool{}
 	for _, r := range open {
 		if r.object != nil {
@@ -266,17 +288,9 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 			b.settle(r, Result{})
 			continue
 		}
-		changing = append(changing, r)
-		changes = append(changes, b.change(r))
+		writing = append(writing, r)
 	}
-	results, err := t.Apply(ctx, changes)
-	if err != nil {
-		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
-	}
-	for i, r := range changing {
-		b.settle(r, results[i])
-	}
-	return again, b.flush(u, wave, again)
+	return writing, again
 }
 
 func (b *batch) change(r *record) Change {
