@@ -25,7 +25,7 @@ import (
 // A lookup takes the staged changes and the table together. It may answer too much, because hashes collide and readers
 // come at any time, but never too little: whoever asks compares the rows with the text. A reader takes the staged
 // changes before its snapshot of the file begins, so what is moved in between is seen in one of the two.
-// See docs/decisions/0005-staged-keys.md.
+// See docs/decisions/0006-staged-keys.md.
 
 // keySlices is how many transactions a staged change waits at most.
 const keySlices = 64
