@@ -138,7 +138,7 @@ func (c *CSV) next() ([]string, int, error) {
 	case errors.Is(err, errRowTooLong):
 		return nil, c.line + 1, inputErrorf(c.line+1, "the row is longer than 1 MiB; is a closing quote missing?")
 	case errors.As(err, &parse):
-		return nil, parse.StartLine + c.skipped, inputErrorf(parse.Line+c.skipped, "%s (column %d)", quoteAdvice(parse.Err), parse.Column)
+		return nil, parse.StartLine + c.skipped, rowErrorf(parse.Line+c.skipped, "%s (column %d)", quoteAdvice(parse.Err), parse.Column)
 	case err != nil:
 		return nil, 0, err
 	}

@@ -349,6 +349,7 @@ func (v *validator) members(object []byte, prefix string, known attributes) map[
 		name := string(n)
 		if _, ok := seen[strings.ToLower(name)]; ok {
 			v.errorf(prefix+clip(name), "the attribute stands twice, in different case; leave one")
+			return true
 		}
 		seen[strings.ToLower(name)] = value
 		if prefix == "" && strings.Contains(name, ":") {
