@@ -31,6 +31,7 @@ type Mapping struct {
 
 // rule gives the value of one attribute.
 type rule struct {
+	number    int // in the mapping
 	path      string
 	columns   []string // empty for a constant
 	separator string   // between the cells of several columns
@@ -43,6 +44,7 @@ type rule struct {
 // node is a piece of the record: a leaf has a rule, an object members, an array elements.
 type node struct {
 	name     string
+	key      []byte // `"name":`
 	rule     *rule
 	array    bool
 	selector string // an element's fixed member, as `"type":"work"`
@@ -114,6 +116,9 @@ func ParseMapping(data []byte) (*Mapping, error) {
 	if err := m.build(); err != nil {
 		return nil, err
 	}
+	if m.bulkID != nil {
+		m.bulkID.number = len(m.rules)
+	}
 	return m, nil
 }
 
@@ -123,6 +128,7 @@ func (m *Mapping) build() error {
 	anchored := false
 	for i := range m.rules {
 		r := &m.rules[i]
+		r.number = i
 		p, err := parsePath(r.path)
 		if err != nil {
 			return err
@@ -186,7 +192,7 @@ func (n *node) child(name string) *node {
 			return c
 		}
 	}
-	c := &node{name: name}
+	c := &node{name: name, key: append(quote(name), ':')}
 	n.children = append(n.children, c)
 	return c
 }
@@ -198,7 +204,7 @@ func (m *Mapping) Source(c *CSV) (Source, error) {
 }
 
 func (m *Mapping) source(in input) (Source, error) {
-	s := &mappedSource{m: m, in: in, columns: map[*rule][]int{}}
+	s := &mappedSource{m: m, in: in, columns: make([][]int, len(m.rules)+1)}
 	for i := range m.rules {
 		r := &m.rules[i]
 		if err := s.bind(r); err != nil {
@@ -222,7 +228,7 @@ func (s *mappedSource) bind(r *rule) error {
 		if err != nil {
 			return err
 		}
-		s.columns[r] = append(s.columns[r], i)
+		s.columns[r.number] = append(s.columns[r.number], i)
 	}
 	return nil
 }
@@ -298,9 +304,10 @@ func findColumn(header []string, where, column string) (int, error) {
 type mappedSource struct {
 	m       *Mapping
 	in      input
-	columns map[*rule][]int
+	columns [][]int // of each rule, as the input numbers them
 	anchor  *rule
 	line    int
+	size    int   // that a record needs, more or less
 	err     error // the first of the present person
 }
 
@@ -317,11 +324,13 @@ func (s *mappedSource) Next() (Record, error) {
 	if rec.BulkID == "" {
 		rec.BulkID = fmt.Sprintf("%s-%d", s.in.unit(), line)
 	}
-	data := append([]byte(`{"schemas":`), s.m.schemas...)
+	data := append(make([]byte, 0, s.size), `{"schemas":`...)
+	data = append(data, s.m.schemas...)
 	for _, c := range s.m.root.children {
 		data = s.appendMember(data, c)
 	}
 	rec.Data = append(data, '}')
+	s.size = min(max(s.size, len(rec.Data)+64), 4<<10)
 	if s.err != nil {
 		return Record{}, s.err
 	}
@@ -330,7 +339,7 @@ func (s *mappedSource) Next() (Record, error) {
 
 // cell returns the value of the rule's column, or its columns joined.
 func (s *mappedSource) cell(r *rule) value {
-	columns := s.columns[r]
+	columns := s.columns[r.number]
 	if len(columns) == 1 {
 		return s.column(r, columns[0])
 	}
@@ -363,7 +372,7 @@ func (s *mappedSource) appendMember(dst []byte, n *node) []byte {
 	if dst[start-1] != '{' {
 		dst = append(dst, ',')
 	}
-	dst = append(append(dst, quote(n.name)...), ':')
+	dst = append(dst, n.key...)
 	value := len(dst)
 	if n.array {
 		dst = append(dst, '[')
@@ -438,7 +447,15 @@ func (s *mappedSource) appendValue(dst []byte, r *rule) []byte {
 	case v.typed != nil && r.kind == "":
 		return append(dst, v.typed...)
 	}
-	return append(dst, quote(v.text)...)
+	return appendQuoted(dst, v.text)
+}
+
+// appendQuoted appends s as JSON. Most texts need no escape.
+func appendQuoted(dst []byte, s string) []byte {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError }) {
+		return append(dst, quote(s)...)
+	}
+	return append(append(append(dst, '"'), s...), '"')
 }
 
 func parseBoolean(s string) (truth, ok bool) {
