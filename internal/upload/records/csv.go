@@ -3,6 +3,7 @@ package records
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -25,15 +26,16 @@ const (
 
 // InputError says what is wrong with the file or the mapping, and where.
 type InputError struct {
-	Line int    // line in the file, from 1; 0 if the error belongs to no line
+	Line int    // line in the file or row of a workbook, from 1; 0 if the error belongs to none
 	Msg  string // one sentence: what was found and what to do
 
-	row bool // only this row is wrong: the next can be read
+	row  bool   // only this row is wrong: the next can be read
+	unit string // what Line counts if that is no line, as in "row"
 }
 
 func (e *InputError) Error() string {
 	if e.Line > 0 {
-		return fmt.Sprintf("line %d: %s", e.Line, e.Msg)
+		return fmt.Sprintf("%s %d: %s", cmp.Or(e.unit, "line"), e.Line, e.Msg)
 	}
 	return e.Msg
 }
@@ -154,6 +156,15 @@ func (c *CSV) next() ([]string, int, error) {
 		}
 	}
 	return cells, line, nil
+}
+
+// counted returns err with what its Line counts.
+func counted(unit string, err error) error {
+	var input *InputError
+	if errors.As(err, &input) {
+		input.unit = unit
+	}
+	return err
 }
 
 // isRowError reports whether err leaves the rows after it readable.

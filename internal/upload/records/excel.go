@@ -299,7 +299,7 @@ func (b *workbook) rows() (*sheetRows, error) {
 		fallthrough
 	case err != nil:
 		part.Close()
-		return nil, err
+		return nil, counted("row", err)
 	}
 	for _, c := range s.cells[:s.width] {
 		s.names = append(s.names, strings.TrimSpace(c))
@@ -318,10 +318,11 @@ func (s *sheetRows) Next() ([]string, int, error) {
 	}
 	if s.failed != nil {
 		s.done()
-		return nil, s.row, s.failed
+		return nil, s.row, counted("row", s.failed)
 	}
 	if s.width > len(s.names) {
-		return nil, s.row, rowErrorf(s.row, "the row has %d cells, the header has %d; name the column or empty the cell %s%d", s.width, len(s.names), columnName(s.width-1), s.row)
+		return nil, s.row, counted("row", rowErrorf(s.row, "the row has %d cells, the header has %d; name the column or empty the cell %s%d",
+			s.width, len(s.names), columnName(s.width-1), s.row))
 	}
 	for len(s.cells) < len(s.names) {
 		s.cells, s.kinds = append(s.cells, ""), append(s.kinds, plainCell)

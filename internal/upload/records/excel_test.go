@@ -146,7 +146,7 @@ func TestExcelRows(t *testing.T) {
 		t.Errorf("columns %q", got)
 	}
 	got, err := all(f, mustMapping(t, smallMapping))
-	want := "line 9: externalId: the cell A9 holds a formula without its result"
+	want := "row 9: externalId: the cell A9 holds a formula without its result"
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -220,14 +220,14 @@ func TestExcelHostile(t *testing.T) {
 		"broken texts":     {with("xl/sharedStrings.xml", "<sst><si><t>id</t></si><si>"), "damaged"},
 		"huge part":        {with("xl/workbook.xml", strings.Repeat(" ", maxSmall+1)), "larger than 16 MiB"},
 		"empty":            {with("xl/worksheets/s.xml", "<worksheet><sheetData/></worksheet>"), `the sheet "P" is empty`},
-		"control":          {rows("<row><c t=\"str\"><v>a\x01</v></c></row>"), "line 2: the sheet \"P\" is damaged"},
+		"control":          {rows("<row><c t=\"str\"><v>a\x01</v></c></row>"), "row 2: the sheet \"P\" is damaged"},
 		"ends":             {with("xl/worksheets/s.xml", `<worksheet><sheetData><row><c t="s"><v>0</v></c></row><row>`), "damaged after this row"},
-		"unknown text":     {rows(`<row><c t="s"><v>77</v></c></row>`), "line 2: the sheet \"P\" is damaged: a cell refers to the text 77"},
+		"unknown text":     {rows(`<row><c t="s"><v>77</v></c></row>`), "row 2: the sheet \"P\" is damaged: a cell refers to the text 77"},
 		"row far":          {rows(`<row r="2000000000"><c><v>1</v></c></row>`), "more rows than Excel allows"},
 		"row back":         {rows(`<row r="1"><c><v>1</v></c></row>`), `one with the number "1"`},
 		"column far":       {rows(`<row><c r="ZZZZ2"><v>1</v></c></row>`), `there is a cell "ZZZZ2"`},
 		"column back":      {rows(`<row><c r="B2"/><c r="A2"/></row>`), `there is a cell "A2"`},
-		"too wide":         {rows(`<row><c><v>1</v></c><c><v>2</v></c></row>`), "line 2: the row has 2 cells, the header has 1; name the column or empty the cell B2"},
+		"too wide":         {rows(`<row><c><v>1</v></c><c><v>2</v></c></row>`), "row 2: the row has 2 cells, the header has 1; name the column or empty the cell B2"},
 		"error":            {rows(`<row><c t="e"><v>#N/A</v></c></row>`), "the cell A2 holds the error #N/A"},
 		"long text":        {rows(`<row><c t="str"><v>` + strings.Repeat("x", maxRow+1) + `</v></c></row>`), "longer than 1 MiB"},
 		"endless text":     {rows(`<row><c t="str"><v>` + strings.Repeat("x", 10*maxRow) + `</v></c></row>`), "longer than 8 MiB"},

@@ -158,7 +158,7 @@ func TestOpenErrors(t *testing.T) {
 		"utf-8":          {"[{\"id\":\"\xff\"}]", Options{}, "not valid UTF-8"},
 		"object at path": {`[{"id":{"a":1}}]`, Options{}, "the value is an object"},
 		"list at path":   {`[{"id":["a"]}]`, Options{}, "the value is a list"},
-		"no method":      {`{"Operations":[{"path":"/Users","data":{}}]}`, Options{}, "line 1: the operation has no method"},
+		"no method":      {`{"Operations":[{"path":"/Users","data":{}}]}`, Options{}, "record 1: the operation has no method"},
 		"no path":        {`{"Operations":[{"method":"POST","data":{}}]}`, Options{}, "the operation has no path"},
 		"no data":        {`{"Operations":[{"method":"POST","path":"/Users","data":null}]}`, Options{}, "the operation has no data"},
 		"bad data":       {`{"Operations":[{"method":"POST","path":"/Users","data":1}]}`, Options{}, "data must be an object"},

@@ -732,7 +732,7 @@ func (s *readySource) Next() (Record, error) {
 	data := el.data
 	if el.operation {
 		if data, err = rec.readOperation(el.data); err != nil {
-			return Record{}, rowErrorf(el.line, "%v", err)
+			return Record{}, counted(s.elements.shape.unit(), rowErrorf(el.line, "%v", err))
 		}
 	}
 	if rec.BulkID == "" {
@@ -743,7 +743,7 @@ func (s *readySource) Next() (Record, error) {
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, data); err != nil {
-		return Record{}, rowErrorf(el.line, "not valid JSON: %v", err)
+		return Record{}, counted(s.elements.shape.unit(), rowErrorf(el.line, "not valid JSON: %v", err))
 	}
 	rec.Data = b.Bytes()
 	rec.Anchor = anchorOf(rec.Data)

@@ -362,7 +362,7 @@ func (s *mappedSource) column(r *rule, i int) value {
 
 func (s *mappedSource) fail(format string, args ...any) {
 	if s.err == nil {
-		s.err = rowErrorf(s.line, format, args...)
+		s.err = counted(s.in.unit(), rowErrorf(s.line, format, args...))
 	}
 }
 
