@@ -232,6 +232,9 @@ func TestExcelHostile(t *testing.T) {
 		"long text":        {rows(`<row><c t="str"><v>` + strings.Repeat("x", maxRow+1) + `</v></c></row>`), "longer than 1 MiB"},
 		"endless text":     {rows(`<row><c t="str"><v>` + strings.Repeat("x", 10*maxRow) + `</v></c></row>`), "longer than 8 MiB"},
 		"entities":         {with("xl/workbook.xml", `<!DOCTYPE x [<!ENTITY a "aaaa">]><workbook>&a;</workbook>`), "damaged"},
+		"deep":             {with("xl/worksheets/s.xml", "<worksheet><sheetData>"+strings.Repeat("<a>", 100)), "nest too deep"},
+		"deep in a row":    {rows("<row>" + strings.Repeat("<a>", 100)), "nest too deep"},
+		"deep texts":       {with("xl/sharedStrings.xml", strings.Repeat("<a>", 100)), "nest too deep"},
 		"broken checksum":  {flipped, "damaged"},
 		"declared too big": {declare(t, good, maxPart+1), "larger than 2 GiB"},
 	} {

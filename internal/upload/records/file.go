@@ -242,10 +242,8 @@ func (f *File) examine() error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	if f.opt.Format == "" || f.opt.Format == FormatExcel {
-		if err := f.examineBinary(head); err != nil {
-			return err
-		}
+	if err := f.examineBinary(head); err != nil {
+		return err
 	}
 	if f.opt.Format == "" {
 		f.opt.Format = FormatCSV
@@ -282,6 +280,9 @@ func (f *File) examine() error {
 func (f *File) examineBinary(head []byte) error {
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		if f.opt.Format != "" && f.opt.Format != FormatExcel {
+			return inputErrorf(0, "the file is a workbook or another zip archive, not %s", f.opt.Format)
+		}
 		f.opt.Format = FormatExcel
 	case bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")):
 		return inputErrorf(0, "the file is an old Excel workbook (.xls) or one that a password protects; open it and save it as an Excel workbook (.xlsx) without a password")

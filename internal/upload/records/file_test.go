@@ -158,6 +158,8 @@ func TestOpenErrors(t *testing.T) {
 		"utf-8":          {"[{\"id\":\"\xff\"}]", Options{}, "not valid UTF-8"},
 		"object at path": {`[{"id":{"a":1}}]`, Options{}, "the value is an object"},
 		"list at path":   {`[{"id":["a"]}]`, Options{}, "the value is a list"},
+		"one line":       {"{\"id\":1}\n{\"id\":2} {\"id\":3}", Options{}, "line 2: element 3: two objects begin on this line"},
+		"zip as csv":     {"PK\x03\x04abc", Options{Format: FormatCSV}, "a workbook or another zip archive, not csv"},
 		"no method":      {`{"Operations":[{"path":"/Users","data":{}}]}`, Options{}, "record 1: the operation has no method"},
 		"no path":        {`{"Operations":[{"method":"POST","data":{}}]}`, Options{}, "the operation has no path"},
 		"no data":        {`{"Operations":[{"method":"POST","path":"/Users","data":null}]}`, Options{}, "the operation has no data"},

@@ -233,6 +233,7 @@ type elements struct {
 	done  func() // has the File close it
 
 	n    int // objects so far
+	last int // where the last one began
 	pull func() (element, error, bool)
 	stop func()
 }
@@ -387,7 +388,10 @@ func (e *elements) give(raw json.RawMessage, yield func(element) error) error {
 	line := e.src.lineAt(e.dec.InputOffset() - int64(len(raw)))
 	el := element{line: e.n + 1, data: raw, operation: e.shape.bulk}
 	if e.shape.lines {
-		el.line = line
+		if line == e.last {
+			return errors.New("two objects begin on this line; write each on a line of its own")
+		}
+		el.line, e.last = line, line
 	}
 	// A file of failed records has the reason beside the record.
 	if memberOf(raw, "induct") != nil {

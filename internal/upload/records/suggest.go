@@ -42,9 +42,10 @@ const (
 const sampleURN = "urn:ietf:params:scim:schemas:extension:csv:1.0:User"
 
 // Suggest finds attributes for the columns of a file by their names, in English, German, French or Spanish and in
-// any style, and by a sample of its cells: rows with a cell per column, none at worst. The mapping is one that
+// any style, and by a sample of its cells: rows with a cell per column, others are passed over. The mapping is one that
 // ParseMapping accepts if any column has a name of its own; what has low confidence should be looked at.
 func Suggest(columns []string, sample [][]string) Suggestion {
+	sample = slices.DeleteFunc(slices.Clone(sample), func(row []string) bool { return len(row) != len(columns) })
 	s := &suggester{columns: columns, sample: sample, used: map[int]bool{}, at: map[string]int{}}
 	s.match()
 	s.complete()
