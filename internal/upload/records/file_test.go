@@ -3,6 +3,7 @@ package records
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/xuri/excelize/v2"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
+	"induct/examples/workforce"
 )
 
 const smallMapping = `{"attributes": {"externalId": "id", "userName": "user", "active": "on"}}`
@@ -334,5 +341,57 @@ func TestWriteFailed(t *testing.T) {
 				t.Errorf("again: %+v, before: %+v", after[0], before[i])
 			}
 		})
+	}
+}
+
+// TestFormatsAgree holds that the same people are the same records, whatever file they come in.
+func TestFormatsAgree(t *testing.T) {
+	rows, err := csv.NewReader(bytes.NewReader(workforce.CSV)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := excelize.NewFile()
+	var lines, array bytes.Buffer
+	var utf16 bytes.Buffer
+	w := csv.NewWriter(transform.NewWriter(&utf16, unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewEncoder()))
+	w.Comma = '|'
+	if err := w.WriteAll(rows); err != nil {
+		t.Fatal(err)
+	}
+	enc := json.NewEncoder(&lines)
+	for i, row := range rows {
+		at, _ := excelize.CoordinatesToCellName(1, i+1)
+		x.SetSheetRow("Sheet1", at, &row)
+		if i == 0 {
+			continue
+		}
+		person := map[string]string{}
+		for j, c := range row {
+			person[rows[0][j]] = c
+		}
+		enc.Encode(person)
+	}
+	fmt.Fprintf(&array, `{"count": 7, "people": [%s]}`, bytes.ReplaceAll(bytes.TrimSpace(lines.Bytes()), []byte("\n"), []byte(",\n")))
+
+	m := mustMapping(t, string(workforce.Mapping))
+	want, err := all(open(t, string(workforce.CSV), Options{}), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"excel": save(t, x), "json": array.Bytes(), "jsonl": lines.Bytes(), "utf-16 with bars": utf16.Bytes()} {
+		got, err := all(open(t, string(data), Options{}), m)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if !slices.EqualFunc(got, want, func(a, b Record) bool { return a.Anchor == b.Anchor && bytes.Equal(a.Data, b.Data) }) {
+			t.Errorf("%s gives other records than the CSV", name)
+		}
+	}
+	ready := BulkRequest(want)
+	got, err := all(open(t, string(ready), Options{}), nil)
+	if err != nil || !slices.EqualFunc(got, want, func(a, b Record) bool {
+		return a.Anchor == b.Anchor && a.BulkID == b.BulkID && bytes.Equal(a.Data, b.Data)
+	}) {
+		t.Errorf("a bulk request of %d gives %d other records, %v", len(want), len(got), err)
 	}
 }

@@ -275,8 +275,8 @@ func (t *tableInput) next() (line int, err error) {
 }
 
 func (t *tableInput) cell(i int) (value, error) {
-	if typed, ok := t.table.(interface{ cell(int) (value, error) }); ok {
-		return typed.cell(i)
+	if sheet, ok := t.table.(*sheetRows); ok { // its cells are more than text
+		return sheet.cell(i)
 	}
 	return value{text: t.cells[i]}, nil
 }
