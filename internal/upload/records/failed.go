@@ -52,9 +52,7 @@ func (f *File) writeTable(out *bufio.Writer, of func(line int) (Failure, bool)) 
 	if err != nil {
 		return 0, err
 	}
-	if c, ok := t.(io.Closer); ok {
-		defer c.Close()
-	}
+	defer t.Close()
 	w := csv.NewWriter(out)
 	bom := true
 	if c, ok := t.(*csvTable); ok {

@@ -100,7 +100,7 @@ func newFile(path string, temp bool, opt Options) (*File, error) {
 	return f, nil
 }
 
-// Close frees what the File and its Sources hold.
+// Close frees what the File and its Sources hold; none of them may be in use.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,29 +186,11 @@ func (f *File) unit() string {
 // Sample returns the cells of up to n people, one per column, for Suggest. A row that is wrong ends it
 // without an error: the Source will tell.
 func (f *File) Sample(n int) ([][]string, error) {
-	var in input
-	if f.isJSON() {
-		e, err := f.elements()
-		if err != nil {
-			return nil, err
-		}
-		defer e.done()
-		in = &jsonInput{elements: e, known: f.columns}
-	} else {
-		t, err := f.table()
-		if err != nil {
-			return nil, err
-		}
-		if c, ok := t.(io.Closer); ok {
-			defer c.Close()
-		}
-		in = &tableInput{table: t}
+	in, done, err := f.sampleInput()
+	if err != nil {
+		return nil, err
 	}
-	for _, c := range f.columns {
-		if j, ok := in.(*jsonInput); ok {
-			j.bind("", c)
-		}
-	}
+	defer done()
 	var rows [][]string
 	for len(rows) < n {
 		if _, err := in.next(); err != nil {
@@ -224,6 +206,26 @@ func (f *File) Sample(n int) ([][]string, error) {
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// sampleInput opens the file with its columns bound in their order.
+func (f *File) sampleInput() (input, func(), error) {
+	if !f.isJSON() {
+		t, err := f.table()
+		if err != nil {
+			return nil, nil, err
+		}
+		return &tableInput{table: t}, func() { t.Close() }, nil
+	}
+	e, err := f.elements()
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &jsonInput{elements: e}
+	for _, c := range f.columns {
+		in.bind("", c)
+	}
+	return in, e.done, nil
 }
 
 // examine finds out what the file is.
@@ -269,9 +271,7 @@ func (f *File) examine() error {
 	if err != nil {
 		return err
 	}
-	if c, ok := t.(io.Closer); ok {
-		defer c.Close()
-	}
+	defer t.Close()
 	f.columns = t.header()
 	return nil
 }
@@ -312,13 +312,14 @@ func firstByte(in *bufio.Reader, head []byte) byte {
 	}
 }
 
-// headed is a table with the names of its columns.
+// headed is a table with the names of its columns. It closes itself at its end.
 type headed interface {
 	table
 	header() []string
+	io.Closer
 }
 
-// table opens the table from its first row on. It closes itself at its end.
+// table opens the table at its first row.
 func (f *File) table() (headed, error) {
 	if f.opt.Format == FormatExcel {
 		t, err := f.book.rows()

@@ -3,6 +3,7 @@ package records
 import (
 	"bytes"
 	"encoding/json"
+	"html"
 	"io"
 	"slices"
 	"strings"
@@ -123,6 +124,41 @@ func FuzzTable(f *testing.F) {
 		n, err := file.WriteFailed(&b, func(line int) (Failure, bool) { return Failure{Line: line, Reason: "=r"}, true })
 		if err != nil || n != rows {
 			t.Fatalf("%d of %d rows written, %v", n, rows, err)
+		}
+	})
+}
+
+// FuzzSheet holds that a sheet is read to its end or refused, whatever stands in its rows.
+func FuzzSheet(f *testing.F) {
+	f.Add(`<row r="3"><c r="A3" s="1"><v>1</v></c></row><row><c t="b"><v>1</v></c></row>`, `"E-"000;[Red]`)
+	f.Add(`<row><c t="inlineStr"><is><r><t>a_x000D_</t></r><rPh><t>b</t></rPh></is></c><x><y/></x></row>`, `dd.mm.yyyy hh:mm`)
+	f.Add(`<row><c><f>1+1</f><v/></c></row><row><c t="e"><v>#N/A</v></c></row>`, `[h]:mm\\0`)
+	m := mustMapping(f, `{"attributes":{"externalId":"id"}}`)
+	f.Fuzz(func(t *testing.T, rows, format string) {
+		p := parts(rows)
+		p["xl/styles.xml"] = `<styleSheet><numFmts><numFmt numFmtId="200" formatCode="` + html.EscapeString(format) + `"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="200"/></cellXfs></styleSheet>`
+		p["xl/_rels/workbook.xml.rels"] = strings.Replace(p["xl/_rels/workbook.xml.rels"], "</", `<Relationship Id="r3" Type="x/styles" Target="styles.xml"/></`, 1)
+		file, err := OpenReader(bytes.NewReader(pack(t, p)), Options{})
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		src, err := file.Records(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for last := 1; ; {
+			rec, err := src.Next()
+			if isRowError(err) {
+				continue
+			}
+			if err != nil {
+				return
+			}
+			if rec.Line <= last || !json.Valid(rec.Data) {
+				t.Fatalf("row %d after %d: %s", rec.Line, last, rec.Data)
+			}
+			last = rec.Line
 		}
 	})
 }
