@@ -247,7 +247,7 @@ func (s *suggester) fits(path string, i int) bool {
 	case hireDate, leaveDate:
 		return s.blank(i) || s.share(i, func(v string) bool { return strings.ContainsAny(v, "0123456789") }) > 0.8
 	case workEmail, `emails[type eq "home"].value`:
-		return s.blank(i) || s.share(i, func(v string) bool { return strings.Contains(v, "@") }) > 0.5
+		return s.blank(i) || s.share(i, isEmail) > 0
 	case "name.familyName", "name.givenName", "displayName":
 		return s.share(i, isEmail) < 0.5
 	}
@@ -264,7 +264,9 @@ func (s *suggester) add(path string, i int, c Confidence) {
 	case "active":
 		rule, c, why = s.active(i, c)
 	case workEmail:
-		if c == ConfidenceMedium && s.share(i, isEmail) > 0.8 {
+		if v, ok := s.odd(i, isEmail); ok && s.share(i, isEmail) < 0.8 {
+			c, why = ConfidenceLow, fmt.Sprintf("cells such as %q are no e-mail addresses", clip(v))
+		} else if c == ConfidenceMedium && !s.blank(i) {
 			why = "its cells are e-mail addresses"
 		}
 	case workAddress + "country":

@@ -97,6 +97,7 @@ func TestValidateRecords(t *testing.T) {
 	}{
 		"bare":          {`[{"schemas":[]}]`, []string{"externalId: there is no externalId", "userName: there is no userName", "active: there is no active", "schemas does not list"}},
 		"no schemas":    {`[{"externalId":"7","userName":"a","active":true},{"externalId":"8","userName":"b","active":true,"schemas":"x"}]`, []string{"1 warning schemas: there is no schemas", "2 error schemas: schemas must be a list"}},
+		"same lack":     {`[{` + coreSchema + `,"externalId":"7","active":true},{` + coreSchema + `,"externalId":"8","active":true},{` + coreSchema + `,"externalId":"9","active":true}]`, []string{"1 warning userName: there is no userName", "0 warning userName: 2 more records have no userName"}},
 		"active text":   {`[{` + coreSchema + `,"externalId":"7","userName":"a","active":"True"},{` + coreSchema + `,"externalId":"8","userName":"b","active":"Active"}]`, []string{"1 warning active: write true without quotes", `2 error active: it must be true or false, found "Active"`}},
 		"number":        {`[` + record(`"externalId":7`) + `]`, []string{"warning externalId: write it as a string"}},
 		"object":        {`[` + record(`"externalId":{}`) + `]`, []string{"error externalId: it must be a string", "error externalId: there is no externalId"}},
