@@ -46,7 +46,10 @@ const sampleURN = "urn:ietf:params:scim:schemas:extension:csv:1.0:User"
 // ParseMapping accepts if any column has a name of its own; what has low confidence should be looked at.
 func Suggest(columns []string, sample [][]string) Suggestion {
 	sample = slices.DeleteFunc(slices.Clone(sample), func(row []string) bool { return len(row) != len(columns) })
-	s := &suggester{columns: columns, sample: sample, used: map[int]bool{}, at: map[string]int{}}
+	s := &suggester{columns: columns, sample: sample, count: map[string]int{}, used: map[int]bool{}, at: map[string]int{}}
+	for _, c := range columns {
+		s.count[c]++
+	}
 	s.match()
 	s.complete()
 	return s.suggestion()
@@ -139,6 +142,7 @@ var fillers = strings.Fields(`employee worker person staff user hr legal work bu
 type suggester struct {
 	columns []string
 	sample  [][]string
+	count   map[string]int // of each column's name
 	used    map[int]bool
 	at      map[string]int // path → column
 	list    []Suggested
@@ -394,13 +398,7 @@ func (s *suggester) suggestion() Suggestion {
 
 // isUnique reports whether the column can be mapped: it has a name, and no other has the same.
 func (s *suggester) isUnique(i int) bool {
-	n := 0
-	for _, c := range s.columns {
-		if c == s.columns[i] {
-			n++
-		}
-	}
-	return n == 1 && s.columns[i] != "" && !slices.Contains(failureColumns, s.columns[i])
+	return s.count[s.columns[i]] == 1 && s.columns[i] != "" && !slices.Contains(failureColumns, s.columns[i])
 }
 
 // share is the part of the column's cells, those without text aside, for which is holds.

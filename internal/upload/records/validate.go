@@ -49,6 +49,7 @@ type Result struct {
 
 const (
 	perRequest   = 50
+	maxTold      = 100 // problems of one record, about; then the rest of it is not looked at
 	largeRecord  = 100 << 10
 	maxOperation = 4 << 20  // a service takes requests of this size
 	maxTracked   = 10 << 20 // anchors that duplicates are looked for among; 16 bytes each and the table's slack
@@ -72,7 +73,7 @@ func Validate(src Source, report func(Problem)) (Result, error) {
 			v.unseen(src)
 			return v.done(), nil
 		case errors.As(err, &input):
-			v.rec = Record{Line: input.Line}
+			v.rec, v.told = Record{Line: input.Line}, 0
 			v.errorf("", "%s", input.Msg)
 			if !input.row {
 				v.tellLacking()
@@ -82,7 +83,7 @@ func Validate(src Source, report func(Problem)) (Result, error) {
 		case err != nil:
 			return v.done(), err
 		}
-		v.rec = rec
+		v.rec, v.told = rec, 0
 		v.result.Records++
 		v.record()
 	}
@@ -94,6 +95,7 @@ type validator struct {
 	anchors tracker // by externalId
 	users   tracker // by userName
 	rec     Record
+	told    int            // problems of rec
 	lacking map[string]int // attributes that records lack, and how many do
 }
 
@@ -145,7 +147,7 @@ func (v *validator) lacks(path, message string) {
 }
 
 func (v *validator) tellLacking() {
-	v.rec = Record{}
+	v.rec, v.told = Record{}, 0
 	for _, path := range []string{"userName", "active", "schemas"} {
 		if n := v.lacking[path] - 1; n > 0 {
 			v.tell(path, SeverityWarning, "%d more records have no %s", n, path)
@@ -154,6 +156,7 @@ func (v *validator) tellLacking() {
 }
 
 func (v *validator) tell(path string, s Severity, format string, args ...any) {
+	v.told++
 	v.report(Problem{Line: v.rec.Line, Anchor: clip(v.rec.Anchor), Path: path, Severity: s, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -364,14 +367,18 @@ var enterpriseAttributes = append(textAttributes("employeeNumber", "costCenter",
 // members checks an object's members and returns them by name in lower case. Prefix is the path of the object with its
 // separator.
 func (v *validator) members(object []byte, prefix string, known attributes) map[string]json.RawMessage {
-	seen := map[string]json.RawMessage{}
+	seen := make(map[string]json.RawMessage, 8)
 	each(object, func(n, value []byte) bool {
+		if v.told >= maxTold {
+			return false
+		}
 		name := string(n)
-		if _, ok := seen[strings.ToLower(name)]; ok {
+		folded := strings.ToLower(name)
+		if _, ok := seen[folded]; ok {
 			v.errorf(prefix+clip(name), "the attribute stands twice, in different case; leave one")
 			return true
 		}
-		seen[strings.ToLower(name)] = value
+		seen[folded] = value
 		if prefix == "" && strings.Contains(name, ":") {
 			v.extension(name, value)
 			return true
@@ -414,7 +421,7 @@ func (v *validator) extension(name string, value []byte) {
 	case value[0] == '{':
 		each(value, func(n, value []byte) bool {
 			v.custom(clip(name)+":"+clip(string(n)), value)
-			return true
+			return v.told < maxTold
 		})
 	default:
 		v.custom(clip(name), value)
@@ -506,6 +513,9 @@ func (v *validator) boolean(path string, value []byte) {
 func (v *validator) elements(a attribute, path string, list []byte) {
 	primary, i := 0, 0
 	each(list, func(_, value []byte) bool {
+		if v.told >= maxTold {
+			return false
+		}
 		at := fmt.Sprintf("%s[%d]", path, i)
 		i++
 		if !v.shape(at, value, '{', "an object") {

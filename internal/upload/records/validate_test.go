@@ -160,3 +160,15 @@ func TestValidateWorkforce(t *testing.T) {
 		t.Errorf("%+v, %v", result, kinds)
 	}
 }
+
+// TestValidateBounded holds that one record cannot fill the screen.
+func TestValidateBounded(t *testing.T) {
+	var b strings.Builder
+	for i := range 50000 {
+		fmt.Fprintf(&b, `,"unknown%d":{}`, i)
+	}
+	got, result := problems(t, `[{`+coreSchema+`,"externalId":"7","userName":"a","active":true`+b.String()+`}]`, nil)
+	if len(got) < maxTold || len(got) > maxTold+10 || !result.Complete {
+		t.Errorf("%d problems, %+v", len(got), result)
+	}
+}
