@@ -59,7 +59,6 @@ type CSV struct {
 
 	src     *rowLimit
 	r       *csv.Reader
-	bom     bool
 	named   string // the encoding, if it was not guessed
 	skipped int    // lines before the header
 	line    int    // of the last row
@@ -74,7 +73,7 @@ func newCSV(r io.Reader, opt Options) (*CSV, error) {
 		return nil, err
 	}
 	c := &CSV{named: opt.Encoding}
-	text8, err := c.decode(r, opt.Encoding)
+	text8, err := decodeAs(r, opt.Encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -246,12 +245,11 @@ func isDelimiter(r rune) bool {
 	return r != 0 && r != '"' && r != '\r' && r != '\n' && r != utf8.RuneError && utf8.ValidRune(r)
 }
 
-// decode returns r as UTF-8 without byte order mark, from the encoding with the given name or from
-// the one that the bytes tell.
-func (c *CSV) decode(r io.Reader, name string) (io.Reader, error) {
+// decodeAs returns r as UTF-8 without byte order mark, from the encoding with the given name, which a
+// byte order mark overrules, or from the one that the bytes tell.
+func decodeAs(r io.Reader, name string) (io.Reader, error) {
 	in := bufio.NewReaderSize(r, sniffSize)
 	head, _ := in.Peek(512) // an error comes again with the first Read
-	c.bom = hasBOM(head)
 	if name == "" {
 		return decode(in, head), nil
 	}
@@ -263,10 +261,6 @@ func (c *CSV) decode(r io.Reader, name string) (io.Reader, error) {
 		return nil, inputErrorf(0, "the encoding %q is not known; write a name of the IANA list of character sets such as utf-8, windows-1252, iso-8859-15 or shift_jis", name)
 	}
 	return transform.NewReader(in, unicode.BOMOverride(enc.NewDecoder())), nil
-}
-
-func hasBOM(head []byte) bool {
-	return bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))
 }
 
 // decode returns in, whose first bytes are head, as UTF-8 without byte order mark.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -392,20 +391,3 @@ func (c *csvTable) Next() ([]string, int, error) {
 }
 
 func (c *csvTable) Close() error { c.done(); return nil }
-
-// typedText returns the text of a JSON scalar, and the scalar itself if it is none of text.
-func typedText(raw json.RawMessage) (value, error) {
-	switch raw[0] {
-	case 'n':
-		return value{}, nil
-	case '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return value{text: s}, err
-	case '{':
-		return value{}, errors.New("the value is an object; map one of its members, as in name.first")
-	case '[':
-		return value{}, errors.New("the value is a list; map one of its elements, as in emails[0].value")
-	}
-	return value{text: string(raw), typed: raw}, nil
-}
