@@ -131,6 +131,53 @@ func TestUnescapeText(t *testing.T) {
 	}
 }
 
+func TestNumberFormat(t *testing.T) {
+	date, clock := numberFormat{date: true}, numberFormat{clock: true}
+	for _, tc := range []struct {
+		format numberFormat
+		value  string
+		epoch  int
+		want   string
+	}{
+		{numberFormat{}, "1.2345678E7", 1900, "12345678"},
+		{numberFormat{}, "1.2345678901234568E+17", 1900, "123456789012345680"},
+		{numberFormat{}, "12345678901234567890", 1900, "12345678901234567890"},
+		{numberFormat{}, "12345.0", 1900, "12345"},
+		{numberFormat{}, "007", 1900, "7"},
+		{numberFormat{}, "0.30000000000000004", 1900, "0.3"},
+		{numberFormat{}, "1e400", 1900, "1e400"},
+		{numberFormat{}, "NaN", 1900, "NaN"},
+		{numberFormat{}, "", 1900, ""},
+		{date, "0", 1904, "1904-01-01"},
+		{date, "59", 1900, "1900-02-28"},
+		{date, "61", 1900, "1900-03-01"},
+		{date, "45000.99999999", 1900, "2023-03-16"}, // a second before midnight, rounded
+		{date, "2958465", 1900, "9999-12-31"},
+		{date, "2958466", 1900, "2958466"},
+		{clock, "0.999", 1900, "23:58:34"},
+		{numberFormat{date: true, clock: true}, "45000.5", 1900, "2023-03-15T12:00:00"},
+		{parseFormat("000"), "1234", 1900, "1234"},
+		{parseFormat("#-##0"), "7", 1900, "-7"},
+		{parseFormat("00"), "1.5", 1900, "1.5"},
+		{parseFormat("0.0"), "7", 1900, "7"},
+		{parseFormat("0%"), "0.07", 1900, "0.07"},
+		{parseFormat(`[$€-407] 00`), "7", 1900, "7"},
+		{parseFormat(`"open`), "7", 1900, "7"},
+		{parseFormat(`"hidden"`), "7", 1900, "7"},
+		{parseFormat(`[open`), "7", 1900, "7"},
+		{parseFormat("GENERAL"), "7", 1900, "7"},
+		{parseFormat("@"), "7", 1900, "7"},
+		{parseFormat("mmm"), "45000", 1900, "2023-03-15"},
+		{parseFormat("mm:ss"), "0.5", 1900, "12:00:00"},
+		{parseFormat("0.00E+00"), "12345", 1900, "12345"},
+		{builtinFormat(49), "7", 1900, "7"},
+	} {
+		if got := tc.format.show(tc.value, tc.epoch); got != tc.want {
+			t.Errorf("%+v: %q is %q, want %q", tc.format, tc.value, got, tc.want)
+		}
+	}
+}
+
 func TestExcelRows(t *testing.T) {
 	x := excelize.NewFile()
 	x.NewSheet("People")

@@ -300,7 +300,7 @@ func (e *elements) scan(yield func(element) error) error {
 		case !first && !e.shape.bulk:
 			return errors.New("something follows the end of the list")
 		case t == json.Delim('[') && e.shape.array:
-			err = e.array(yield)
+			_, err = e.array(yield)
 		case t == json.Delim('{') && !e.shape.array:
 			err = e.envelope(yield)
 		default:
@@ -314,8 +314,8 @@ func (e *elements) scan(yield func(element) error) error {
 
 // envelope reads the object around a list, after its brace.
 func (e *elements) envelope(yield func(element) error) error {
-	list := ""
-	for e.dec.More() {
+	list, lists := "", 0
+	for e.more() {
 		t, err := e.token()
 		if err != nil {
 			return err
@@ -331,7 +331,7 @@ func (e *elements) envelope(yield func(element) error) error {
 			}
 			continue
 		}
-		err = e.array(func(el element) error {
+		is, err := e.array(func(el element) error {
 			if list != "" && list != name {
 				return fmt.Errorf("the object has two lists of objects, %q and %q; leave one of them", clip(list), clip(name))
 			}
@@ -341,30 +341,55 @@ func (e *elements) envelope(yield func(element) error) error {
 		if err != nil {
 			return err
 		}
+		if is {
+			lists++
+		}
 	}
-	_, err := e.token()
-	return err
+	if err := e.end('}'); err != nil {
+		return err
+	}
+	switch {
+	case lists > 0:
+		return nil
+	case e.shape.bulk:
+		return errors.New("the bulk request has no Operations")
+	}
+	return errors.New("the object has no member that is a list of objects")
 }
 
-// array reads the elements of an array, after its bracket. One that begins with no object is passed over,
-// unless it must hold people.
-func (e *elements) array(yield func(element) error) error {
-	for first := true; e.dec.More(); first = false {
+// array reads the elements of an array, after its bracket, and reports whether it can be a list of objects. One that
+// begins with something else is passed over, unless it must be one.
+func (e *elements) array(yield func(element) error) (bool, error) {
+	for first := true; e.more(); first = false {
 		raw, err := e.value()
 		if err != nil {
-			return err
+			return false, err
 		}
 		if raw[0] != '{' {
 			if first && !e.shape.array && !e.shape.bulk {
-				return e.skip(json.Delim('['))
+				return false, e.skip(json.Delim('['))
 			}
-			return fmt.Errorf("expected an object, found %s", clip(string(raw)))
+			return false, fmt.Errorf("expected an object, found %s", clip(string(raw)))
 		}
 		if err := e.give(raw, yield); err != nil {
-			return err
+			return false, err
 		}
 	}
-	_, err := e.token()
+	return true, e.end(']')
+}
+
+// more reports whether the list or object goes on. It says no also after a mistake, which end tells.
+func (e *elements) more() bool {
+	e.src.left = maxElement
+	return e.dec.More()
+}
+
+// end passes the delimiter at which more has said no.
+func (e *elements) end(want json.Delim) error {
+	t, err := e.token()
+	if err == nil && t != want {
+		err = fmt.Errorf("expected %v, found %v", want, t)
+	}
 	return err
 }
 
