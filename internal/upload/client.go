@@ -169,15 +169,18 @@ type ServiceError struct {
 	RequestID string // client-request-id, for the service's log
 	Attempts  int
 	Resumes   time.Time // when the service takes requests again, if it said so and that was too long to wait
-	Err       error     // the network's error, if there was no response
+	Err       error     // the network's error, if there was no response, or what is wrong with what was read
 }
 
 func (e *ServiceError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op + ": ")
-	if e.Status == 0 {
+	switch {
+	case e.Status == 0 && e.Attempts == 0:
+		b.WriteString(e.Err.Error())
+	case e.Status == 0:
 		fmt.Fprintf(&b, "no answer: %v", e.Err)
-	} else {
+	default:
 		fmt.Fprintf(&b, "%d %s", e.Status, http.StatusText(e.Status))
 		if detail := strings.TrimPrefix(e.Code+": "+e.Message, ": "); detail != "" {
 			b.WriteString(": " + strings.TrimSuffix(detail, ": "))
