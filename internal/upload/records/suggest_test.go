@@ -78,6 +78,7 @@ func TestSuggest(t *testing.T) {
 			map[string]string{"externalId": `"employee.id"`, "name.givenName": `"employee.name.first"`, "name.familyName": `"employee.name.last"`, workEmail: `"emails[0].value"`, "active": `{"column":"isActive","type":"boolean"}`}, "",
 		},
 		"nothing known": {"x,y,y\n1,a@x.example,b\n2,b@x.example,b\n", map[string]string{"externalId": `"x"`}, "y,y"},
+		"bad addresses": {"id,E-Mail,Mail 2\n1,a at x,none\n2,b@x.example,none\n", map[string]string{"externalId": `"id"`, workEmail: `"E-Mail"`}, "Mail 2"},
 		"by cells":      {"id,kontakt\n1,a@x.example\n2,b@x.example\n", map[string]string{"externalId": `"id"`, workEmail: `"kontakt"`}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
