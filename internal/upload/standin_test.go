@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -346,3 +348,38 @@ func TestFollowLog(t *testing.T) {
 		})
 	}
 }
+
+// A host that has never answered is not tried for as long as one that has.
+func TestFirstContact(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		met  bool
+		want time.Duration
+	}{
+		"no such host":            {&net.DNSError{Err: "no such host", Name: "graph.example", IsNotFound: true}, false, 0},
+		"no such host any more":   {&net.DNSError{Err: "no such host", Name: "graph.example", IsNotFound: true}, true, time.Hour},
+		"connection refused":      {errors.New("connection refused"), false, time.Minute},
+		"connection refused, now": {errors.New("connection refused"), true, time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &uploadtest.Service{}
+			down := false
+			c := standIn(t, s)
+			c.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Host == "graph.example" && (down || !tc.met) {
+					return nil, tc.err
+				}
+				down = down || r.URL.Host == "graph.example"
+				return s.RoundTrip(r)
+			})
+			sum, err := c.Run(t.Context(), &list{n: 150}, Options{Until: StateAccepted, Concurrency: 1}, nil)
+			if err == nil || sum.Elapsed > tc.want || sum.Elapsed < tc.want*8/10 || !strings.Contains(err.Error(), tc.err.Error()) {
+				t.Errorf("%s: tried for %s: %v", name, sum.Elapsed, err)
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
