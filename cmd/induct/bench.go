@@ -1,116 +1,287 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"induct/internal/bench"
+	"induct/internal/upload"
 )
 
+// benchOptions are the command line of bench.
+type benchOptions struct {
+	cfg      bench.Config
+	people   string
+	sizes    []string
+	dir, url string
+	yes      bool
+	asJSON   bool
+	write    string
+	profiles profiles
+}
+
 func benchCommand() *cobra.Command {
-	var people, connections int
-	var seed uint64
-	var data, profile string
-	var asJSON bool
+	var o benchOptions
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure a service of its own on this machine",
-		Long: "Starts `induct serve --dev` as a process of its own, loads it over the wire, and prints what it did:\n" +
-			"create everybody, send everybody again unchanged, again with 1 % changed, and single records.\n" +
-			"A phase ends when every record has its end in the directory and the log.",
+		Short: "Measure a service, each figure beside what the machine can do at all",
+		Long: "Starts `induct serve --dev` as a process of its own, loads it over the wire, and prints what it did. A phase ends\n" +
+			"when every record has its end in the directory and the log:\n\n" +
+			"  accept      requests stored durably, with the job paused\n" +
+			"  create      everybody, in random order; unchanged: everybody again, in another order; changed: 1 % with a new title\n" +
+			"  single      one record at a time: from the 202 to the settled receipt; single_visible: until directory and log show it\n" +
+			"  log_query_  the first page by job and time, job and status, cycle, source identity\n\n" +
+			"Right before and right after a phase its floor is measured: append is the same bytes, compressed and appended with\n" +
+			"an fsync that concurrent requests share; bulk load is the same people inserted into two SQLite tables; decode is the\n" +
+			"same requests parsed and read on all cores. The ratio to the floor says more than records per second where others\n" +
+			"use the machine too. docs/performance.md explains every column.\n\n" +
+			"With --url it measures a service that runs, as the client that the environment names (see `induct upload --help`).\n" +
+			"With --write it only writes the people. Exit codes: 0 measured, 1 the command line is wrong, 3 the service could not\n" +
+			"be measured, 130 interrupted; then what was measured so far is printed.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir := data
-			if dir == "" {
-				tmp, err := os.MkdirTemp("", "induct-bench-")
-				if err != nil {
-					return err
-				}
-				defer os.RemoveAll(tmp)
-				dir = tmp
-			}
-			cfg, stop, err := startService(cmd, dir, profile)
-			if err != nil {
-				return err
-			}
-			defer stop()
-			cfg.People, cfg.Connections, cfg.Seed, cfg.Data = people, connections, seed, dir
-			results, err := bench.Run(cmd.Context(), cfg)
-			if asJSON {
-				json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"people": people, "connections": connections, "results": results})
-			} else {
-				printResults(cmd, results)
-			}
-			return err
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
-	f := cmd.Flags()
-	f.IntVar(&people, "people", 100_000, "people in the workforce")
-	f.IntVar(&connections, "connections", 64, "requests in flight")
-	f.Uint64Var(&seed, "seed", 1, "of the workforce")
-	f.StringVar(&data, "data", "", "data `DIR`ectory; without it, one that is thrown away")
-	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the service to this `FILE`")
-	f.BoolVar(&asJSON, "json", false, "one JSON object")
+	o.flags(cmd.Flags())
 	return cmd
 }
 
-// startService starts this program as a service and returns where it is.
-func startService(cmd *cobra.Command, dir, profile string) (cfg bench.Config, stop func(), err error) {
+func (o *benchOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.people, "people", "100k", "people in the workforce; k and m are thousands and millions")
+	f.StringSliceVar(&o.sizes, "sizes", nil, "several workforces, each on a fresh service, such as 10k,100k,1m")
+	f.IntVar(&o.cfg.Repeat, "repeat", 1, "measure so often, and print medians and how far they lay apart")
+	f.IntVar(&o.cfg.Connections, "connections", 64, "requests in flight")
+	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the workforce; with --url another one each time")
+	f.DurationVar(&o.cfg.Least, "least", time.Second, "how long each floor is measured at least; accept takes twice that")
+	f.IntVar(&o.cfg.Singles, "singles", 200, "records sent one at a time")
+	f.IntVar(&o.cfg.Queries, "queries", 300, "log queries of each kind")
+	f.StringVar(&o.dir, "dir", "", "work in this `DIR`ectory, on the disk to be measured; what bench makes there it removes (default: the system's for temporary files)")
+	f.StringVar(&o.url, "url", "", "measure the service at this provisioning API endpoint `URL`; it creates people there")
+	f.BoolVar(&o.yes, "yes", false, "with --url: do so on another machine too")
+	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
+	f.StringVar(&o.write, "write", "", "write the people to this `PATH` and measure nothing: a file .csv (with its mapping), .jsonl (records) or .bulk.jsonl (requests), else a directory for all")
+	o.profiles.flags(f)
+}
+
+func (o *benchOptions) run(cmd *cobra.Command) error {
+	if err := o.check(cmd.Flags()); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	if o.write != "" {
+		return o.writePeople(ctx, cmd.OutOrStdout())
+	}
+	dir, err := os.MkdirTemp(o.dir, "induct-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	o.cfg.Dir, o.cfg.Version = dir, version
+	if o.url == "" {
+		o.cfg.Start = o.start
+	}
+	progress, done := bench.Present(os.Stderr)
+	o.cfg.Progress = progress
+	report, err := bench.Run(ctx, o.cfg)
+	done()
+	return errors.Join(o.print(cmd.OutOrStdout(), report), exitOf(ctx, err))
+}
+
+// exitOf gives an error of a bench its exit code.
+func exitOf(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &exitError{code: upload.ExitInterrupted}
+	}
+	return &exitError{upload.ExitService, err}
+}
+
+func (o *benchOptions) print(w io.Writer, report *bench.Report) error {
+	if !o.asJSON {
+		return bench.Print(w, report)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(report)
+}
+
+// check reads the command line.
+func (o *benchOptions) check(f *pflag.FlagSet) error {
+	sizes := o.sizes
+	if len(sizes) == 0 {
+		sizes = []string{o.people}
+	} else if f.Changed("people") {
+		return errors.New("--people and --sizes say the same: give one of them")
+	}
+	for _, s := range sizes {
+		n, err := parseSize(s)
+		if err != nil {
+			return err
+		}
+		o.cfg.People = append(o.cfg.People, n)
+	}
+	for flag, n := range map[string]int{"repeat": o.cfg.Repeat, "connections": o.cfg.Connections, "singles": o.cfg.Singles, "queries": o.cfg.Queries} {
+		if n < 1 {
+			return fmt.Errorf("--%s %d: 1 is the least", flag, n)
+		}
+	}
+	if o.cfg.Least <= 0 {
+		return fmt.Errorf("--least %s: give more than nothing", o.cfg.Least)
+	}
+	if o.url == "" {
+		return nil
+	}
+	if len(o.cfg.People) > 1 || o.cfg.Repeat > 1 {
+		return errors.New("--url goes with one size and without --repeat: a second run would not find a fresh service")
+	}
+	return o.checkURL(f.Changed("seed"))
+}
+
+// checkURL prepares to measure a service that is not ours.
+func (o *benchOptions) checkURL(seeded bool) error {
+	var c upload.Config
+	var err error
+	if c.Graph, c.ServicePrincipal, c.Job, err = upload.ParseEndpoint(o.url); err != nil {
+		return err
+	}
+	fromEnvironment(&c)
+	if _, err := upload.New(c); err != nil {
+		return err
+	}
+	u, err := url.Parse(o.url)
+	if err != nil {
+		return err
+	}
+	if !loopback(u.Hostname()) && !o.yes {
+		return fmt.Errorf("bench would create %d people at %s who stay there: add --yes if that is what you want", o.cfg.People[0]+o.cfg.Singles, u.Host)
+	}
+	if !seeded {
+		o.cfg.Seed = uint64(time.Now().UnixNano())
+	}
+	// People of another run must be other people.
+	o.cfg.Tag = "x" + strconv.FormatUint(o.cfg.Seed%(36*36*36*36*36*36), 36) + "x"
+	o.cfg.Service = bench.Service{Graph: c.Graph, Authority: c.Authority, ClientID: c.ClientID, ClientSecret: c.ClientSecret,
+		ServicePrincipal: c.ServicePrincipal, Job: c.Job, CAFile: c.CAFile}
+	return nil
+}
+
+// parseSize reads 500, 20k or 1m.
+func parseSize(s string) (int, error) {
+	digits, factor := strings.ToLower(strings.TrimSpace(s)), 1
+	if d, ok := strings.CutSuffix(digits, "k"); ok {
+		digits, factor = d, 1000
+	} else if d, ok := strings.CutSuffix(digits, "m"); ok {
+		digits, factor = d, 1_000_000
+	}
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 || n > bench.MostPeople/factor {
+		return 0, fmt.Errorf("%q people: give a number from 1 to %d, such as 500, 20k or 1m", s, bench.MostPeople)
+	}
+	return n * factor, nil
+}
+
+// start starts this program as a service on dir.
+func (o *benchOptions) start(ctx context.Context, what, dir string) (*bench.Running, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return cfg, nil, err
+		return nil, err
 	}
-	env := filepath.Join(dir, "bench.env")
-	os.Remove(env)
-	args := []string{"serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0", "--env-file", env, "--limits", "selfhosted"}
-	if profile != "" {
-		args = append(args, "--cpuprofile", profile)
+	suffix := ""
+	if what != "main" {
+		suffix = "." + what
 	}
+	profiles, err := o.profiles.args(suffix)
+	if err != nil {
+		return nil, err
+	}
+	env := dir + ".env"
+	// No rate limit and a queue that holds everybody, several times: what is measured is the service, not its brakes.
+	args := append([]string{"serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0", "--env-file", env, "--limits", "none",
+		"--queue-records", strconv.Itoa(1 << 40)}, profiles...)
 	p := exec.Command(self, args...)
-	p.Stderr = cmd.ErrOrStderr()
+	p.Stderr = os.Stderr
 	if err := p.Start(); err != nil {
-		return cfg, nil, err
+		return nil, fmt.Errorf("start the service: %w", err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- p.Wait() }()
-	stop = func() {
-		p.Process.Signal(syscall.SIGTERM)
-		<-exited
+	ended, gone := make(chan error, 1), make(chan struct{})
+	go func() {
+		if err := p.Wait(); err != nil {
+			ended <- err
+		} else {
+			ended <- errors.New("exit status 0")
+		}
+		close(gone)
+	}()
+	stop := func() {
+		p.Process.Signal(os.Interrupt)
+		select {
+		case <-gone:
+		case <-time.After(time.Minute):
+			p.Process.Kill()
+			<-gone
+		}
+		os.Remove(env)
 	}
-	for range 200 {
-		if b, err := os.ReadFile(env); err == nil {
+	running := &bench.Running{Ended: ended, Stop: stop}
+	if running.Service, err = o.await(ctx, env, gone); err != nil {
+		stop()
+		return nil, err
+	}
+	running.PID, running.Data = p.Process.Pid, dir
+	return running, nil
+}
+
+// await returns how to reach a service once it has said so.
+func (o *benchOptions) await(ctx context.Context, env string, gone <-chan struct{}) (s bench.Service, err error) {
+	deadline := time.After(time.Minute)
+	for {
+		if text, err := os.ReadFile(env); err == nil {
 			v := map[string]string{}
-			for line := range strings.Lines(string(b)) {
+			for line := range strings.Lines(string(text)) {
 				name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 				v[name] = value
 			}
-			return bench.Config{Graph: v["GRAPH_BASE"], Authority: v["AUTHORITY"], ClientID: v["CLIENT_ID"], ClientSecret: v["CLIENT_SECRET"],
-				SP: v["SP_ID"], Job: v["JOB_ID"], PID: p.Process.Pid}, stop, nil
+			return bench.Service{Graph: v["GRAPH_BASE"], Authority: v["AUTHORITY"], ClientID: v["CLIENT_ID"], ClientSecret: v["CLIENT_SECRET"],
+				ServicePrincipal: v["SP_ID"], Job: v["JOB_ID"]}, nil
 		}
 		select {
-		case err := <-exited:
-			return cfg, nil, fmt.Errorf("the service ended: %w", err)
-		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return s, ctx.Err()
+		case <-gone:
+			return s, errors.New("the service ended before it could be reached; what it said stands above")
+		case <-deadline:
+			return s, errors.New("the service could not be reached within a minute")
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	stop()
-	return cfg, nil, fmt.Errorf("the service did not start within 10 seconds")
 }
 
-func printResults(cmd *cobra.Command, results []bench.Result) {
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "work\trecords\tseconds\trecords/s\tp50 ms\tp99 ms\tpeak MB\tdisk MB\t")
-	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.0f\t%.1f\t%.1f\t%d\t%d\t\n", r.Name, r.Records, r.Seconds, r.PerSecond, r.P50, r.P99, r.PeakRSS>>20, r.Disk>>20)
+// writePeople writes the workforce for other programs.
+func (o *benchOptions) writePeople(ctx context.Context, out io.Writer) error {
+	if len(o.cfg.People) > 1 {
+		return errors.New("--write goes with one size")
 	}
-	w.Flush()
+	w := bench.Workforce{Seed: o.cfg.Seed, People: o.cfg.People[0]}
+	files, err := w.Write(ctx, o.write)
+	if err != nil {
+		return exitOf(ctx, err)
+	}
+	for _, f := range files {
+		fmt.Fprintln(out, filepath.ToSlash(f))
+	}
+	return nil
 }

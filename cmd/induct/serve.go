@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/pprof"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,7 +25,8 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func serveCommand() *cobra.Command {
 	var set settings
 	var dev bool
-	var envFile, level, profile string
+	var profiles profiles
+	var envFile, level string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service",
@@ -48,7 +48,7 @@ func serveCommand() *cobra.Command {
 			if !dev && set.data == "" {
 				return errNoData
 			}
-			return profiled(profile, func() error { return serve(cmd, set, dev, envFile) })
+			return profiles.during(func() error { return serve(cmd, set, dev, envFile) })
 		},
 	}
 	f := cmd.Flags()
@@ -60,7 +60,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&set.key, "tls-key", "", "PEM `FILE` with its private key")
 	f.StringVar(&set.publicURL, "public-url", "", "scheme and host that clients use, behind a proxy that ends TLS")
 	f.StringVar(&level, "log-level", "warn", "debug, info, warn or error; the log goes to standard error as JSON lines")
-	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile to this `FILE` at the end")
+	profiles.flags(f)
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 	engineFlags(f, &set)
 	return cmd
@@ -69,7 +69,7 @@ func serveCommand() *cobra.Command {
 func engineFlags(f *pflag.FlagSet, set *settings) {
 	f.StringVar(&set.data, "data", "", "data `DIR`ectory; one process at a time")
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain of a new installation: what DefaultDomain() gives")
-	f.StringVar(&set.limits, "limits", "selfhosted", "rate limits: selfhosted (2,000 requests a second), reference (40 a second) or reference-5s (40 in 5 seconds)")
+	f.StringVar(&set.limits, "limits", "selfhosted", "rate limits: selfhosted (2,000 requests a second), reference (40 a second), reference-5s (40 in 5 seconds) or none")
 	f.Int64Var(&set.daily, "daily-quota", 0, "with reference-5s: requests in 24 hours, such as 2000 or 6000; 0 is no quota")
 	f.Int64Var(&set.queueRecords, "queue-records", provision.DefaultQueueRecords, "bound of a job's queue, in records")
 	f.Int64Var(&set.reserve, "reserve-bytes", sqlstore.DefaultReserve, "free space below which uploads are refused")
@@ -127,23 +127,6 @@ func unlessStopped(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// profiled runs fn, under the CPU profiler if path is not empty.
-func profiled(path string, fn func() error) error {
-	if path == "" {
-		return fn()
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("--cpuprofile: %w", err)
-	}
-	defer f.Close()
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return fmt.Errorf("--cpuprofile: %w", err)
-	}
-	defer pprof.StopCPUProfile()
-	return fn()
 }
 
 // throwAway gives settings without a data directory a temporary one; done removes it.

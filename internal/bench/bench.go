@@ -1,291 +1,207 @@
+// Package bench measures a service from outside, over the wire that clients use, and each figure beside a floor: what
+// the same machine does, in the same minute, with the same bytes and nothing else to do. Records per second depend on
+// the machine and on who else uses it; the ratio to the floor much less.
+//
+// The service is a process of its own, so that its memory and processor time are its own. Requests are made before
+// the clock starts. Every outcome is checked: a create that did not create is an error, not a figure.
 package bench
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
+	"path/filepath"
 	"time"
 )
 
 // Config says what to measure, and where.
 type Config struct {
-	Graph, Authority, ClientID, ClientSecret, SP, Job string
+	People      []int         // sizes of the workforce, each measured on a fresh service
+	Repeat      int           // how often each size is measured; 0 means 1
+	Connections int           // requests in flight; 0 means 64
+	Seed        uint64        // of the workforce
+	Tag         string        // of the workforce, see there
+	Least       time.Duration // how long a floor, or accept, is repeated at least; 0 means a second
+	Singles     int           // records sent one by one; 0 means 200
+	Queries     int           // of each kind of log query; 0 means 300
 
-	HTTP        *http.Client // nil means a client of its own for Connections
-	People      int
-	Connections int    // requests in flight
-	Seed        uint64 // of the workforce
-	PID         int    // of the service, to read its peak memory; 0 if it is not known
-	Data        string // its data directory, to measure; "" if it is not known
-	Progress    func(phase string, done, total int)
+	// Start starts a service on an empty directory; what names it ("accept" or "main"). If it is nil, Service is
+	// measured: then there is no accept phase, which pauses the job, and one size and repetition.
+	Start   func(ctx context.Context, what, dir string) (*Running, error)
+	Service Service
+
+	Dir      string // for loads, floors and data directories; on the disk that is to be measured
+	Version  string
+	Progress func(phase, what string, done, total int) // may be nil
 }
 
-// Result is one measurement.
+// Running is a service that was started to be measured.
+type Running struct {
+	Service
+	Ended <-chan error // says how its process ended
+	Stop  func()       // ends it and returns when it has ended
+}
+
+// Report is what was measured. It is the JSON that `induct bench --json` prints.
+type Report struct {
+	Version        string   `json:"version"`
+	Machine        Machine  `json:"machine"`
+	People         int      `json:"people"` // the largest size
+	Connections    int      `json:"connections"`
+	Seed           uint64   `json:"seed"`
+	Repeat         int      `json:"repeat"`
+	BytesPerRecord float64  `json:"bytes_per_record"` // of request body
+	Results        []Result `json:"results"`
+	Notes          []string `json:"notes,omitempty"`
+	Interrupted    bool     `json:"interrupted,omitempty"` // results are missing
+}
+
+// Result is one measurement, or the medians of several. A figure that was not or cannot be measured is left out.
 type Result struct {
-	Name      string  `json:"name"`
-	Records   int     `json:"records"`
-	Seconds   float64 `json:"seconds"`
+	Name    string `json:"name"` // accept, create, unchanged, changed, single, single_visible, log_query_…
+	People  int    `json:"people"`
+	Records int    `json:"records"` // or queries
+
+	Seconds   float64 `json:"seconds"` // from the first request until all is settled
 	PerSecond float64 `json:"per_second"`
-	P50       float64 `json:"p50_ms,omitempty"` // of a request
-	P99       float64 `json:"p99_ms,omitempty"`
-	PeakRSS   int64   `json:"peak_rss_bytes,omitempty"`
-	Disk      int64   `json:"disk_bytes,omitempty"`
-	Retries   int64   `json:"retries,omitempty"` // answers 429 and 5xx
+	Micros    float64 `json:"microseconds_per_record"`
+
+	CPU       float64 `json:"cpu_seconds,omitempty"` // of the service, in user and kernel mode
+	CPUMicros float64 `json:"cpu_microseconds_per_record,omitempty"`
+
+	Floor          string  `json:"floor,omitempty"` // append, decode or bulk load
+	FloorPerSecond float64 `json:"floor_per_second,omitempty"`
+	Ratio          float64 `json:"ratio,omitempty"`     // PerSecond / FloorPerSecond
+	CPURatio       float64 `json:"cpu_ratio,omitempty"` // the same of records per second of processor time
+
+	P50 float64 `json:"p50_ms,omitempty"` // of a request, a query, or the way of a single record
+	P95 float64 `json:"p95_ms,omitempty"`
+	P99 float64 `json:"p99_ms,omitempty"`
+
+	PeakRSS          int64   `json:"peak_rss_bytes,omitempty"` // of the service during the phase
+	Disk             int64   `json:"disk_bytes,omitempty"`     // of its database at the end of the phase, with its log
+	WrittenPerRecord float64 `json:"written_bytes_per_record,omitempty"`
+	Retries          int64   `json:"retries,omitempty"` // answers 429 and 5xx
+
+	Outcomes map[string]int `json:"outcomes,omitempty"` // records by end
+	Spread   *Spread        `json:"spread,omitempty"`   // with Repeat
 }
 
-// runner is a bench under way.
-type runner struct {
-	Config
-	w     Workforce
-	token string
+// Spread is the least and the most of what Result gives the median of.
+type Spread struct {
+	Runs      int        `json:"runs"`
+	PerSecond [2]float64 `json:"per_second"`
+	Ratio     [2]float64 `json:"ratio"`
 }
 
-// Run measures: accept (the job is paused), create, unchanged, changed (1 %), and single records. Each phase but
-// accept ends when every record has its end. It gives up at the first error.
-func Run(ctx context.Context, cfg Config) ([]Result, error) {
-	r := &runner{Config: cfg, w: Workforce{Seed: cfg.Seed, People: cfg.People}}
-	if r.HTTP == nil {
-		r.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConns: cfg.Connections, MaxIdleConnsPerHost: cfg.Connections}}
-	}
-	if err := r.signIn(ctx); err != nil {
-		return nil, err
-	}
-	var results []Result
-	phases := []struct {
-		name string
-		run  func(context.Context) (Result, error)
-	}{
-		{"create", func(ctx context.Context) (Result, error) {
-			return r.full(ctx, func(int) variant { return variant{} })
-		}},
-		{"unchanged", func(ctx context.Context) (Result, error) {
-			return r.full(ctx, func(int) variant { return variant{} })
-		}},
-		{"changed 1 %", func(ctx context.Context) (Result, error) {
-			return r.full(ctx, func(i int) variant { return variant{changed: i%100 == 7} })
-		}},
-		{"single record", r.single},
-	}
-	for _, p := range phases {
-		res, err := p.run(ctx)
-		if err != nil {
-			return results, fmt.Errorf("%s: %w", p.name, err)
+func (cfg Config) withDefaults() Config {
+	set := func(n *int, usual int) {
+		if *n == 0 {
+			*n = usual
 		}
-		res.Name = p.name
-		res.PerSecond = float64(res.Records) / res.Seconds
-		res.PeakRSS, res.Disk = peakRSS(r.PID), diskUse(r.Data)
-		results = append(results, res)
 	}
-	return results, nil
+	set(&cfg.Repeat, 1)
+	set(&cfg.Connections, 64)
+	set(&cfg.Singles, 200)
+	set(&cfg.Queries, 300)
+	if cfg.Least == 0 {
+		cfg.Least = time.Second
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = func(string, string, int, int) {}
+	}
+	return cfg
 }
 
-func (r *runner) signIn(ctx context.Context) error {
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {r.ClientID}, "client_secret": {r.ClientSecret},
-		"scope": {"https://graph.microsoft.com/.default"}}
-	req, err := http.NewRequestWithContext(ctx, "POST", r.Authority+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
-	if err != nil {
-		return err
+// Run measures. If it ends early the report has what was measured so far, and the error says why.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	cfg = cfg.withDefaults()
+	report := &Report{Version: cfg.Version, Machine: thisMachine(), Connections: cfg.Connections, Seed: cfg.Seed, Repeat: cfg.Repeat, Results: []Result{}}
+	for _, people := range cfg.People {
+		report.People = max(report.People, people)
+		var runs [][]Result
+		for range cfg.Repeat {
+			r := &run{Config: cfg, report: report, w: Workforce{Seed: cfg.Seed, Tag: cfg.Tag, People: people}}
+			err := r.all(ctx)
+			runs = append(runs, r.results)
+			if err != nil {
+				report.Results = append(report.Results, medians(runs)...)
+				report.Interrupted = ctx.Err() != nil
+				return report, err
+			}
+		}
+		report.Results = append(report.Results, medians(runs)...)
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	var got struct {
-		AccessToken string `json:"access_token"`
-		Error       string `json:"error_description"`
+	return report, nil
+}
+
+// run measures one size, once.
+type run struct {
+	Config
+	report  *Report
+	w       Workforce
+	c       *client
+	results []Result
+}
+
+func (r *run) all(ctx context.Context) error {
+	if r.Start == nil {
+		return r.connected(ctx, r.Service, r.main)
 	}
-	if err := r.do(req, &got); err != nil {
-		return fmt.Errorf("sign in: %w %s", err, got.Error)
+	for _, part := range []struct {
+		what string
+		run  func(context.Context) error
+	}{{"accept", r.accept}, {"main", r.main}} {
+		if err := r.started(ctx, part.what, part.run); err != nil {
+			return err
+		}
 	}
-	r.token = got.AccessToken
 	return nil
 }
 
-func (r *runner) do(req *http.Request, into any) error {
-	if r.token != "" {
-		req.Header.Set("Authorization", "Bearer "+r.token)
+// started runs part on a service of its own.
+func (r *run) started(ctx context.Context, what string, part func(context.Context) error) (err error) {
+	dir := filepath.Join(r.Dir, what)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
 	}
-	res, err := r.HTTP.Do(req)
+	defer os.RemoveAll(dir)
+	r.Progress("start a service", "", 0, 0)
+	s, err := r.Start(ctx, what, dir)
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
+	defer s.Stop()
+	watched, unwatch := context.WithCancelCause(ctx)
+	defer unwatch(nil)
+	go func() {
+		select {
+		case err := <-s.Ended:
+			unwatch(fmt.Errorf("the service ended while it was measured: %w", err))
+		case <-watched.Done():
+		}
+	}()
+	err = r.connected(watched, s.Service, part)
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, res.Status, body)
+	if errors.Is(err, context.Canceled) {
+		return context.Cause(watched)
 	}
-	return json.Unmarshal(body, into)
-}
-
-func (r *runner) jobURL() string {
-	return r.Graph + "/servicePrincipals/" + r.SP + "/synchronization/jobs/" + url.PathEscape(r.Job)
-}
-
-// full sends everybody, in a random order, and waits until all have their end.
-func (r *runner) full(ctx context.Context, of func(int) variant) (Result, error) {
-	order := rand.New(rand.NewPCG(r.Seed, uint64(time.Now().UnixNano()))).Perm(r.People)
-	const perRequest = 50
-	requests := (r.People + perRequest - 1) / perRequest
-	var next, retries atomic.Int64
-	var mu sync.Mutex
-	var took []time.Duration
-	var last string
-	var lastNumber int64 = -1
-	var failed error
-	began := time.Now()
-	var wg sync.WaitGroup
-	for range r.Connections {
-		wg.Go(func() {
-			var body []byte
-			for ctx.Err() == nil {
-				n := int(next.Add(1)) - 1
-				if n >= requests {
-					return
-				}
-				body = r.w.AppendRequest(body[:0], order[n*perRequest:min(len(order), (n+1)*perRequest)], of)
-				t := time.Now()
-				id, err := r.post(ctx, body, &retries)
-				d := time.Since(t)
-				mu.Lock()
-				took = append(took, d)
-				if err != nil && failed == nil {
-					failed = err
-					next.Store(int64(requests))
-				}
-				if int64(n) > lastNumber {
-					lastNumber, last = int64(n), id
-				}
-				if r.Progress != nil {
-					r.Progress("send", min(len(took)*perRequest, r.People), r.People)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	if failed != nil || ctx.Err() != nil {
-		return Result{}, errors.Join(failed, ctx.Err())
-	}
-	sent := time.Since(began)
-	_ = sent
-	if err := r.settled(ctx, last); err != nil {
-		return Result{}, err
-	}
-	slices.Sort(took)
-	ms := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000 }
-	return Result{Records: r.People, Seconds: time.Since(began).Seconds(), P50: ms(.5), P99: ms(.99), Retries: retries.Load()}, nil
-}
-
-// post sends one request until it is accepted and returns the upload's id.
-func (r *runner) post(ctx context.Context, body []byte, retries *atomic.Int64) (string, error) {
-	for {
-		req, err := http.NewRequestWithContext(ctx, "POST", r.jobURL()+"/bulkUpload", bytes.NewReader(body))
-		if err != nil {
-			return "", err
-		}
-		req.Header.Set("Authorization", "Bearer "+r.token)
-		req.Header.Set("Content-Type", "application/scim+json")
-		res, err := r.HTTP.Do(req)
-		if err != nil {
-			return "", err
-		}
-		text, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		switch {
-		case res.StatusCode == http.StatusAccepted:
-			return res.Header.Get("x-induct-upload-id"), nil
-		case res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500:
-			retries.Add(1)
-			wait, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-			time.Sleep(max(time.Duration(wait)*time.Second, 100*time.Millisecond))
-		default:
-			return "", fmt.Errorf("%s: %s", res.Status, text)
-		}
+	// A connection that breaks may be the first sign of a service that ends.
+	select {
+	case <-watched.Done():
+		return context.Cause(watched)
+	case <-time.After(500 * time.Millisecond):
+		return err
 	}
 }
 
-// settled waits until nothing is queued and the upload is settled.
-func (r *runner) settled(ctx context.Context, upload string) error {
-	for {
-		req, err := http.NewRequestWithContext(ctx, "GET", r.jobURL()+"/uploads/"+upload+"?waitFor=settled&timeout=30", nil)
-		if err != nil {
-			return err
-		}
-		var got struct {
-			State  string
-			Counts map[string]int
-		}
-		if err := r.do(req, &got); err != nil {
-			return err
-		}
-		if got.Counts["failed"] > 0 {
-			return fmt.Errorf("records failed: %v", got.Counts)
-		}
-		if got.State == "settled" {
-			return nil
-		}
+func (r *run) connected(ctx context.Context, s Service, part func(context.Context) error) (err error) {
+	if r.c, err = newClient(s, r.Connections); err != nil {
+		return err
 	}
-}
-
-// single measures from the request to the settled receipt, one record at a time.
-func (r *runner) single(ctx context.Context) (Result, error) {
-	const n = 200
-	var retries atomic.Int64
-	var took []time.Duration
-	began := time.Now()
-	for i := range n {
-		body := r.w.AppendRequest(nil, []int{r.People + i}, func(int) variant { return variant{} })
-		t := time.Now()
-		id, err := r.post(ctx, body, &retries)
-		if err == nil {
-			err = r.settled(ctx, id)
-		}
-		if err != nil {
-			return Result{}, err
-		}
-		took = append(took, time.Since(t))
-	}
-	slices.Sort(took)
-	ms := func(q float64) float64 { return float64(took[int(q*float64(n-1))].Microseconds()) / 1000 }
-	return Result{Records: n, Seconds: time.Since(began).Seconds(), P50: ms(.5), P99: ms(.99)}, nil
-}
-
-// peakRSS returns the most memory that the process has had, in bytes; 0 if it cannot be read.
-func peakRSS(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kb << 10
-		}
-	}
-	return 0
-}
-
-func diskUse(dir string) (n int64) {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return 0
-	}
-	for _, f := range files {
-		if info, err := f.Info(); err == nil && info.Mode().IsRegular() {
-			n += info.Size()
-		}
-	}
-	return n
+	defer r.c.http.CloseIdleConnections()
+	return part(ctx)
 }

@@ -24,20 +24,22 @@ type Limits struct {
 func SelfHosted() Limits { return Limits{Name: "selfhosted", Rate: 2000, Burst: 4000} }
 
 // Profile returns the rate profile with this name: "selfhosted"; "reference", the 40 requests a second of the
-// bulkUpload reference page; "reference-5s", the 40 requests in any 5 seconds of the concepts page. For the latter
-// daily is the tenant's quota in 24 hours, such as 2,000 or 6,000, or 0 for none; the others take no quota.
+// bulkUpload reference page; "reference-5s", the 40 requests in any 5 seconds of the concepts page; "none", no limit.
+// For reference-5s daily is the tenant's quota in 24 hours, such as 2,000 or 6,000, or 0 for none; the others take no quota.
 func Profile(name string, daily int) (Limits, error) {
 	switch {
 	case daily < 0 || daily > 0 && name != "reference-5s":
 		return Limits{}, fmt.Errorf("rate profile %q takes no daily quota of %d: use reference-5s and a quota that is not negative", name, daily)
 	case name == "selfhosted":
 		return SelfHosted(), nil
+	case name == "none":
+		return Limits{Name: name, Rate: float64(rate.Inf), Burst: 1}, nil
 	case name == "reference":
 		return Limits{Name: name, Requests: 40, Window: time.Second}, nil
 	case name == "reference-5s":
 		return Limits{Name: name, Requests: 40, Window: 5 * time.Second, Daily: daily}, nil
 	}
-	return Limits{}, fmt.Errorf("unknown rate profile %q: use selfhosted, reference or reference-5s", name)
+	return Limits{}, fmt.Errorf("unknown rate profile %q: use selfhosted, reference, reference-5s or none", name)
 }
 
 // maxBuckets bounds the memory of a limiter. Only jobs that exist get a bucket.

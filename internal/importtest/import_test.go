@@ -58,7 +58,7 @@ var rooms = []room{
 	{path: "internal/upload/records", uses: []string{"internal/scim"}, test: []string{"examples/workforce"}},
 	{path: "internal/upload", uses: []string{"internal/scim", "internal/upload/records"}, test: []string{"examples/workforce"}},
 	{path: "internal/localca"},
-	{path: "internal/bench"},
+	{path: "internal/bench", uses: []string{"internal/mapping", "internal/scim"}, test: []string{"internal/expr", "internal/upload/records"}},
 
 	{path: "examples/workforce"},
 	{path: "cmd/induct", uses: []string{
