@@ -107,8 +107,12 @@ func Print(w io.Writer, rep *Report) error {
 	if rep.Interrupted {
 		fmt.Fprintln(&b, "Interrupted: this is what was measured until then.")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // printSpread writes how far repeated measurements lay apart.
