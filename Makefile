@@ -34,7 +34,7 @@ test: tools format vet staticcheck ## everything, as CI runs it
 	cd test/compat && $(GO) vet ./... && $(GO) run $(GOTESTSUM) --format pkgname -- -count=1 -timeout 5m ./...
 
 .PHONY: check
-check: format vet ## the quick form while you work: format, vet, short tests
+check: format vet staticcheck ## the quick form while you work: format, vet, staticcheck, short tests
 	$(GO) test -short -p 2 ./...
 
 .PHONY: format

@@ -138,18 +138,18 @@ func TestRun(t *testing.T) {
 func TestRunFails(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		f       fake
+		f       *fake
 		want    string // in the error; "" for none
 		note    string
 		results int
 	}{
-		{"sign in", fake{broken: "/token"}, "sign in: ", "", 0},
-		{"upload", fake{broken: "/bulkUpload"}, "create: POST ", "", 0},
-		{"outcome", fake{forgets: true}, "unchanged: the service says map[created:230] where map[unchanged:230] is right", "", 1},
-		{"users", fake{broken: "/users"}, "single: GET ", "", 3},
-		{"logs", fake{broken: "/auditLogs/provisioning"}, "single: GET ", "", 3},
-		{"no users", fake{forbid: "/users"}, "", "single_visible was not measured", 8},
-		{"no logs", fake{forbid: "/auditLogs/provisioning"}, "", "log_query_… were not measured", 4},
+		{"sign in", &fake{broken: "/token"}, "sign in: ", "", 0},
+		{"upload", &fake{broken: "/bulkUpload"}, "create: POST ", "", 0},
+		{"outcome", &fake{forgets: true}, "unchanged: the service says map[created:230] where map[unchanged:230] is right", "", 1},
+		{"users", &fake{broken: "/users"}, "single: GET ", "", 3},
+		{"logs", &fake{broken: "/auditLogs/provisioning"}, "single: GET ", "", 3},
+		{"no users", &fake{forbid: "/users"}, "", "single_visible was not measured", 8},
+		{"no logs", &fake{forbid: "/auditLogs/provisioning"}, "", "log_query_… were not measured", 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			report, err := c.f.bench(t, nil)
