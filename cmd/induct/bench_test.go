@@ -56,6 +56,7 @@ func parseReport(t *testing.T, text string) (r benchReport) {
 
 // A bench of everything gives each figure, and leaves nothing behind.
 func TestBench(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	profile := filepath.Join(dir, "cpu.pprof")
 	work := filepath.Join(dir, "work")
@@ -102,6 +103,7 @@ func TestBench(t *testing.T) {
 
 // The table for people has the same measurements, and growth between sizes.
 func TestBenchSizes(t *testing.T) {
+	t.Parallel()
 	r := execute(t, "bench", "--sizes", "100,0.2k", "--least", "20ms")
 	if r.code != 1 || !strings.Contains(r.stderr, `"0.2k" people`) {
 		t.Errorf("exit code %d: %s", r.code, r.stderr)
@@ -135,6 +137,7 @@ func benchURL(t *testing.T, env map[string]string, args ...string) result {
 
 // A running service is measured as it is: twice, each time with new people, and not at all if it is elsewhere.
 func TestBenchURL(t *testing.T) {
+	t.Parallel()
 	p := start(t, filepath.Join(t.TempDir(), "data"))
 	for range 2 {
 		r := benchURL(t, p.env)
@@ -162,6 +165,7 @@ func TestBenchURL(t *testing.T) {
 
 // The same seed a second time creates nobody, and that is said instead of a figure.
 func TestBenchSaysWhatItDidNotMeasure(t *testing.T) {
+	t.Parallel()
 	p := start(t, filepath.Join(t.TempDir(), "data"))
 	if r := benchURL(t, p.env, "--seed", "5"); r.code != 0 {
 		t.Fatalf("exit code %d: %s", r.code, r.stderr)
@@ -193,6 +197,7 @@ func interruptible(t *testing.T, out, errs *syncBuffer) *exec.Cmd {
 
 // Whoever interrupts a bench gets what was measured until then.
 func TestBenchInterrupted(t *testing.T) {
+	t.Parallel()
 	var out, errs syncBuffer
 	cmd := interruptible(t, &out, &errs)
 	cmd.Process.Signal(os.Interrupt)
@@ -204,6 +209,7 @@ func TestBenchInterrupted(t *testing.T) {
 }
 
 func TestBenchWrite(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "people.csv")
 	r := execute(t, "bench", "--people", "120", "--write", path)
 	if r.code != 0 || !strings.Contains(r.stdout, "people.mapping.json") {
@@ -221,6 +227,7 @@ func TestBenchWrite(t *testing.T) {
 }
 
 func TestBenchRefuses(t *testing.T) {
+	t.Parallel()
 	refuses(t, []string{"--people and --sizes"}, "bench", "--people", "5", "--sizes", "1,2")
 	refuses(t, []string{`"-3" people`, "20k"}, "bench", "--people=-3")
 	refuses(t, []string{"--repeat 0"}, "bench", "--repeat", "0")
