@@ -88,7 +88,7 @@ func TestBench(t *testing.T) {
 	if got := strings.Join(names, " "); got != "accept create unchanged changed single single_visible log_query_job_time log_query_job_status log_query_cycle log_query_source" {
 		t.Errorf("results %s", got)
 	}
-	if got := report.Results[3].Outcomes; got["updated"] != 5 || got["unchanged"] != 495 {
+	if got := report.Results[3].Outcomes; got["updated"] != 15 || got["unchanged"] != 1485 {
 		t.Errorf("changed: %v", got)
 	}
 	for _, f := range []string{profile, profile + ".accept"} {

@@ -22,7 +22,7 @@ type Config struct {
 	Connections int           // requests in flight; 0 means 64
 	Seed        uint64        // of the workforce
 	Tag         string        // of the workforce, see there
-	Least       time.Duration // how long a floor, or accept, is repeated at least; 0 means a second
+	Least       time.Duration // how long a floor is measured at least, and half of what accept is; 0 means two seconds
 	Singles     int           // records sent one by one; 0 means 200
 	Queries     int           // of each kind of log query; 0 means 300
 
@@ -70,6 +70,10 @@ type Result struct {
 	CPU       float64 `json:"cpu_seconds,omitempty"` // of the service, in user and kernel mode
 	CPUMicros float64 `json:"cpu_microseconds_per_record,omitempty"`
 
+	// Others is the share of the machine's processors, 0 to 1, that neither the service nor its load used but somebody
+	// else did during the phase, time stolen by other machines included.
+	Others float64 `json:"others_cpu_share,omitempty"`
+
 	Floor          string  `json:"floor,omitempty"` // append, decode or bulk load
 	FloorPerSecond float64 `json:"floor_per_second,omitempty"`
 	Ratio          float64 `json:"ratio,omitempty"`     // PerSecond / FloorPerSecond
@@ -93,6 +97,7 @@ type Spread struct {
 	Runs      int        `json:"runs"`
 	PerSecond [2]float64 `json:"per_second"`
 	Ratio     [2]float64 `json:"ratio"`
+	CPURatio  [2]float64 `json:"cpu_ratio"`
 }
 
 func (cfg Config) withDefaults() Config {
@@ -106,7 +111,7 @@ func (cfg Config) withDefaults() Config {
 	set(&cfg.Singles, 200)
 	set(&cfg.Queries, 300)
 	if cfg.Least == 0 {
-		cfg.Least = time.Second
+		cfg.Least = 2 * time.Second
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(string, string, int, int) {}

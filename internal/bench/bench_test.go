@@ -126,7 +126,7 @@ func TestRun(t *testing.T) {
 	if r := report.Results[0]; r.Retries != 2 || r.Records != 230 || r.Outcomes["created"] != 230 || r.Floor != "bulk load" {
 		t.Errorf("create: %+v", r)
 	}
-	if r := report.Results[2]; r.Outcomes["updated"] != 3 || r.Floor != "decode" || r.Ratio != r.PerSecond/r.FloorPerSecond {
+	if r := report.Results[2]; r.Records != 690 || r.Outcomes["updated"] != 9 || r.Others != 0 || r.Floor != "decode" || r.Ratio != r.PerSecond/r.FloorPerSecond {
 		t.Errorf("changed: %+v", r)
 	}
 	if len(f.seen) != 233 {
