@@ -88,6 +88,9 @@ func TestBench(t *testing.T) {
 	if got := strings.Join(names, " "); got != "accept create unchanged changed single single_visible log_query_job_time log_query_job_status log_query_cycle log_query_source" {
 		t.Errorf("results %s", got)
 	}
+	if r := report.Results[1]; r.Records != 1500 || r.Outcomes["created"] != 1500 {
+		t.Errorf("create, each time on a fresh service: %+v", r)
+	}
 	if got := report.Results[3].Outcomes; got["updated"] != 15 || got["unchanged"] != 1485 {
 		t.Errorf("changed: %v", got)
 	}

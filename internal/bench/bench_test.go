@@ -212,7 +212,7 @@ func TestFloors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []floor{decodeFloor(5 * time.Millisecond), appendFloor(dir, 8, 5*time.Millisecond), bulkLoadFloor(dir)} {
+	for _, f := range []floor{decodeFloor(5 * time.Millisecond), appendFloor(dir, 8, 5*time.Millisecond), bulkLoadFloor(dir, 0)} {
 		e, err := f.run(t.Context(), l)
 		if err != nil || e.records == 0 || e.seconds <= 0 {
 			t.Errorf("%s: %+v %v", f.name, e, err)

@@ -33,24 +33,47 @@ type outcomes map[string]int
 // enough is how long a phase is repeated, if it can be, so that it outlasts the bursts of its neighbours.
 const enough = 10 * time.Second
 
+func (r *run) create() phase {
+	none := func(int, int) bool { return false }
+	return phase{"create", bulkLoadFloor(r.Dir, r.Least), 1, none, none, func(n, _ int) outcomes { return outcomes{"created": n} }}
+}
+
 // main measures everything but accept, on one service, in the order of a job's life.
 func (r *run) main(ctx context.Context) error {
 	decode := decodeFloor(r.Least)
 	none := func(int, int) bool { return false }
 	for _, p := range []phase{
-		{"create", bulkLoadFloor(r.Dir), 1, none, none, func(n, _ int) outcomes { return outcomes{"created": n} }},
+		r.create(),
 		{"unchanged", decode, 3, none, none, func(n, _ int) outcomes { return outcomes{"unchanged": n} }},
 		{"changed", decode, 3, func(round, i int) bool { return i%100 >= 7 && i%100 <= 7+round }, func(round, i int) bool { return i%100 == 7+round },
 			func(n, fresh int) outcomes { return outcomes{"unchanged": n, "updated": fresh} }},
 	} {
-		if err := r.pass(ctx, p); err != nil {
+		m := &meter{r: r, outcomes: outcomes{}}
+		if err := r.pass(ctx, m, p); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		if r.results = append(r.results, m.result(p.name, p.floor.name)); p.name == "create" {
+			r.created = m
 		}
 	}
 	if err := r.single(ctx); err != nil {
 		return fmt.Errorf("single: %w", err)
 	}
 	return r.logQueries(ctx)
+}
+
+// createAgain adds another round to the result of create; it needs a service that knows nobody.
+func (r *run) createAgain(ctx context.Context) error {
+	p := r.create()
+	if err := r.pass(ctx, r.created, p); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	for i := range r.results {
+		if r.results[i].Name == p.name {
+			r.results[i] = r.created.result(p.name, p.floor.name)
+		}
+	}
+	return nil
 }
 
 // meter adds up what a phase takes, round by round.
@@ -150,19 +173,21 @@ func (r *run) accept(ctx context.Context) error {
 
 // pass measures a phase: everybody is sent, in an order of its own, until all are settled, and what became of them is
 // checked. The floor is measured before the first round and after each.
-func (r *run) pass(ctx context.Context, p phase) error {
-	m := meter{r: r, outcomes: outcomes{}}
-	for round := 0; round < p.rounds && m.service.seconds < enough.Seconds(); round++ {
-		if err := r.round(ctx, &m, p, round); err != nil {
+func (r *run) pass(ctx context.Context, m *meter, p phase) error {
+	for round := range p.rounds {
+		if round > 0 && m.service.seconds > enough.Seconds() {
+			break
+		}
+		if err := r.round(ctx, m, p, round); err != nil {
 			return err
 		}
 	}
-	r.results = append(r.results, m.result(p.name, p.floor.name))
 	return nil
 }
 
 func (r *run) round(ctx context.Context, m *meter, p phase, round int) error {
-	l, err := r.makeLoad(ctx, p.name, uint64(10*len(r.results)+round), func(i int) bool { return p.changed(round, i) })
+	r.passes++
+	l, err := r.makeLoad(ctx, p.name, r.passes, func(i int) bool { return p.changed(round, i) })
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func Print(w io.Writer, rep *Report) error {
 	printSpread(&b, rep.Results)
 	printGrowth(&b, rep.Results)
 	if most := slices.MaxFunc(append(rep.Results, Result{}), func(a, z Result) int { return cmp.Compare(a.Others, z.Others) }); most.Others > noisy {
-		fmt.Fprintf(&b, "Others used up to %s of the processors (%s). The CPU ratio does not depend on that; records/s do.\n", percent(most.Others), most.Name)
+		fmt.Fprintf(&b, "Others used up to %s of the processors (%s). Compare CPU ratios before ratios, and ratios before records/s.\n", percent(most.Others), most.Name)
 	}
 	for _, r := range rep.Results {
 		if r.Retries > 0 {
