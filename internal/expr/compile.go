@@ -205,7 +205,7 @@ func (c *compiler) resolveCall(n *Node) (*Node, error) {
 			continue
 		}
 		var err error
-		if out.Args[i], err = c.resolveArgument(f, f.param(i), a); err != nil {
+		if out.Args[i], err = c.resolveArgument(f, f.Param(i), a); err != nil {
 			return nil, err
 		}
 	}
@@ -531,7 +531,7 @@ func (s *site) integer(ctx *Context, i int) (int64, error) {
 	}
 	n, ok := integer(v)
 	if !ok {
-		return 0, fmt.Errorf("%s must be a whole number, not %s", s.fn.param(i).Name, shown(v))
+		return 0, fmt.Errorf("%s must be a whole number, not %s", s.fn.Param(i).Name, shown(v))
 	}
 	return n, nil
 }

@@ -46,7 +46,7 @@ func (s *site) date(ctx *Context, i int) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if !ok || t == "" {
-		return time.Time{}, fmt.Errorf("%s is null or empty, not a date; guard it with IIF(IsNullOrEmpty(...), ..., ...)", s.fn.param(i).Name)
+		return time.Time{}, fmt.Errorf("%s is null or empty, not a date; guard it with IIF(IsNullOrEmpty(...), ..., ...)", s.fn.Param(i).Name)
 	}
 	return parseDate(t)
 }

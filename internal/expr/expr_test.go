@@ -254,7 +254,7 @@ func TestRandomTrees(t *testing.T) {
 			n.Args = append(n.Args, argument(t, f.Params[i], depth-1))
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "rounds") * f.Repeat {
-			n.Args = append(n.Args, argument(t, f.param(len(n.Args)), depth-1))
+			n.Args = append(n.Args, argument(t, f.Param(len(n.Args)), depth-1))
 		}
 		return n
 	}

@@ -63,6 +63,12 @@ func (l *lexer) read() (token, error) {
 	if rest == "" {
 		return token{pos: l.pos}, nil
 	}
+	for _, w := range [...]struct{ wrong, say string }{{"==", "equal is written ="}, {"!=", "not equal is written <>"},
+		{"&&", "there is no AND; put an IIF inside an IIF"}, {"||", "there is no OR; put an IIF inside an IIF"}} {
+		if strings.HasPrefix(rest, w.wrong) {
+			return token{}, errorAt(l.pos, l.pos+2, "%s", w.say)
+		}
+	}
 	switch c := rest[0]; {
 	case c == '[':
 		return l.attribute()
