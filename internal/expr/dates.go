@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"induct/internal/expr/netdate"
@@ -180,7 +181,7 @@ func numFromDate(t string) (Value, error) {
 	if t == "" {
 		return Value{}, nil
 	}
-	if len(t) < 5 || t[4] != '-' { // the reference takes ISO 8601 only
+	if t = strings.TrimSpace(t); len(t) < 5 || t[4] != '-' { // the reference takes ISO 8601 only
 		return Value{}, fmt.Errorf("%s is not an ISO 8601 date such as 2006-01-31T15:04:05Z; use FormatDateTime first", shown(Text(t)))
 	}
 	d, err := parseDate(t)

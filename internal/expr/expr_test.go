@@ -414,6 +414,17 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
+// TestDeepFinding: Lint warns before the parser refuses.
+func TestDeepFinding(t *testing.T) {
+	p, err := Compile(strings.Repeat("Not(", deep)+`[a]`+strings.Repeat(")", deep), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := p.Lint(); len(found) != 1 || found[0].Code != CodeDepth || found[0].Pos != 4*(deep-1) {
+		t.Errorf("found %v", found)
+	}
+}
+
 // TestPatternFindings: what scoping filters are told.
 func TestPatternFindings(t *testing.T) {
 	for pattern, want := range map[string]int{"^a$": 0, "(?i)^a$": 0, ".*@contoso.example$": 0, "a": 1, "^a": 1, `a\$`: 1, `a\z`: 1, `\Aa\z`: 0, "": 2, "^": 2, "(": 0} {

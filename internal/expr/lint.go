@@ -128,9 +128,10 @@ func (l *linter) call(n *Node) {
 			l.add(n.Args[0], CodePortable, "Entra does not document the interval %s", name)
 		}
 	case "FormatDateTime":
-		for i := len(n.Args) - 2; i < len(n.Args); i++ {
-			l.dateFormat(n, i)
-		}
+		last := len(n.Args) - 1
+		l.dateFormat(n, last-1)
+		l.dateFormat(n, last)
+		l.zone(n, last)
 	case "Mid":
 		if start, ok := argumentInt(n, 1); ok && start < 1 {
 			l.add(n.Args[1], CodeRange, "a start of %d gives the whole text; the first character is number 1", start)
@@ -340,6 +341,17 @@ func (l *linter) dateFormat(n *Node, i int) {
 		l.add(n.Args[i], CodeDateFormat, "hh has 12 hours and no AM or PM stands with it; write HH for 24 hours, or add tt")
 	case strings.Contains(bare, "SS"):
 		l.add(n.Args[i], CodeDateFormat, "S stands for itself in a date format; write ss for seconds")
+	}
+}
+
+// zone warns of a Z that is written whatever the offset is.
+func (l *linter) zone(n *Node, last int) {
+	in, _ := argument(n, last-1)
+	out, _ := argument(n, last)
+	styles, _ := argument(n, 1)
+	universal := last == 3 && strings.Contains(strings.ToLower(styles), "adjusttouniversal")
+	if len(out) > 1 && strings.Contains(unquoted(out), "Z") && strings.ContainsAny(unquoted(in), "zK") && !universal {
+		l.add(n.Args[last], CodeDateFormat, "Z is written whatever the offset is; write K or zzz, or give AdjustToUniversal as dateTimeStyles")
 	}
 }
 
