@@ -105,7 +105,11 @@ func (l *linter) visit(n *Node, parent *Function, depth int) {
 			l.add(n, CodePortable, "Entra does not document %s for app provisioning", f.Name)
 		}
 		if f.Volatile && !(f.Name == "Now" && parent != nil && (parent.Name == "DateDiff" || parent.Name == "DateAdd")) {
-			l.add(n, CodeVolatile, "%s gives another value each time; apply this mapping only when a person is created", f.Name)
+			why := "gives another value each time"
+			if f.Name == selectUniqueValue {
+				why = "gives another value once somebody has the first one, and that is also the person themself"
+			}
+			l.add(n, CodeVolatile, "%s %s; apply this mapping only when a person is created", f.Name, why)
 		}
 		l.call(n)
 		parent = f

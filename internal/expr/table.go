@@ -217,7 +217,7 @@ var table = []Function{
 		Traps:    []string{trapVolatile, "For a password write `Redact(RandomString(...))`, or the log shows it."},
 		Examples: []Example{example(`Len(RandomString(10, 2, 2, 2, 1, "?,"))`, "10")}, Volatile: true, build: buildRandomString},
 	{Name: "Redact", Returns: Any, Params: []Param{required("value", Any, "an attribute, a constant or a call")}, Doc: "The value itself, which logs show as `[Redact]`.",
-		Traps:    []string{"Every attribute that is read in it is masked wherever it is shown, and the whole mapping is, if Redact stands anywhere in it."},
+		Traps:    []string{"Every attribute that is read in it is masked wherever it is shown, and the whole mapping is, if Redact stands anywhere in it.", "The mapping itself is not masked: a secret that is written into it as a constant can be read there."},
 		Examples: []Example{example(`Redact([salary])`, "1000", given("salary", "1000"))}, build: onValue(func(v Value) (Value, error) { return v, nil })},
 	{Name: "RemoveDuplicates", MultiValued: true, Returns: Values, Params: []Param{required("attribute", Any, "an attribute that may have several values")}, Doc: "Keeps the first of values that are equal.",
 		Traps: []string{"Case counts."}, Examples: []Example{example(`RemoveDuplicates([mails])`, "a;b", given("mails", "a", "b", "a"))}, build: onValue(removeDuplicates)},
