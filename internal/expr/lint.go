@@ -38,6 +38,8 @@ const (
 	CodeDuplicateKey = "duplicateKey"
 	// CodeSwitchSource: the source of a Switch is a function that must not be.
 	CodeSwitchSource = "switchSource"
+	// CodeSeveral: a function that gives several values stands where one is wanted.
+	CodeSeveral = "several"
 	// CodeConstant: a condition that is the same for everybody.
 	CodeConstant = "constant"
 	// CodeRange: a position that is outside of every text.
@@ -120,6 +122,12 @@ func (l *linter) visit(n *Node, parent *Function, depth int) {
 }
 
 func (l *linter) call(n *Node) {
+	f := lookup(n.Name)
+	for i, a := range n.Args {
+		if a != nil && a.Kind == CallNode && lookup(a.Name).Returns == Values && f.Param(i).Type != Any {
+			l.add(a, CodeSeveral, "%s gives several values and %s takes one; put Item or Join between them", a.Name, f.Name)
+		}
+	}
 	switch n.Name {
 	case "IIF", "CBool":
 		l.condition(n)

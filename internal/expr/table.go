@@ -64,7 +64,7 @@ var table = []Function{
 		Examples: []Example{
 			example(`CDate("2020-03-16-07:00")`, "3/16/2020 7:00:00 AM"), example(`CDate("2021-06-30+08:00")`, "6/29/2021 4:00:00 PM"),
 			example(`CDate("2009-06-15T01:45:30-07:00")`, "6/15/2009 8:45:30 AM"), example(`CDate("16 March 2020")`, "3/16/2020 12:00:00 AM"),
-		}, build: plain(cDate)},
+		}, build: buildCDate},
 	{Name: "CInt", Extension: true, Returns: Number, Params: []Param{required("value", Scalar, "a text that is a whole number")}, Doc: "Reads a text as a whole number.",
 		Traps: []string{"A text that is no whole number, an empty one too, is an error. Null gives null."}, Examples: []Example{example(`CInt("007")`, "7")}, build: onText(toInteger)},
 	{Name: "Coalesce", Returns: Any, Params: []Param{required("source", Any, "the value that is wanted first"), optional("sourceOrDefault", Any, "what is wanted next; the last may be a constant, the default")}, Repeat: 1,
@@ -93,7 +93,7 @@ var table = []Function{
 			example(`DateAdd("d", 7, CDate([hireDate]))`, "3/23/2012 7:00:00 AM", given("hireDate", "2012-03-16-07:00")), example(`DateAdd("d", -10, CDate([hireDate]))`, "3/6/2012 7:00:00 AM", given("hireDate", "2012-03-16-07:00")),
 			example(`DateAdd("ww", 2, CDate([hireDate]))`, "3/30/2012 7:00:00 AM", given("hireDate", "2012-03-16-07:00")), example(`DateAdd("m", 10, CDate([hireDate]))`, "1/16/2013 7:00:00 AM", given("hireDate", "2012-03-16-07:00")),
 			example(`DateAdd("yyyy", 2, CDate([hireDate]))`, "3/16/2014 7:00:00 AM", given("hireDate", "2012-03-16-07:00")), example(`DateAdd("m", 1, "2023-01-31")`, "2/28/2023 12:00:00 AM"),
-		}, build: onInterval(dateAdd)},
+		}, build: onInterval(dateAdd, 2)},
 	{Name: "DateDiff", Returns: Number, Params: dateParams("date1", "date2"), Doc: "How many intervals lie between two dates: date2 minus date1, positive if date2 is later. Days, hours, minutes and seconds are whole ones that have passed; years, months and quarters are counted by the calendar, without regard to the day; `ww` counts the Sundays, `w` whole weeks.",
 		Traps: []string{"`DateDiff(\"d\", Now(), [hireDate]) >= 0` is true *before* the hire date, not after it.", trapOffset, trapDates},
 		Examples: []Example{
@@ -102,7 +102,7 @@ var table = []Function{
 			example(`DateDiff("m", "8/25/2021 5:41:18 PM", CDate("2012-03-16-07:00"))`, "-113"), example(`DateDiff("yyyy", "8/25/2021 5:41:18 PM", CDate("2012-03-16-07:00"))`, "-9"),
 			example(`DateDiff("h", "2021-08-24", "2021-08-25")`, "24"),
 			example(`IIF(DateDiff("d", Now(), CDate([hireDate])) > 5, "False", "True")`, "False", given("hireDate", "2999-01-01")),
-		}, build: onInterval(dateDiff)},
+		}, build: onInterval(dateDiff, 1, 2)},
 	{Name: "DateFromNum", Returns: DateText, Params: []Param{required("value", Number, "100 ns since the year 1601, as Active Directory keeps times")}, Doc: "Reads a large-integer time of Active Directory.",
 		Traps: []string{"0 and 9223372036854775807, which mean *never*, give null."}, Examples: []Example{example(`DateFromNum(129699324000000000)`, "1/1/2012 11:00:00 PM")}, build: onText(dateFromNum)},
 	{Name: "DefaultDomain", Returns: Scalar, Doc: "The default domain of the directory.", Traps: []string{"If the installation has none the record fails."}, Examples: []Example{example(`Join("@", "ana", DefaultDomain())`, "ana@contoso.example")},
