@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"induct/internal/expr/netdate"
 	"induct/internal/expr/regex"
 )
 
@@ -198,8 +199,21 @@ func (l *linter) condition(n *Node) {
 // mirrored are the operators for sides that have been swapped.
 var mirrored = map[string]string{"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
 
+// isDate reports whether n is a date: a text that says one, or a function that gives one.
+func isDate(n *Node) bool {
+	if n.Kind == CallNode {
+		return lookup(n.Name).Returns == DateText
+	}
+	_, err := netdate.Parse(n.Name)
+	return n.Kind == TextNode && err == nil
+}
+
 func (l *linter) comparison(n *Node) {
 	left, right, op := n.Args[0], n.Args[1], n.Name
+	if op != "=" && op != "<>" && (isDate(left) || isDate(right)) {
+		l.add(n, CodeComparison, "dates are compared here as texts, letter by letter; write DateDiff(\"s\", %s, %s) %s 0", right, left, op)
+		return
+	}
 	if _, ok := constant(left); ok {
 		left, right, op = right, left, mirrored[op]
 	}
