@@ -254,7 +254,7 @@ func TestRandomTrees(t *testing.T) {
 			n.Args = append(n.Args, argument(t, f.Params[i], depth-1))
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "rounds") * f.Repeat {
-			n.Args = append(n.Args, argument(t, f.param(len(n.Args)), depth-1))
+			n.Args = append(n.Args, argument(t, f.Param(len(n.Args)), depth-1))
 		}
 		return n
 	}
@@ -411,6 +411,17 @@ func TestCandidates(t *testing.T) {
 	v, ok, err := single.Candidate(testContext(single, []Given{given("a", "x")}), 0)
 	if _, more, _ := single.Candidate(ctx, 1); single.Unique() || v.String() != "X" || !ok || err != nil || more {
 		t.Error("a program that is not unique is not its only candidate")
+	}
+}
+
+// TestDeepFinding: Lint warns before the parser refuses.
+func TestDeepFinding(t *testing.T) {
+	p, err := Compile(strings.Repeat("Not(", deep)+`[a]`+strings.Repeat(")", deep), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := p.Lint(); len(found) != 1 || found[0].Code != CodeDepth || found[0].Pos != 4*(deep-1) {
+		t.Errorf("found %v", found)
 	}
 }
 

@@ -146,6 +146,14 @@ func (o *Object) attribute(name string) int {
 	return slices.IndexFunc(o.Attributes, func(a Attribute) bool { return strings.EqualFold(a.Name, name) })
 }
 
+func (o *Object) names() []string {
+	names := make([]string, len(o.Attributes))
+	for i, a := range o.Attributes {
+		names[i] = a.Name
+	}
+	return names
+}
+
 // slot returns where a source attribute is read, whether or not the schema knows it.
 func (c *compiler) slot(name string) int {
 	a, order := Attribute{Name: name}, len(c.source.Attributes)
@@ -274,7 +282,7 @@ func (c *compiler) checkKind(at string, m *AttributeMapping, r *rule) {
 // the expression's machinery.
 func (c *compiler) expression(at, src string, r *rule) bool {
 	read := map[int]bool{}
-	prog, err := expr.Compile(src, expr.Env{Salt: r.target.Name, Attribute: func(name string) (int, error) {
+	prog, err := expr.Compile(src, expr.Env{Salt: r.target.Name, Known: c.source.names(), Attribute: func(name string) (int, error) {
 		slot, err := c.known(name)
 		if err == nil {
 			read[slot] = true
