@@ -58,9 +58,6 @@ func parseReport(t *testing.T, text string) (r benchReport) {
 func TestBench(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-<<<<<<< HEAD
-	profile := filepath.Join(dir, "cpu.pprof")
-=======
 	var profiles []string
 	args := append(quick, "--json", "--repeat", "2")
 	for _, kind := range []string{"cpuprofile", "memprofile", "blockprofile", "mutexprofile", "trace"} {
@@ -68,16 +65,11 @@ func TestBench(t *testing.T) {
 		args = append(args, "--"+kind, file)
 		profiles = append(profiles, file, file+".accept", file+".create")
 	}
->>>>>>> bench
 	work := filepath.Join(dir, "work")
 	if err := os.Mkdir(work, 0o700); err != nil {
 		t.Fatal(err)
 	}
-<<<<<<< HEAD
-	r := execute(t, append(quick, "--json", "--dir", work, "--repeat", "2", "--cpuprofile", profile)...)
-=======
 	r := execute(t, append(args, "--dir", work)...)
->>>>>>> bench
 	if r.code != 0 {
 		t.Fatalf("exit code %d: %s", r.code, r.stderr)
 	}
@@ -108,11 +100,7 @@ func TestBench(t *testing.T) {
 	if got := report.Results[3].Outcomes; got["updated"] != 15 || got["unchanged"] != 1485 {
 		t.Errorf("changed: %v", got)
 	}
-<<<<<<< HEAD
-	for _, f := range []string{profile, profile + ".accept"} {
-=======
 	for _, f := range profiles {
->>>>>>> bench
 		if info, err := os.Stat(f); err != nil || info.Size() == 0 {
 			t.Errorf("profile %s: %v", f, err)
 		}
