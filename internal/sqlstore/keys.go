@@ -33,13 +33,28 @@ const keySlices = 64
 // HashKey returns the hash under which a text is filed. Spaces keep kinds of texts apart; job is 0 for what belongs to
 // the tenant. Texts that mean the same must be spelled the same, which is their owner's business.
 func HashKey(space string, job int64, text string) int64 {
+	h := keySum(space, job, text)
+	return int64(binary.BigEndian.Uint64(h[:]))
+}
+
+func keySum(space string, job int64, text string) [sha256.Size]byte {
 	var buf [256]byte
 	b := append(buf[:0], space...)
 	b = append(b, 0)
 	b = binary.AppendVarint(b, job)
 	b = append(b, text...)
-	h := sha256.Sum256(b)
-	return int64(binary.BigEndian.Uint64(h[:]))
+	return sha256.Sum256(b)
+}
+
+// anchorKey is a person's key with more of its hash: together they are as good as the anchor.
+type anchorKey struct {
+	hash int64
+	tag  uint64 // not 0
+}
+
+func keyOfAnchor(job int64, anchor string) anchorKey {
+	h := keySum(anchorSpace, job, anchor)
+	return anchorKey{int64(binary.BigEndian.Uint64(h[:])), binary.BigEndian.Uint64(h[8:]) | 1}
 }
 
 // keyChange files a row under a hash, or takes it out.

@@ -31,6 +31,8 @@ type Unit struct {
 	blocks  []*block
 	tallies map[tallyKey]int64
 	after   []func()
+
+	remembered []rememberedPerson
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.
@@ -80,6 +82,7 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 		if len(u.pending.list) > 0 {
 			s.keys.publish(&u.pending)
 		}
+		s.known.put(u.remembered)
 		for _, f := range u.after {
 			f()
 		}
@@ -128,16 +131,24 @@ func idBytes(id string) []byte {
 	return u[:]
 }
 
+// blockEntries is how many entries are packed together: enough to compress well, few enough to unpack for one of them.
+const blockEntries = 500
+
 // Append implements provision.Unit. The entries are packed beside the rest of the Unit's work; they must not be
 // changed before the Unit ends.
 func (u *Unit) Append(entries []provision.LogEntry) error {
-	if len(entries) == 0 {
-		return nil
-	}
 	at := u.s.now().UTC().Truncate(time.Microsecond)
 	if at.Before(u.last) {
 		at = u.last
 	}
+	u.last = at
+	for part := range slices.Chunk(entries, blockEntries) {
+		u.appendBlock(part, at)
+	}
+	return nil
+}
+
+func (u *Unit) appendBlock(entries []provision.LogEntry, at time.Time) {
 	b := &block{first: u.seq + 1, at: at, cycle: entries[0].Cycle, lowest: entries[0].Upload, highest: entries[0].Upload, packed: make(chan []byte, 1)}
 	anchors := make([]uint32, 0, len(entries))
 	for i := range entries {
@@ -152,10 +163,9 @@ func (u *Unit) Append(entries []provision.LogEntry) error {
 		anchors = append(anchors, anchorHash(e.Anchor))
 		b.lowest, b.highest = min(b.lowest, e.Upload), max(b.highest, e.Upload)
 	}
-	b.last, b.anchors, u.last = u.seq, packHashes(anchors), at
+	b.last, b.anchors = u.seq, packHashes(anchors)
 	u.blocks = append(u.blocks, b)
 	go func() { b.packed <- u.s.zip.encodeEntries(entries) }()
-	return nil
 }
 
 func (u *Unit) writeBlock(b *block, packed []byte) error {
