@@ -121,7 +121,7 @@ func TestBenchSizes(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("exit code %d: %s", r.code, r.stderr)
 	}
-	for _, want := range []string{"bulk load", "log_query_source", "create at 300", "a record takes", "of 100"} {
+	for _, want := range []string{"bulk load", "log_query_source", "time of a record", "1.00 ×"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("%q does not stand in\n%s", want, r.stdout)
 		}

@@ -299,7 +299,7 @@ func TestPrint(t *testing.T) {
 	}
 	got := out.String()
 	for _, want := range []string{"induct v1, 2 CPUs A, linux/amd64 6, go1.26", "1,000 people, seed 1, 64 connections, 1249 bytes a record; medians of 3",
-		"50,000", "0.500", "bulk load", "records/s 40,000 to 60,000", "a record takes 2.00 ×", "create: 3 requests were put off", "A note.", "Interrupted"} {
+		"50,000", "0.500", "bulk load", "records/s 40,000 to 60,000", "time of a record", "2.00 ×", "create: 3 requests were put off", "A note.", "Interrupted"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q does not stand in\n%s", want, got)
 		}
