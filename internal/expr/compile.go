@@ -402,9 +402,9 @@ func (ctx *Context) check(v Value) error {
 	size := len(v.str)
 	if v.kind == List {
 		for _, e := range *v.list {
-			size += len(e.str) + 64
+			size += len(e.str)
 		}
-		ctx.work -= size
+		ctx.work -= size + 64*len(*v.list)
 	}
 	switch {
 	case v.kind == List && len(*v.list) > MaxValues:
