@@ -195,11 +195,14 @@ func (c *compiler) resolveCall(n *Node) (*Node, error) {
 	if f.Refused != "" {
 		return nil, n.errorf("%s is not supported: %s", f.Name, f.Refused)
 	}
-	if err := f.checkArity(n); err != nil {
-		return nil, err
-	}
 	out := *n
 	out.Name, out.Args = f.Name, slices.Clone(n.Args)
+	if f.Name == "FormatDateTime" && len(out.Args) == 3 && !slices.Contains(out.Args, nil) {
+		out.Args = slices.Insert(out.Args, 1, nil) // the old form, which has no dateTimeStyles
+	}
+	if err := f.checkArity(&out); err != nil {
+		return nil, err
+	}
 	for i, a := range out.Args {
 		if a == nil {
 			continue
@@ -402,9 +405,9 @@ func (ctx *Context) check(v Value) error {
 	size := len(v.str)
 	if v.kind == List {
 		for _, e := range *v.list {
-			size += len(e.str) + 64
+			size += len(e.str)
 		}
-		ctx.work -= size
+		ctx.work -= size + 64*len(*v.list)
 	}
 	switch {
 	case v.kind == List && len(*v.list) > MaxValues:

@@ -264,24 +264,16 @@ func stylesOf(s *site, i int) (func(*Context) (netdate.Styles, error), error) {
 	}, nil
 }
 
-// buildFormatDateTime takes (source, dateTimeStyles, inputFormat, outputFormat) or the old form without styles.
 func buildFormatDateTime(s *site) (evalFunc, error) {
-	style, in, out := 1, 2, 3
-	if len(s.node.Args) == 3 {
-		style, in, out = -1, 1, 2
-	}
-	if !s.given(in) || !s.given(out) {
-		return nil, s.errorf(-1, "inputFormat or outputFormat is missing; expected %s", s.fn.Signature())
-	}
-	styles, err := stylesOf(s, style)
+	styles, err := stylesOf(s, 1)
 	if err != nil {
 		return nil, err
 	}
-	from, err := formatOf(s, in)
+	from, err := formatOf(s, 2)
 	if err != nil {
 		return nil, err
 	}
-	to, err := formatOf(s, out)
+	to, err := formatOf(s, 3)
 	if err != nil {
 		return nil, err
 	}

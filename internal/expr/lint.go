@@ -141,10 +141,9 @@ func (l *linter) call(n *Node) {
 			l.add(n.Args[0], CodePortable, "Entra does not document the interval %s", name)
 		}
 	case "FormatDateTime":
-		last := len(n.Args) - 1
-		l.dateFormat(n, last-1)
-		l.dateFormat(n, last)
-		l.zone(n, last)
+		l.dateFormat(n, 2)
+		l.dateFormat(n, 3)
+		l.zone(n)
 	case "Mid":
 		if start, ok := argumentInt(n, 1); ok && start < 1 {
 			l.add(n.Args[1], CodeRange, "a start of %d gives the whole text; the first character is number 1", start)
@@ -371,13 +370,13 @@ func (l *linter) dateFormat(n *Node, i int) {
 }
 
 // zone warns of a Z that is written whatever the offset is.
-func (l *linter) zone(n *Node, last int) {
-	in, _ := argument(n, last-1)
-	out, _ := argument(n, last)
+func (l *linter) zone(n *Node) {
+	in, _ := argument(n, 2)
+	out, _ := argument(n, 3)
 	styles, _ := argument(n, 1)
-	universal := last == 3 && strings.Contains(strings.ToLower(styles), "adjusttouniversal")
+	universal := strings.Contains(strings.ToLower(styles), "adjusttouniversal")
 	if len(out) > 1 && strings.Contains(unquoted(out), "Z") && strings.ContainsAny(unquoted(in), "zK") && !universal {
-		l.add(n.Args[last], CodeDateFormat, "Z is written whatever the offset is; write K or zzz, or give AdjustToUniversal as dateTimeStyles")
+		l.add(n.Args[3], CodeDateFormat, "Z is written whatever the offset is; write K or zzz, or give AdjustToUniversal as dateTimeStyles")
 	}
 }
 

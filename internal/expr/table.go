@@ -112,7 +112,7 @@ var table = []Function{
 		Traps: []string{"Null gives null and does not fail."}, build: onText(fail)},
 	{Name: "FormatDateTime", Returns: Scalar, Params: []Param{
 		required("source", Scalar, "a text that says a date"), optional("dateTimeStyles", Scalar, "names of .NET's DateTimeStyles, with commas between them"),
-		required("inputFormat", Scalar, "the .NET format that the source has"), optional("outputFormat", Scalar, "the .NET format that is wanted")},
+		required("inputFormat", Scalar, "the .NET format that the source has"), required("outputFormat", Scalar, "the .NET format that is wanted")},
 		Doc: "Reads a date in one format and gives it in another, in the offset that it has. `FormatDateTime(source, inputFormat, outputFormat)` is the same. Custom and standard format strings of .NET are understood, with English names.",
 		Traps: []string{
 			"Case counts: `MM` is the month, `mm` the minute; `HH` has 24 hours, `hh` 12 and needs `tt`; `yyyy` and `dd` are small.",
@@ -122,7 +122,7 @@ var table = []Function{
 		},
 		Examples: []Example{
 			example(`FormatDateTime([date], , "yyyyMMddHHmmss.fZ", "yyyy-MM-dd")`, "2015-01-23", given("date", "20150123105347.1Z")), example(`FormatDateTime("2020-12-31-08:00", , "yyyy-MM-ddzzz", "yyyy-MM-dd")`, "2020-12-31"),
-			example(`FormatDateTime("31.12.2020", "dd.MM.yyyy", "yyyy-MM-dd")`, "2020-12-31"), example(`FormatDateTime(Now(), , "M/d/yyyy h:mm:ss tt", "MMMM d, yyyy")`, "July 2, 2021"),
+			example(`FormatDateTime("31.12.2020", , "dd.MM.yyyy", "yyyy-MM-dd")`, "2020-12-31"), example(`FormatDateTime(Now(), , "M/d/yyyy h:mm:ss tt", "MMMM d, yyyy")`, "July 2, 2021"),
 			example(`FormatDateTime("2020-12-31-08:00", "AssumeUniversal, AdjustToUniversal", "yyyy-MM-ddzzz", "o")`, "2020-12-31T08:00:00.0000000Z"),
 		}, build: buildFormatDateTime},
 	{Name: "Guid", Returns: Scalar, Doc: "A new random GUID, in small letters with hyphens.", Volatile: true, Traps: []string{trapVolatile}, build: plain(guid)},
