@@ -131,7 +131,7 @@ func TestQuota(t *testing.T) {
 				break
 			}
 			var late *ServiceError
-			if !errors.As(err, &late) || late.Status != 429 || late.Resumes.IsZero() || !strings.Contains(err.Error(), "takes requests again at") || ExitCode(sum, err) != ExitService || !kept {
+			if !errors.As(err, &late) || late.Status != 429 || late.Resumes.IsZero() || !strings.Contains(err.Error(), "takes requests again at") || !strings.Contains(err.Error(), "--max-wait") || ExitCode(sum, err) != ExitService || !kept {
 				t.Fatalf("day %d: %v", day, err)
 			}
 			if day > 3 {
@@ -155,7 +155,7 @@ func TestQuotaWaits(t *testing.T) {
 		s := &uploadtest.Service{Daily: 2, Receipts: true}
 		var until time.Time
 		sum, err := standIn(t, s).Run(t.Context(), &list{n: 300}, Options{Retry: Retry{Wait: 72 * time.Hour}}, func(e Event) {
-			if r, ok := e.(Retried); ok && r.Wait > time.Hour {
+			if r, ok := e.(Retried); ok && r.Wait > time.Hour && strings.Contains(r.Cause, "quota") {
 				until = r.Until
 			}
 		})
