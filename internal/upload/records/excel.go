@@ -31,7 +31,7 @@ const (
 // the most for the whole process, 20,000 rows a second on one core.
 //
 // It does not read through excelize, which writes the workbooks of the tests: its row reader took 232 MB for that file,
-// gives a number and a text that looks like one alike, and ends without an error, people and all, at a character that
+// gives a number and a text that looks like one alike, and ends without an error, short of people, at a character that
 // XML does not allow and some exports have.
 type workbook struct {
 	zip     *zip.ReadCloser

