@@ -213,6 +213,8 @@ func clock(t, now time.Time) string {
 func (e *ServiceError) advice() string {
 	var unknownCA x509.UnknownAuthorityError
 	switch {
+	case !e.Resumes.IsZero():
+		return "go on then, or wait for it with a longer --max-wait"
 	case errors.As(e.Err, &unknownCA):
 		return "name the certificate authority with a CA file"
 	case e.Status >= 300 && e.Status < 400:
@@ -299,7 +301,11 @@ func (c *Client) do(ctx, stop context.Context, r *request) (*response, error) {
 			return nil, fail
 		}
 		if r.retried != nil {
-			r.retried(Retried{RequestID: r.id, Attempt: attempt, Wait: wait, Until: time.Now().Add(wait), Cause: fail.cause()})
+			cause := fail.cause()
+			if fail.Status == http.StatusTooManyRequests && wait >= longWait {
+				cause += " The quota seems to be used up."
+			}
+			r.retried(Retried{RequestID: r.id, Attempt: attempt, Wait: wait, Until: time.Now().Add(wait), Cause: cause})
 		}
 		if err := sleep(stop, wait); err != nil {
 			return nil, err

@@ -32,7 +32,8 @@ func Bar(w io.Writer) func(Event) { return bar(w, 100*time.Millisecond) }
 func bar(w io.Writer, throttle time.Duration) func(Event) {
 	bar := progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("uploading"), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false),
-		progressbar.OptionThrottle(throttle), progressbar.OptionSetWidth(30))
+		progressbar.OptionThrottle(throttle), progressbar.OptionSetWidth(30),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else it draws by itself, from a goroutine that does not end
 	var waiting Retried
 	return func(e Event) {
 		switch e := e.(type) {

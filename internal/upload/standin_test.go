@@ -131,7 +131,7 @@ func TestQuota(t *testing.T) {
 				break
 			}
 			var late *ServiceError
-			if !errors.As(err, &late) || late.Status != 429 || late.Resumes.IsZero() || !strings.Contains(err.Error(), "takes requests again at") || ExitCode(sum, err) != ExitService || !kept {
+			if !errors.As(err, &late) || late.Status != 429 || late.Resumes.IsZero() || !strings.Contains(err.Error(), "takes requests again at") || !strings.Contains(err.Error(), "--max-wait") || ExitCode(sum, err) != ExitService || !kept {
 				t.Fatalf("day %d: %v", day, err)
 			}
 			if day > 3 {
@@ -155,7 +155,7 @@ func TestQuotaWaits(t *testing.T) {
 		s := &uploadtest.Service{Daily: 2, Receipts: true}
 		var until time.Time
 		sum, err := standIn(t, s).Run(t.Context(), &list{n: 300}, Options{Retry: Retry{Wait: 72 * time.Hour}}, func(e Event) {
-			if r, ok := e.(Retried); ok && r.Wait > time.Hour {
+			if r, ok := e.(Retried); ok && r.Wait > time.Hour && strings.Contains(r.Cause, "quota") {
 				until = r.Until
 			}
 		})
@@ -203,7 +203,7 @@ func killed(t *testing.T, s *uploadtest.Service, n int, rnd *rand.Rand, torn boo
 // A client that is killed at any moment, with any end of its journal lost, goes on: nothing is missing, and nothing is
 // there twice if the service knows repeated requests.
 func TestKilled(t *testing.T) {
-	for round := range 16 {
+	for round := range 12 {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(round), 3))
 			receipts, torn := round%2 == 0, round%4 < 2
@@ -373,7 +373,7 @@ func TestFirstContact(t *testing.T) {
 				return s.RoundTrip(r)
 			})
 			sum, err := c.Run(t.Context(), &list{n: 150}, Options{Until: StateAccepted, Concurrency: 1}, nil)
-			if err == nil || sum.Elapsed > tc.want || sum.Elapsed < tc.want*8/10 || !strings.Contains(err.Error(), tc.err.Error()) {
+			if err == nil || sum.Elapsed > tc.want || sum.Elapsed < tc.want*2/5 || !strings.Contains(err.Error(), tc.err.Error()) {
 				t.Errorf("%s: tried for %s: %v", name, sum.Elapsed, err)
 			}
 		})
