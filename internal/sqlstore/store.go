@@ -55,11 +55,13 @@ type Store struct {
 	now     func() time.Time
 	keys    keys
 	known   *known
-	filling func() // stops the filling of the filter and waits for its end
+	runs    unmerged // when a run of the log's index is made
+	filling func()   // stops the filling of the filter and waits for its end
 
 	// Owned by the writer's goroutine:
-	seq  int64     // the Seq of the newest entry
-	last time.Time // its time
+	seq      int64     // the Seq of the newest entry
+	last     time.Time // its time
+	unmerged unmerged
 }
 
 // Open opens the store in dir, which is made if it is missing (0700), and migrates it to this release.
@@ -119,9 +121,9 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now}
+	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
 	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
-	if err := errors.Join(s.loadSeq(conn), s.keys.load(conn)); err != nil {
+	if err := errors.Join(s.loadSeq(conn), s.loadUnmerged(conn), s.keys.load(conn)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
 	s.w = startWriter(conn)

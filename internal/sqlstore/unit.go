@@ -21,16 +21,17 @@ const maxUnreadPaths = 1000
 // Unit is one transaction of a job. The room that keeps its tables here writes through Conn, and files what its rows
 // are found by.
 type Unit struct {
-	s       *Store
-	conn    *sqlite.Conn
-	job     int64
-	seq     int64
-	last    time.Time
-	pending keySet
-	linked  int64 // people who have got a link, less those who have lost one
-	blocks  []*block
-	tallies map[tallyKey]int64
-	after   []func()
+	s        *Store
+	conn     *sqlite.Conn
+	job      int64
+	seq      int64
+	last     time.Time
+	pending  keySet
+	unmerged unmerged
+	linked   int64 // people who have got a link, less those who have lost one
+	blocks   []*block
+	tallies  map[tallyKey]int64
+	after    []func()
 
 	remembered []rememberedPerson
 }
@@ -74,11 +75,11 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 		if at != f.Position {
 			return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
 		}
-		u.conn, u.seq, u.last = c, s.seq, s.last
+		u.conn, u.seq, u.last, u.unmerged = c, s.seq, s.last, s.unmerged
 		err = fn(u)
 		return errors.Join(err, u.complete(err == nil))
 	}, func() {
-		s.seq, s.last = u.seq, u.last
+		s.seq, s.last, s.unmerged = u.seq, u.last, u.unmerged
 		if len(u.pending.list) > 0 {
 			s.keys.publish(&u.pending)
 		}
@@ -97,10 +98,15 @@ func (u *Unit) complete(write bool) error {
 		packed := <-b.packed
 		if write {
 			errs = append(errs, u.writeBlock(b, packed))
+			u.unmerged = u.unmerged.plus(b)
 		}
 	}
 	if !write {
 		return nil
+	}
+	if u.unmerged.reaches(u.s.runs) {
+		errs = append(errs, mergeBlocks(u.conn))
+		u.unmerged = unmerged{}
 	}
 	errs = append(errs, u.writeTallies())
 	if len(u.pending.list) > 0 {
@@ -169,11 +175,14 @@ func (u *Unit) appendBlock(entries []provision.LogEntry, at time.Time) {
 }
 
 func (u *Unit) writeBlock(b *block, packed []byte) error {
-	err := query(u.conn, `INSERT INTO log_block (first, last, job, cycle, began, ended, lowest, highest, success, failure, skipped, warning, anchors, entries)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`,
+	err := query(u.conn, `INSERT INTO log_block (first, last, job, cycle, began, ended, lowest, highest, success, failure, skipped, warning, anchors)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
 		[]any{b.first, b.last, u.job, b.cycle, b.at.UnixMicro(), b.at.UnixMicro(), b.lowest, b.highest,
 			b.status[provision.StatusSuccess], b.status[provision.StatusFailure], b.status[provision.StatusSkipped], b.status[provision.StatusWarning],
-			b.anchors, packed}, nil)
+			b.anchors}, nil)
+	if err == nil {
+		err = query(u.conn, "INSERT INTO log_entries (first, packed) VALUES (?1, ?2)", []any{b.first, packed}, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("append %d log entries: %w", b.last-b.first+1, err)
 	}
