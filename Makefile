@@ -3,11 +3,12 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-GO        ?= go
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-FUZZTIME  ?= 5s
-BENCH     ?= .
-DEMOFLAGS ?=
+GO         ?= go
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME   ?= 5s
+BENCH      ?= .
+BENCHFLAGS ?= --people 100k
+DEMOFLAGS  ?=
 
 # Tools that are fetched when they are needed, at these versions.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -62,7 +63,11 @@ fuzz: ## run each fuzz target for FUZZTIME (5s)
 	done
 
 .PHONY: bench
-bench: ## run the benchmarks that match BENCH (all)
+bench: build ## measure the service on this machine, see docs/performance.md (BENCHFLAGS: --people 100k)
+	bin/induct bench $(BENCHFLAGS)
+
+.PHONY: gobench
+gobench: ## run the Go benchmarks that match BENCH (all)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...
 
 .PHONY: cover

@@ -47,7 +47,7 @@ func benchCommand() *cobra.Command {
 			"Right before and right after a phase its floor is measured: append is the same bytes, compressed and appended with\n" +
 			"an fsync that concurrent requests share; bulk load is the same people inserted into two SQLite tables; decode is the\n" +
 			"same requests parsed and read on all cores. The ratio to the floor says more than records per second where others\n" +
-			"use the machine too. docs/performance.md explains every column.\n\n" +
+			"use the machine too, the ratio of processor time (CPU ratio) still more. docs/performance.md explains every column.\n\n" +
 			"With --url it measures a service that runs, as the client that the environment names (see `induct upload --help`).\n" +
 			"With --write it only writes the people. Exit codes: 0 measured, 1 the command line is wrong, 3 the service could not\n" +
 			"be measured, 130 interrupted; then what was measured so far is printed.",
@@ -64,7 +64,7 @@ func (o *benchOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.cfg.Repeat, "repeat", 1, "measure so often, and print medians and how far they lay apart")
 	f.IntVar(&o.cfg.Connections, "connections", 64, "requests in flight")
 	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the workforce; with --url another one each time")
-	f.DurationVar(&o.cfg.Least, "least", time.Second, "how long each floor is measured at least; accept takes twice that")
+	f.DurationVar(&o.cfg.Least, "least", 2*time.Second, "how long each floor is measured at least; accept takes twice that")
 	f.IntVar(&o.cfg.Singles, "singles", 200, "records sent one at a time")
 	f.IntVar(&o.cfg.Queries, "queries", 300, "log queries of each kind")
 	f.StringVar(&o.dir, "dir", "", "work in this `DIR`ectory, on the disk to be measured; what bench makes there it removes (default: the system's for temporary files)")
@@ -158,7 +158,7 @@ func (o *benchOptions) checkURL(seeded bool) error {
 	if c.Graph, c.ServicePrincipal, c.Job, err = upload.ParseEndpoint(o.url); err != nil {
 		return err
 	}
-	fromEnvironment(&c)
+	c.FromEnvironment(os.Getenv)
 	if _, err := upload.New(c); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"induct/examples/workforce"
 	"induct/internal/upload"
+	"induct/internal/upload/records"
 )
 
 func demoCommand() *cobra.Command {
@@ -64,9 +65,7 @@ func demo(cmd *cobra.Command, set settings, exit bool) error {
 	ran := make(chan error, 1)
 	go func() { ran <- s.run(running) }()
 	fmt.Fprintf(out, "A service is up at %s, its state is in %s.\nUploading the example workforce …\n", s.base, set.data)
-	sum, err := sendCSV(ctx, upload.Config{Graph: c.GraphBase, ServicePrincipal: c.SPID, Job: c.JobID, Authority: c.Authority,
-		ClientID: c.ClientID, ClientSecret: c.ClientSecret, CAFile: c.CAFile}, upload.Options{Until: upload.StateSettled},
-		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(workforce.CSV)), nil }, workforce.Mapping, upload.Present(os.Stderr))
+	sum, err := uploadWorkforce(ctx, c)
 	if err != nil {
 		stop()
 		return errors.Join(&exitError{upload.ExitCode(sum, err), err}, <-ran)
@@ -79,6 +78,28 @@ func demo(cmd *cobra.Command, set settings, exit bool) error {
 	}
 	printNext(out, c)
 	return <-ran
+}
+
+func uploadWorkforce(ctx context.Context, c credentials) (sum upload.Summary, err error) {
+	client, err := newUploadClient(upload.Config{Graph: c.GraphBase, ServicePrincipal: c.SPID, Job: c.JobID, CAFile: c.CAFile,
+		Credentials: upload.Credentials{Authority: c.Authority, ClientID: c.ClientID, ClientSecret: c.ClientSecret}})
+	if err != nil {
+		return sum, err
+	}
+	file, err := records.OpenReader(bytes.NewReader(workforce.CSV), records.Options{})
+	if err != nil {
+		return sum, err
+	}
+	defer file.Close()
+	m, err := records.ParseMapping(workforce.Mapping)
+	if err != nil {
+		return sum, err
+	}
+	opt := upload.Options{Until: upload.StateSettled}
+	if opt.Total, err = countRecords(file, m); err != nil {
+		return sum, err
+	}
+	return runUpload(ctx, client, file, m, opt, upload.Present(os.Stderr))
 }
 
 // printNext prints what to try next, as lines to paste into another shell.

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,123 +17,340 @@ import (
 	"induct/internal/upload/records"
 )
 
+const uploadHelp = `Reads people from a file, sends them, and follows them until each has its end. The file is CSV, a workbook (.xlsx),
+JSON, JSON Lines, or ready-made SCIM bulk requests; "-" is the standard input. A table needs a mapping: which column
+is which attribute. ` + "`induct upload init FILE`" + ` suggests one.
+
+Where and as whom: flags, else --credentials FILE, else the environment, each with the names
+  GRAPH_BASE  SP_ID  JOB_ID  AUTHORITY  CLIENT_ID  CLIENT_SECRET  CLIENT_CERTIFICATE  ACCESS_TOKEN  CA_FILE
+or AZURE_TENANT_ID  AZURE_CLIENT_ID  AZURE_CLIENT_SECRET  AZURE_CLIENT_CERTIFICATE_PATH  AZURE_AUTHORITY_HOST.
+A secret is never a flag: other people see the command line.
+
+It paces itself by what the service bears, and repeats what fails. FILE.induct-upload remembers how far it has come:
+killed, interrupted or out of quota, the same command goes on from there. Rows that failed are written to
+FILE.failed.csv, with the reason beside them: correct them there and send that file.
+
+Exit codes
+    0  every row reached an end that is not a failure
+    1  the command line, the mapping or the file is wrong; nothing was sent
+    2  some rows failed: see FILE.failed.csv
+    3  the service refused, could not be reached, or did not say everything in time: run the same command again
+  130  interrupted: run the same command again`
+
+const uploadExamples = `  # against your own service
+  induct upload people.csv -m mapping.json --credentials induct.env
+
+  # against the endpoint that a provisioning app's page shows, with a secret or a certificate
+  export AZURE_TENANT_ID=… AZURE_CLIENT_ID=… AZURE_CLIENT_SECRET=…
+  induct upload people.xlsx --sheet Staff -m mapping.json --endpoint https://graph.example/v1.0/servicePrincipals/…/bulkUpload
+  induct upload people.xlsx -m mapping.json --endpoint … --certificate app.pem
+
+  # look before you leap
+  induct upload people.csv -m mapping.json --validate
+  induct upload people.csv -m mapping.json --dry-run --row 17
+
+  # the quota is used up and there is time
+  induct upload people.csv -m mapping.json --max-wait 26h`
+
+// uploadJob is what the flags of upload say.
+type uploadJob struct {
+	cfg         upload.Config
+	opt         upload.Options
+	input       records.Options
+	mapping     string
+	endpoint    string
+	credentials string
+	until       string
+	journal     string
+	noJournal   bool
+	restart     bool
+	failed      string
+	validate    bool
+	dryRun      bool
+	row         int
+	asJSON      bool
+}
+
 func uploadCommand() *cobra.Command {
-	var cfg upload.Config
-	var opt upload.Options
-	var mapping, endpoint, until string
-	var asJSON bool
+	u := &uploadJob{}
 	cmd := &cobra.Command{
-		Use:   "upload FILE --mapping FILE",
-		Short: "Upload people from a CSV file and say what became of them",
-		Long: "Reads people from a CSV file, sends them, and follows them until each has its end.\n" +
-			"Where and as whom is read from the flags, or from the environment: GRAPH_BASE, AUTHORITY, CLIENT_ID,\n" +
-			"CLIENT_SECRET, SP_ID, JOB_ID, CA_FILE (the lines that `induct serve --dev` prints). The secret is read from\n" +
-			"the environment only.\n\n" +
-			"Exit codes: 0 all reached an end that is not a failure, 1 the command line or the file is wrong,\n" +
-			"2 some records failed, 3 the service could not be reached, refused or did not finish, 130 interrupted.",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if endpoint != "" {
-				var err error
-				if cfg.Graph, cfg.ServicePrincipal, cfg.Job, err = upload.ParseEndpoint(endpoint); err != nil {
-					return err
-				}
-			}
-			fromEnvironment(&cfg)
-			opt.Until = upload.State(until)
-			return uploadFile(cmd, cfg, opt, args[0], mapping, asJSON)
-		},
+		Use:     "upload FILE --mapping FILE",
+		Short:   "Upload people from a file and say what became of them",
+		Long:    uploadHelp,
+		Example: uploadExamples,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return u.run(cmd, args[0]) },
 	}
-	f := cmd.Flags()
-	f.StringVarP(&mapping, "mapping", "m", "", "mapping `FILE`: which column is which SCIM attribute (required)")
-	f.StringVar(&endpoint, "endpoint", "", "provisioning API endpoint `URL`, instead of --graph, --sp and --job")
-	f.StringVar(&cfg.Graph, "graph", "", "Graph `URL` with its version (GRAPH_BASE)")
-	f.StringVar(&cfg.ServicePrincipal, "sp", "", "service principal `ID` of the provisioning app (SP_ID)")
-	f.StringVar(&cfg.Job, "job", "", "job `ID` (JOB_ID)")
-	f.StringVar(&cfg.Authority, "authority", "", "token authority `URL` with its tenant (AUTHORITY)")
-	f.StringVar(&cfg.ClientID, "client-id", "", "client `ID` (CLIENT_ID)")
-	f.StringVar(&cfg.CAFile, "ca-file", "", "PEM `FILE` of certificates to trust beside the system's (CA_FILE)")
-	f.IntVar(&opt.Concurrency, "concurrency", 4, "requests in flight")
-	f.Float64Var(&opt.Rate, "rate", 0, "requests a second at most; 0 leaves the pace to the service")
-	f.DurationVar(&opt.Timeout, "timeout", 0, "how long to follow after the last request; 0 is no limit")
-	f.StringVar(&until, "until", "done", "follow until accepted, done or settled")
-	f.BoolVar(&asJSON, "json", false, "events and summary as JSON lines on standard output")
-	cmd.MarkFlagRequired("mapping")
+	u.flags(cmd)
+	cmd.AddCommand(uploadInitCommand(), uploadSchemaCommand())
 	return cmd
 }
 
-func fromEnvironment(cfg *upload.Config) {
-	for name, field := range map[string]*string{"GRAPH_BASE": &cfg.Graph, "SP_ID": &cfg.ServicePrincipal, "JOB_ID": &cfg.Job,
-		"AUTHORITY": &cfg.Authority, "CLIENT_ID": &cfg.ClientID, "CLIENT_SECRET": &cfg.ClientSecret, "CA_FILE": &cfg.CAFile} {
-		if *field == "" {
-			*field = os.Getenv(name)
-		}
-	}
+func (u *uploadJob) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVarP(&u.mapping, "mapping", "m", "", "mapping `FILE`: which column is which SCIM attribute")
+	inputFlags(cmd, &u.input)
+
+	f.StringVar(&u.endpoint, "endpoint", "", "provisioning API endpoint `URL`, instead of --graph, --sp and --job")
+	f.StringVar(&u.cfg.Graph, "graph", "", "Graph `URL` with its version (GRAPH_BASE)")
+	f.StringVar(&u.cfg.ServicePrincipal, "sp", "", "service principal `ID` of the provisioning app (SP_ID)")
+	f.StringVar(&u.cfg.Job, "job", "", "job `ID` (JOB_ID)")
+	f.StringVar(&u.cfg.CAFile, "ca-file", "", "PEM `FILE` of certificates to trust beside the system's (CA_FILE)")
+
+	f.StringVar(&u.credentials, "credentials", "", "`FILE` of NAME=value lines, as `induct serve --env-file` writes it")
+	f.StringVar(&u.cfg.Authority, "authority", "", "token authority `URL` with its tenant (AUTHORITY)")
+	f.StringVar(&u.cfg.ClientID, "client-id", "", "client `ID` (CLIENT_ID)")
+	f.StringVar(&u.cfg.CertificateFile, "certificate", "", "PEM `FILE` with the client's RSA key and certificate, instead of a secret")
+	f.StringVar(&u.cfg.ManagedIdentity, "managed-identity", "", "sign in as this machine's identity, or as the one with the client `ID`: --managed-identity=ID")
+	f.Lookup("managed-identity").NoOptDefVal = upload.SystemIdentity
+
+	f.BoolVar(&u.validate, "validate", false, "check the records and send nothing")
+	f.BoolVar(&u.dryRun, "dry-run", false, "print the requests and send nothing")
+	f.IntVar(&u.row, "row", 0, "with --dry-run: only the record on this `LINE`")
+
+	f.StringVar(&u.until, "until", "done", "follow until accepted, done or settled")
+	f.DurationVar(&u.opt.Timeout, "timeout", 0, "how long to follow after the last request (default no limit; 2h where only a provisioning log tells)")
+	f.DurationVar(&u.opt.Retry.Wait, "max-wait", time.Hour, "how long to wait when the service throttles, is full or cannot be reached")
+	f.IntVar(&u.opt.Concurrency, "concurrency", 8, "requests in flight")
+	f.Float64Var(&u.opt.Rate, "rate", 0, "requests a second at most (default what the service bears)")
+
+	f.StringVar(&u.journal, "journal", "", "`FILE` that remembers how far the upload has come (default FILE.induct-upload)")
+	f.BoolVar(&u.noJournal, "no-journal", false, "remember nothing: an upload that is broken off begins anew")
+	f.BoolVar(&u.restart, "restart", false, "begin anew although an upload of the file has not finished")
+	f.StringVar(&u.failed, "failed", "", "`FILE` for the rows that failed (default FILE.failed.csv, or .jsonl)")
+	f.BoolVar(&u.asJSON, "json", false, "events and summary as JSON lines on standard output")
+	cmd.MarkFlagsMutuallyExclusive("journal", "no-journal")
+	cmd.MarkFlagsMutuallyExclusive("validate", "dry-run")
 }
 
-func uploadFile(cmd *cobra.Command, cfg upload.Config, opt upload.Options, path, mappingPath string, asJSON bool) error {
-	mapping, err := os.ReadFile(mappingPath)
-	if err != nil {
+func inputFlags(cmd *cobra.Command, opt *records.Options) {
+	f := cmd.Flags()
+	f.StringVar((*string)(&opt.Format), "format", "", "csv, excel, json, jsonl or scim (default what the content looks like)")
+	f.StringVar(&opt.Delimiter, "delimiter", "", "of CSV: one `CHARACTER`, or tab (default what the header shows)")
+	f.StringVar(&opt.Encoding, "encoding", "", "of CSV: a `NAME` such as windows-1252 (default what the bytes show)")
+	f.StringVar(&opt.Sheet, "sheet", "", "of a workbook: the sheet's `NAME` (default the first)")
+}
+
+func (u *uploadJob) run(cmd *cobra.Command, path string) error {
+	if err := u.check(); err != nil {
 		return err
 	}
-	open := func() (io.ReadCloser, error) {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, &records.InputError{Msg: err.Error()}
-		}
-		return f, nil
+	file, err := records.Open(path, u.input)
+	if err != nil {
+		return &exitError{upload.ExitUsage, err}
 	}
-	events := upload.Present(os.Stderr)
-	if asJSON {
-		events = upload.JSON(cmd.OutOrStdout())
+	defer file.Close()
+	mapping, m, err := u.readMapping(path, file)
+	if err != nil {
+		return &exitError{upload.ExitUsage, err}
 	}
-	sum, err := sendCSV(cmd.Context(), cfg, opt, open, mapping, events)
-	if !asJSON && sum.Read > 0 {
-		upload.PrintSummary(cmd.OutOrStdout(), sum)
+	switch {
+	case u.validate:
+		return u.validateFile(cmd.OutOrStdout(), file, m)
+	case u.dryRun:
+		return u.printRequests(cmd.OutOrStdout(), file, m)
 	}
-	if code := upload.ExitCode(sum, err); code != upload.ExitOK {
-		return &exitError{code, err}
+	return u.send(cmd, path, file, mapping, m)
+}
+
+func (u *uploadJob) check() error {
+	switch upload.State(u.until) {
+	case upload.StateAccepted, upload.StateDone, upload.StateSettled:
+		u.opt.Until = upload.State(u.until)
+	default:
+		return fmt.Errorf("--until %s: use accepted, done or settled", u.until)
+	}
+	switch {
+	case u.row != 0 && !u.dryRun:
+		return errors.New("--row goes with --dry-run")
+	case u.opt.Retry.Wait <= 0:
+		return errors.New("--max-wait must be longer than 0")
+	case u.opt.Rate < 0 || u.opt.Concurrency < 1:
+		return errors.New("--rate and --concurrency must not be negative")
 	}
 	return nil
 }
 
-// sendCSV reads the file twice: the first time to know that it is well-formed before anything is sent.
-func sendCSV(ctx context.Context, cfg upload.Config, opt upload.Options, open func() (io.ReadCloser, error), mapping []byte, events func(upload.Event)) (sum upload.Summary, err error) {
-	m, err := records.ParseMapping(mapping)
+func (u *uploadJob) readMapping(path string, file *records.File) ([]byte, *records.Mapping, error) {
+	if u.mapping == "" {
+		if f := file.Format(); f == records.FormatCSV || f == records.FormatExcel {
+			return nil, nil, fmt.Errorf("a table needs --mapping FILE: which column is which attribute. `induct upload init %s -o mapping.json` suggests one", path)
+		}
+		return nil, nil, nil
+	}
+	text, err := os.ReadFile(u.mapping)
 	if err != nil {
-		return sum, fmt.Errorf("mapping: %w", err)
+		return nil, nil, fmt.Errorf("mapping: %w", err)
 	}
-	read := func(use func(records.Source) error) error {
-		f, err := open()
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		csv, err := records.NewCSV(f)
-		if err != nil {
-			return err
-		}
-		src, err := m.Source(csv)
-		if err != nil {
-			return err
-		}
-		return use(src)
+	m, err := records.ParseMapping(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("mapping %s: %w", u.mapping, err)
 	}
-	err = read(func(src records.Source) error {
-		opt.Total, err = records.Count(src)
+	return text, m, nil
+}
+
+// configure fills in where and as whom.
+func (u *uploadJob) configure(stderr io.Writer) (err error) {
+	if u.endpoint != "" {
+		if u.cfg.Graph, u.cfg.ServicePrincipal, u.cfg.Job, err = upload.ParseEndpoint(u.endpoint); err != nil {
+			return err
+		}
+	}
+	if u.credentials != "" {
+		text, err := os.ReadFile(u.credentials)
+		if err != nil {
+			return fmt.Errorf("--credentials: %w", err)
+		}
+		if info, err := os.Stat(u.credentials); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+			fmt.Fprintf(stderr, "induct: warning: other users of this machine may read %s; `chmod 600 %s` keeps them out\n", u.credentials, u.credentials)
+		}
+		env, err := upload.ParseAssignments(string(text))
+		if err != nil {
+			return fmt.Errorf("--credentials %s: %w", u.credentials, err)
+		}
+		u.cfg.FromEnvironment(func(name string) string { return env[name] })
+	}
+	u.cfg.FromEnvironment(os.Getenv)
+	return nil
+}
+
+func (u *uploadJob) send(cmd *cobra.Command, path string, file *records.File, mapping []byte, m *records.Mapping) error {
+	if err := u.configure(cmd.ErrOrStderr()); err != nil {
 		return err
-	})
-	if err != nil {
-		return sum, err
 	}
+	if same(u.failed, path) || same(u.failed, u.mapping) {
+		return errors.New("--failed names a file that is read; name another")
+	}
+	client, err := newUploadClient(u.cfg)
+	if err != nil {
+		return &exitError{upload.ExitUsage, err}
+	}
+	// The file is read twice: the first time to know that it is well-formed before anything is sent.
+	if u.opt.Total, err = countRecords(file, m); err != nil {
+		return &exitError{upload.ExitUsage, err}
+	}
+	if u.opt.Journal, err = u.openJournal(path, client, file, mapping); err != nil {
+		return &exitError{upload.ExitUsage, err}
+	}
+	events := upload.Present(os.Stderr)
+	if u.asJSON {
+		events = upload.JSON(cmd.OutOrStdout())
+	}
+	if began, ok := u.opt.Journal.Resumed(); ok {
+		events(upload.Noted{Text: "Going on with the upload that began " + began.Local().Format("2006-01-02 15:04") + "."})
+	}
+	u.opt.Outcomes = &upload.Outcomes{}
+	defer u.opt.Outcomes.Close()
+	var finished upload.Finished
+	sum, err := runUpload(cmd.Context(), client, file, m, u.opt, func(e upload.Event) {
+		if f, ok := e.(upload.Finished); ok { // told when the file of failed rows is written
+			finished = f
+			return
+		}
+		events(e)
+	})
+	code := upload.ExitCode(sum, err)
+	sum.FailedFile, sum.Journal, err = u.conclude(path, file, err == nil && sum.Ends["unknown"] == 0, err)
+	finished.Summary, finished.Err = sum, err
+	events(finished)
+	if !u.asJSON && (sum.Read > 0 || err == nil) {
+		upload.PrintSummary(cmd.OutOrStdout(), sum)
+	}
+	if code != upload.ExitOK {
+		return &exitError{code, err}
+	}
+	return err
+}
+
+// conclude writes the rows that failed and closes the journal, for good if the upload has finished; the names are ""
+// where there is no file.
+func (u *uploadJob) conclude(path string, file *records.File, finished bool, run error) (failed, journal string, err error) {
+	failed, err = u.writeFailed(path, file)
+	kept, e := u.opt.Journal.Close(finished && err == nil)
+	if kept {
+		journal = u.opt.Journal.Path()
+	}
+	return failed, journal, errors.Join(run, err, e)
+}
+
+func (u *uploadJob) openJournal(path string, client *upload.Client, file *records.File, mapping []byte) (*upload.Journal, error) {
+	name := u.journal
+	if name == "" && path != "-" {
+		name = path + ".induct-upload"
+	}
+	if u.noJournal || name == "" {
+		return nil, nil
+	}
+	content, err := file.Fingerprint()
+	if err != nil {
+		return nil, err
+	}
+	print := client.Fingerprint(content, string(mapping), string(file.Format()), u.input.Delimiter, u.input.Encoding, u.input.Sheet)
+	return upload.OpenJournal(name, print, u.restart)
+}
+
+// same reports whether both are names of one file.
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// writeFailed writes the rows that failed, whole or not at all, and returns the file's name; "" if none did.
+func (u *uploadJob) writeFailed(path string, file *records.File) (string, error) {
+	name := u.failed
+	if name == "" {
+		if path == "-" {
+			return "", nil
+		}
+		name = path + ".failed.csv"
+		if f := file.Format(); f != records.FormatCSV && f != records.FormatExcel {
+			name = path + ".failed.jsonl"
+		}
+	}
+	if !u.opt.Outcomes.Failed() {
+		return "", nil
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".induct-failed-*") // its mode is 0600: these are people
+	if err != nil {
+		return "", fmt.Errorf("writing the rows that failed: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = file.WriteFailed(tmp, func(line int) (records.Failure, bool) {
+		o, ok := u.opt.Outcomes.Line(line)
+		return records.Failure{Line: o.Line, Anchor: o.Anchor, End: o.End, Code: o.Code, Attribute: o.Attribute, Reason: o.Reason, Advice: o.Advice},
+			ok && o.End == "failed"
+	})
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("writing the rows that failed: %w", err)
+	}
+	return name, nil
+}
+
+func newUploadClient(cfg upload.Config) (*upload.Client, error) {
 	cfg.UserAgent = strings.TrimSpace("induct-upload/" + version)
-	client, err := upload.New(cfg)
+	return upload.New(cfg)
+}
+
+func countRecords(file *records.File, m *records.Mapping) (int, error) {
+	src, err := file.Records(m)
 	if err != nil {
-		return sum, err
+		return 0, err
 	}
-	err = read(func(src records.Source) error {
-		sum, err = client.Run(ctx, src, opt, events)
-		return err
-	})
-	return sum, err
+	return records.Count(src)
+}
+
+func runUpload(ctx context.Context, client *upload.Client, file *records.File, m *records.Mapping, opt upload.Options, events func(upload.Event)) (upload.Summary, error) {
+	src, err := file.Records(m)
+	if err != nil {
+		return upload.Summary{}, err
+	}
+	return client.Run(ctx, src, opt, events)
 }

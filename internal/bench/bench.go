@@ -22,11 +22,11 @@ type Config struct {
 	Connections int           // requests in flight; 0 means 64
 	Seed        uint64        // of the workforce
 	Tag         string        // of the workforce, see there
-	Least       time.Duration // how long a floor, or accept, is repeated at least; 0 means a second
+	Least       time.Duration // how long a floor is measured at least, and half of what accept is; 0 means two seconds
 	Singles     int           // records sent one by one; 0 means 200
 	Queries     int           // of each kind of log query; 0 means 300
 
-	// Start starts a service on an empty directory; what names it ("accept" or "main"). If it is nil, Service is
+	// Start starts a service on an empty directory; what names it ("accept", "main" or "create"). If it is nil, Service is
 	// measured: then there is no accept phase, which pauses the job, and one size and repetition.
 	Start   func(ctx context.Context, what, dir string) (*Running, error)
 	Service Service
@@ -70,6 +70,10 @@ type Result struct {
 	CPU       float64 `json:"cpu_seconds,omitempty"` // of the service, in user and kernel mode
 	CPUMicros float64 `json:"cpu_microseconds_per_record,omitempty"`
 
+	// Others is the share of the machine's processors, 0 to 1, that neither the service nor its load used but somebody
+	// else did during the phase, time stolen by other machines included.
+	Others float64 `json:"others_cpu_share,omitempty"`
+
 	Floor          string  `json:"floor,omitempty"` // append, decode or bulk load
 	FloorPerSecond float64 `json:"floor_per_second,omitempty"`
 	Ratio          float64 `json:"ratio,omitempty"`     // PerSecond / FloorPerSecond
@@ -93,6 +97,7 @@ type Spread struct {
 	Runs      int        `json:"runs"`
 	PerSecond [2]float64 `json:"per_second"`
 	Ratio     [2]float64 `json:"ratio"`
+	CPURatio  [2]float64 `json:"cpu_ratio"`
 }
 
 func (cfg Config) withDefaults() Config {
@@ -106,7 +111,7 @@ func (cfg Config) withDefaults() Config {
 	set(&cfg.Singles, 200)
 	set(&cfg.Queries, 300)
 	if cfg.Least == 0 {
-		cfg.Least = time.Second
+		cfg.Least = 2 * time.Second
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(string, string, int, int) {}
@@ -143,7 +148,12 @@ type run struct {
 	w       Workforce
 	c       *client
 	results []Result
+	passes  uint64 // that were made
+	created *meter // of the phase create
 }
+
+// fresh is how often creating is measured at most, each time on a service of its own.
+const fresh = 3
 
 func (r *run) all(ctx context.Context) error {
 	if r.Start == nil {
@@ -154,6 +164,11 @@ func (r *run) all(ctx context.Context) error {
 		run  func(context.Context) error
 	}{{"accept", r.accept}, {"main", r.main}} {
 		if err := r.started(ctx, part.what, part.run); err != nil {
+			return err
+		}
+	}
+	for n := 1; n < fresh && r.created.service.seconds < enough.Seconds(); n++ {
+		if err := r.started(ctx, "create", r.createAgain); err != nil {
 			return err
 		}
 	}

@@ -39,7 +39,7 @@ func medianOf(rs []Result) Result {
 		func(r *Result) *float64 { return &r.CPU }, func(r *Result) *float64 { return &r.CPUMicros },
 		func(r *Result) *float64 { return &r.FloorPerSecond }, func(r *Result) *float64 { return &r.Ratio }, func(r *Result) *float64 { return &r.CPURatio },
 		func(r *Result) *float64 { return &r.P50 }, func(r *Result) *float64 { return &r.P95 }, func(r *Result) *float64 { return &r.P99 },
-		func(r *Result) *float64 { return &r.WrittenPerRecord },
+		func(r *Result) *float64 { return &r.WrittenPerRecord }, func(r *Result) *float64 { return &r.Others },
 	} {
 		*figure(&m) = middle(values(func(r *Result) float64 { return *figure(r) }))
 	}
@@ -48,8 +48,12 @@ func medianOf(rs []Result) Result {
 	} {
 		*figure(&m) = int64(middle(values(func(r *Result) float64 { return float64(*figure(r)) })))
 	}
-	speed, ratio := values(func(r *Result) float64 { return r.PerSecond }), values(func(r *Result) float64 { return r.Ratio })
-	m.Spread = &Spread{Runs: len(rs), PerSecond: [2]float64{speed[0], speed[len(speed)-1]}, Ratio: [2]float64{ratio[0], ratio[len(ratio)-1]}}
+	ends := func(of func(*Result) float64) [2]float64 {
+		vs := values(of)
+		return [2]float64{vs[0], vs[len(vs)-1]}
+	}
+	m.Spread = &Spread{len(rs), ends(func(r *Result) float64 { return r.PerSecond }), ends(func(r *Result) float64 { return r.Ratio }),
+		ends(func(r *Result) float64 { return r.CPURatio })}
 	return m
 }
 

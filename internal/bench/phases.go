@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,21 +17,43 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// phase is a pass of everybody.
+type phase struct {
+	name    string
+	floor   floor
+	rounds  int                            // at most; more than one only if a pass can follow itself
+	changed func(round, i int) bool        // who differs from the pass before or one before that
+	fresh   func(round, i int) bool        // who differs from the pass before
+	expect  func(same, fresh int) outcomes // how many are as they were, and how many differ
+}
+
+// outcomes counts records by end.
+type outcomes map[string]int
+
+// enough is how long a phase is repeated, if it can be, so that it outlasts the bursts of its neighbours.
+const enough = 10 * time.Second
+
+func (r *run) create() phase {
+	none := func(int, int) bool { return false }
+	return phase{"create", bulkLoadFloor(r.Dir, r.Least), 1, none, none, func(n, _ int) outcomes { return outcomes{"created": n} }}
+}
+
 // main measures everything but accept, on one service, in the order of a job's life.
 func (r *run) main(ctx context.Context) error {
 	decode := decodeFloor(r.Least)
-	for _, p := range []struct {
-		name    string
-		floor   floor
-		changed func(int) bool
-		expect  func(people, changed int) map[string]int
-	}{
-		{"create", bulkLoadFloor(r.Dir), nobody, func(n, _ int) map[string]int { return map[string]int{"created": n} }},
-		{"unchanged", decode, nobody, func(n, _ int) map[string]int { return map[string]int{"unchanged": n} }},
-		{"changed", decode, func(i int) bool { return i%100 == 7 }, func(n, c int) map[string]int { return map[string]int{"unchanged": n - c, "updated": c} }},
+	none := func(int, int) bool { return false }
+	for _, p := range []phase{
+		r.create(),
+		{"unchanged", decode, 3, none, none, func(n, _ int) outcomes { return outcomes{"unchanged": n} }},
+		{"changed", decode, 3, func(round, i int) bool { return i%100 >= 7 && i%100 <= 7+round }, func(round, i int) bool { return i%100 == 7+round },
+			func(n, fresh int) outcomes { return outcomes{"unchanged": n, "updated": fresh} }},
 	} {
-		if err := r.pass(ctx, p.name, p.floor, p.changed, p.expect); err != nil {
+		m := &meter{r: r, outcomes: outcomes{}}
+		if err := r.pass(ctx, m, p); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		if r.results = append(r.results, m.result(p.name, p.floor.name)); p.name == "create" {
+			r.created = m
 		}
 	}
 	if err := r.single(ctx); err != nil {
@@ -39,65 +62,78 @@ func (r *run) main(ctx context.Context) error {
 	return r.logQueries(ctx)
 }
 
-// meter reads what a phase takes from the service.
-type meter struct {
-	began   time.Time
-	used    usage
-	retries int64
-}
-
-func (r *run) meter() meter {
-	resetPeak(r.c.PID)
-	return meter{time.Now(), used(r.c.PID), r.c.retries.Load()}
-}
-
-// stop fills a result with what has been used since the meter was made.
-func (r *run) stop(m meter, res *Result) {
-	if res.Seconds == 0 {
-		res.Seconds = time.Since(m.began).Seconds()
+// createAgain adds another round to the result of create; it needs a service that knows nobody.
+func (r *run) createAgain(ctx context.Context) error {
+	p := r.create()
+	if err := r.pass(ctx, r.created, p); err != nil {
+		return fmt.Errorf("create: %w", err)
 	}
-	now := used(r.c.PID)
-	res.People = r.w.People
-	res.CPU = now.cpu - m.used.cpu
-	n := float64(res.Records)
-	res.PerSecond, res.Micros, res.CPUMicros = n/res.Seconds, res.Seconds/n*1e6, res.CPU/n*1e6
-	res.WrittenPerRecord = float64(now.written-m.used.written) / n
-	res.PeakRSS, res.Disk = peakRSS(r.c.PID), diskUse(r.c.Data)
-	res.Retries = r.c.retries.Load() - m.retries
-}
-
-// against sets a result beside its floor.
-func (res *Result) against(name string, f effort) {
-	if f.records == 0 || f.seconds == 0 {
-		return
+	for i := range r.results {
+		if r.results[i].Name == p.name {
+			r.results[i] = r.created.result(p.name, p.floor.name)
+		}
 	}
-	res.Floor, res.FloorPerSecond = name, float64(f.records)/f.seconds
-	res.Ratio = res.PerSecond / res.FloorPerSecond
-	if res.CPU > 0 && f.cpu > 0 {
-		res.CPURatio = float64(res.Records) / res.CPU / (float64(f.records) / f.cpu)
-	}
-}
-
-// between runs a phase between two runs of its floor.
-func (r *run) between(ctx context.Context, f floor, l *load, phase func(*Result) error, res *Result) error {
-	r.Progress(res.Name, "floor: "+f.name, 0, 0)
-	before, err := f.run(ctx, l)
-	if err != nil {
-		return fmt.Errorf("floor %s: %w", f.name, err)
-	}
-	if err := r.c.signIn(ctx); err != nil {
-		return err
-	}
-	if err := phase(res); err != nil {
-		return err
-	}
-	r.Progress(res.Name, "floor: "+f.name, 0, 0)
-	after, err := f.run(ctx, l)
-	if err != nil {
-		return fmt.Errorf("floor %s: %w", f.name, err)
-	}
-	res.against(f.name, before.plus(after))
 	return nil
+}
+
+// meter adds up what a phase takes, round by round.
+type meter struct {
+	r        *run
+	took     []time.Duration // of requests, or of whatever the quantiles are to be of
+	service  effort
+	written  int64
+	retries  int64
+	peak     int64
+	others   busy
+	floor    effort
+	outcomes outcomes
+}
+
+// measure runs a round of the phase; fn returns how many records it had.
+func (m *meter) measure(fn func() (records int, err error)) error {
+	resetPeak(m.r.c.PID)
+	before, retries, neighbours := used(m.r.c.PID), m.r.c.retries.Load(), watch(os.Getpid(), m.r.c.PID)
+	began := time.Now()
+	records, err := fn()
+	m.service.seconds += time.Since(began).Seconds()
+	after := used(m.r.c.PID)
+	if m.r.c.PID != 0 { // or the service would be among the others
+		m.others.add(neighbours.stop())
+	}
+	m.service.records += records
+	m.service.cpu += after.cpu - before.cpu
+	m.written += after.written - before.written
+	m.retries += m.r.c.retries.Load() - retries
+	m.peak = max(m.peak, peakRSS(m.r.c.PID))
+	return err
+}
+
+// measureFloor runs the phase's floor once.
+func (m *meter) measureFloor(ctx context.Context, phase string, f floor, l *load) error {
+	m.r.Progress(phase, "floor: "+f.name, 0, 0)
+	e, err := f.run(ctx, l)
+	if err != nil {
+		return fmt.Errorf("floor %s: %w", f.name, err)
+	}
+	m.floor = m.floor.plus(e)
+	return m.r.c.signIn(ctx) // a long floor must not use up the token's life
+}
+
+// result makes a result of what was added up.
+func (m *meter) result(name, floor string) Result {
+	n, e := float64(m.service.records), m.service
+	res := Result{Name: name, People: m.r.w.People, Records: e.records, Seconds: e.seconds, PerSecond: n / e.seconds, Micros: e.seconds / n * 1e6,
+		CPU: e.cpu, CPUMicros: e.cpu / n * 1e6, Others: m.others.share(), PeakRSS: m.peak, Disk: diskUse(m.r.c.Data),
+		WrittenPerRecord: float64(m.written) / n, Retries: m.retries, Outcomes: m.outcomes}
+	if m.floor.records > 0 && m.floor.seconds > 0 {
+		res.Floor, res.FloorPerSecond = floor, float64(m.floor.records)/m.floor.seconds
+		res.Ratio = res.PerSecond / res.FloorPerSecond
+		if e.cpu > 0 && m.floor.cpu > 0 {
+			res.CPURatio = n / e.cpu / (float64(m.floor.records) / m.floor.cpu)
+		}
+	}
+	res.quantiles(m.took)
+	return res
 }
 
 // accept measures how fast requests are stored, with a paused job: everybody once, and again until it has lasted
@@ -114,22 +150,90 @@ func (r *run) accept(ctx context.Context) error {
 	if err := r.c.call(ctx, http.MethodPost, r.c.jobURL()+"/pause", nil); err != nil {
 		return fmt.Errorf("pause the job: %w", err)
 	}
-	res := Result{Name: "accept"}
-	err = r.between(ctx, appendFloor(r.Dir, r.Connections, r.Least), l, func(res *Result) error {
-		m := r.meter()
-		sent, err := r.send(ctx, "accept", l, 2*r.Least)
-		if err != nil {
+	m := meter{r: r}
+	f := appendFloor(r.Dir, r.Connections, r.Least)
+	for _, step := range []func() error{
+		func() error { return m.measureFloor(ctx, "accept", f, l) },
+		func() error {
+			return m.measure(func() (int, error) {
+				sent, err := r.send(ctx, "accept", l, 2*r.Least)
+				m.took = sent.took
+				return sent.records, err
+			})
+		},
+		func() error { return m.measureFloor(ctx, "accept", f, l) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("accept: %w", err)
+		}
+	}
+	r.results = append(r.results, m.result("accept", f.name))
+	return nil
+}
+
+// pass measures a phase: everybody is sent, in an order of its own, until all are settled, and what became of them is
+// checked. The floor is measured before the first round and after each.
+func (r *run) pass(ctx context.Context, m *meter, p phase) error {
+	for round := range p.rounds {
+		if round > 0 && m.service.seconds > enough.Seconds() {
+			break
+		}
+		if err := r.round(ctx, m, p, round); err != nil {
 			return err
 		}
-		res.Records = sent.records
-		r.stop(m, res)
-		res.quantiles(sent.took)
-		return nil
-	}, &res)
-	if err != nil {
-		return fmt.Errorf("accept: %w", err)
 	}
-	r.results = append(r.results, res)
+	return nil
+}
+
+func (r *run) round(ctx context.Context, m *meter, p phase, round int) error {
+	r.passes++
+	l, err := r.makeLoad(ctx, p.name, r.passes, func(i int) bool { return p.changed(round, i) })
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	if round == 0 {
+		if err := m.measureFloor(ctx, p.name, p.floor, l); err != nil {
+			return err
+		}
+	}
+	var sent sent
+	err = m.measure(func() (n int, err error) {
+		if sent, err = r.send(ctx, p.name, l, 0); err == nil {
+			err = r.follow(ctx, p.name, sent.ids)
+		}
+		return sent.records, err
+	})
+	if err != nil {
+		return err
+	}
+	m.took = append(m.took, sent.took...)
+	if err := r.check(ctx, m, p, round, sent.ids); err != nil {
+		return err
+	}
+	return m.measureFloor(ctx, p.name, p.floor, l)
+}
+
+// check compares what became of the records with what must have.
+func (r *run) check(ctx context.Context, m *meter, p phase, round int, ids []string) error {
+	got, err := r.outcomes(ctx, p.name, ids)
+	if err != nil {
+		return err
+	}
+	fresh := 0
+	for i := range r.w.People {
+		if p.fresh(round, i) {
+			fresh++
+		}
+	}
+	want := p.expect(r.w.People-fresh, fresh)
+	maps.DeleteFunc(want, func(_ string, n int) bool { return n == 0 })
+	if !maps.Equal(got, want) {
+		return fmt.Errorf("the service says %v where %v is right: the figures would mean something else", got, want)
+	}
+	for end, n := range got {
+		m.outcomes[end] += n
+	}
 	return nil
 }
 
@@ -140,46 +244,6 @@ func (r *run) makeLoad(ctx context.Context, phase string, pass uint64, changed f
 		r.report.BytesPerRecord = float64(l.size()) / float64(l.records)
 	}
 	return l, err
-}
-
-// pass sends everybody, in an order of its own, until all are settled, and checks what became of them.
-func (r *run) pass(ctx context.Context, name string, f floor, changed func(int) bool, expect func(people, changed int) map[string]int) error {
-	l, err := r.makeLoad(ctx, name, uint64(len(r.results)), changed)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	res := Result{Name: name, Records: r.w.People}
-	err = r.between(ctx, f, l, func(res *Result) error {
-		m := r.meter()
-		sent, err := r.send(ctx, name, l, 0)
-		if err == nil {
-			err = r.follow(ctx, name, sent.ids)
-		}
-		if err != nil {
-			return err
-		}
-		r.stop(m, res)
-		res.quantiles(sent.took)
-		res.Outcomes, err = r.outcomes(ctx, name, sent.ids)
-		return err
-	}, &res)
-	if err != nil {
-		return err
-	}
-	n := 0
-	for i := range r.w.People {
-		if changed(i) {
-			n++
-		}
-	}
-	want := expect(r.w.People, n)
-	maps.DeleteFunc(want, func(_ string, n int) bool { return n == 0 })
-	if !maps.Equal(res.Outcomes, want) {
-		return fmt.Errorf("the service says %v where %v is right: the figures would mean something else", res.Outcomes, want)
-	}
-	r.results = append(r.results, res)
-	return nil
 }
 
 // sent is what was sent.
@@ -251,9 +315,9 @@ func (r *run) follow(ctx context.Context, phase string, ids []string) error {
 }
 
 // outcomes counts the records of uploads by end.
-func (r *run) outcomes(ctx context.Context, phase string, ids []string) (map[string]int, error) {
+func (r *run) outcomes(ctx context.Context, phase string, ids []string) (outcomes, error) {
 	r.Progress(phase, "check the outcomes", 0, 0)
-	ends := map[string]int{}
+	ends := outcomes{}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(min(16, r.Connections))
@@ -292,62 +356,69 @@ func (r *run) single(ctx context.Context) error {
 		return err
 	}
 	defer l.close()
+	m := meter{r: r, outcomes: outcomes{"created": r.Singles}}
+	f := appendFloor(r.Dir, 1, r.Least)
+	if err := m.measureFloor(ctx, "single", f, l); err != nil {
+		return err
+	}
 	var seen []time.Duration
-	sees := true
-	res := Result{Name: "single", Records: r.Singles}
-	err = r.between(ctx, appendFloor(r.Dir, 1, r.Least), l, func(res *Result) error {
-		var settled []time.Duration
-		m := r.meter()
+	sees, looking := true, time.Duration(0) // what the looks take is not the record's
+	err = m.measure(func() (int, error) {
 		for n := range people {
 			r.Progress("single", "settled", n, r.Singles)
-			body, err := l.body(nil, n)
+			accepted, err := r.one(ctx, &m, l, n)
 			if err != nil {
-				return err
+				return n, err
 			}
 			began := time.Now()
-			id, err := r.c.post(ctx, body)
-			if err != nil {
-				return err
-			}
-			accepted := time.Now()
-			u, err := r.c.wait(ctx, id, "settled")
-			if err != nil {
-				return err
-			}
-			if u.Counts["created"] != 1 {
-				return fmt.Errorf("person %d was not created: %v", people[n], u.Counts)
-			}
-			settled = append(settled, time.Since(accepted))
-			res.Seconds += time.Since(began).Seconds()
 			if sees {
 				if sees, err = r.visible(ctx, r.w.ID(people[n])); err != nil {
-					return err
+					return n, err
 				}
 				seen = append(seen, time.Since(accepted))
 			}
+			looking += time.Since(began)
 		}
-		r.stop(m, res)
-		res.quantiles(settled)
-		res.Outcomes = map[string]int{"created": r.Singles}
-		return nil
-	}, &res)
+		return len(people), nil
+	})
+	if err == nil {
+		err = m.measureFloor(ctx, "single", f, l)
+	}
 	if err != nil {
 		return err
 	}
-	res.CPU, res.CPUMicros, res.CPURatio = 0, 0, 0 // the looks at directory and log would be in it
-	r.results = append(r.results, res)
+	m.service.seconds -= looking.Seconds()
+	m.service.cpu = 0 // the looks are in it
+	r.results = append(r.results, m.result("single", f.name))
 	if !sees {
 		r.report.Notes = append(r.report.Notes, "single_visible was not measured: the client may not read users or provisioning logs.")
 		return nil
 	}
-	visible := Result{Name: "single_visible", Records: len(seen), People: r.w.People}
+	visible := meter{r: r, took: seen, service: effort{records: len(seen)}}
 	for _, d := range seen {
-		visible.Seconds += d.Seconds()
+		visible.service.seconds += d.Seconds()
 	}
-	visible.PerSecond, visible.Micros = float64(len(seen))/visible.Seconds, visible.Seconds/float64(len(seen))*1e6
-	visible.quantiles(seen)
-	r.results = append(r.results, visible)
+	r.results = append(r.results, visible.result("single_visible", ""))
 	return nil
+}
+
+// one sends the one record of request n and waits until it is settled. It returns when it was accepted.
+func (r *run) one(ctx context.Context, m *meter, l *load, n int) (accepted time.Time, err error) {
+	body, err := l.body(nil, n)
+	if err != nil {
+		return accepted, err
+	}
+	id, err := r.c.post(ctx, body)
+	if err != nil {
+		return accepted, err
+	}
+	accepted = time.Now()
+	u, err := r.c.wait(ctx, id, "settled")
+	m.took = append(m.took, time.Since(accepted))
+	if err == nil && u.Counts["created"] != 1 {
+		err = fmt.Errorf("a new person was not created: %v", u.Counts)
+	}
+	return accepted, err
 }
 
 // visible returns once a person is found in the directory and in the log; allowed is false if the client may not look.
@@ -401,52 +472,69 @@ func (r *run) logQueries(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("log queries: %w", err)
 	}
-	span := last.Sub(first)
 	rng := rand.New(rand.NewPCG(r.Seed, 2))
-	from := func() time.Time { return first.Add(time.Duration(rng.Float64() * float64(span))) }
-	window := func(from time.Time) string {
+	window := func() string {
+		span := last.Sub(first)
+		from := first.Add(time.Duration(rng.Float64() * float64(span)))
 		return fmt.Sprintf(" and activityDateTime ge %s and activityDateTime le %s", stamp(from), stamp(from.Add(span/20)))
 	}
-	var cycles []string
-	for range 20 {
-		entries, err := r.entries(ctx, window(from()), false)
-		if err != nil {
-			return fmt.Errorf("log queries: %w", err)
-		}
-		for _, e := range entries {
-			cycles = append(cycles, e.Cycle)
-		}
-	}
-	if len(cycles) == 0 {
-		return errors.New("log queries: the log is empty")
+	cycles, err := r.someCycles(ctx, window)
+	if err != nil {
+		return fmt.Errorf("log queries: %w", err)
 	}
 	statuses := []string{"success", "failure", "skipped", "warning"}
 	for _, q := range []struct {
 		name string
 		next func() string
 	}{
-		{"log_query_job_time", func() string { return window(from()) }},
+		{"log_query_job_time", window},
 		{"log_query_job_status", func() string { return " and provisioningStatusInfo/status eq '" + pick(rng, statuses) + "'" }},
 		{"log_query_cycle", func() string { return " and cycleId eq '" + pick(rng, cycles) + "'" }},
 		{"log_query_source", func() string { return " and sourceIdentity/id eq '" + r.w.ID(rng.IntN(r.w.People)) + "'" }},
 	} {
-		res := Result{Name: q.name, Records: r.Queries}
-		var took []time.Duration
-		m := r.meter()
-		for n := range r.Queries {
-			filter := q.next()
-			began := time.Now()
-			if _, err := r.entries(ctx, filter, false); err != nil {
-				return fmt.Errorf("%s: %w", q.name, err)
-			}
-			took = append(took, time.Since(began))
-			r.Progress(q.name, "asked", n+1, r.Queries)
+		if err := r.logQuery(ctx, q.name, q.next); err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
 		}
-		r.stop(m, &res)
-		res.quantiles(took)
-		r.results = append(r.results, res)
 	}
 	return nil
+}
+
+// logQuery asks for the first page so often, each time with the next condition.
+func (r *run) logQuery(ctx context.Context, name string, next func() string) error {
+	m := meter{r: r}
+	err := m.measure(func() (int, error) {
+		for n := range r.Queries {
+			and := next()
+			began := time.Now()
+			if _, err := r.entries(ctx, and, false); err != nil {
+				return n, err
+			}
+			m.took = append(m.took, time.Since(began))
+			r.Progress(name, "asked", n+1, r.Queries)
+		}
+		return r.Queries, nil
+	})
+	if err == nil {
+		r.results = append(r.results, m.result(name, ""))
+	}
+	return err
+}
+
+// someCycles returns the ids of cycles, one for each entry in some windows of time.
+func (r *run) someCycles(ctx context.Context, window func() string) (cycles []string, err error) {
+	for range 20 {
+		entries, err := r.entries(ctx, window(), false)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			cycles = append(cycles, e.Cycle)
+		}
+	}
+	if len(cycles) == 0 {
+		return nil, errors.New("the log is empty")
+	}
+	return cycles, nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }

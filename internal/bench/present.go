@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,16 +88,20 @@ func Print(w io.Writer, rep *Report) error {
 	}
 	b.WriteString("\n\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "people\twork\trecords/s\tµs\tCPU µs\tfloor/s\tratio\tCPU ratio\tp50 ms\tp95\tp99\tpeak MB\tdisk MB\twritten B\t floor")
+	fmt.Fprintln(t, "people\twork\trecords/s\tµs\tCPU µs\tothers\tfloor/s\tratio\tCPU ratio\tp50 ms\tp95\tp99\tpeak MB\tdisk MB\twritten B\t floor")
 	for i := range rep.Results {
 		r := &rep.Results[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t %s\n", thousands(r.People), r.Name, thousands(int(r.PerSecond)),
-			decimal(r.Micros, 1), decimal(r.CPUMicros, 1), count(int(r.FloorPerSecond)), decimal(r.Ratio, 3), decimal(r.CPURatio, 3),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t %s\n", thousands(r.People), r.Name, thousands(int(r.PerSecond)),
+			decimal(r.Micros, 1), decimal(r.CPUMicros, 1), percent(r.Others), count(int(r.FloorPerSecond)), decimal(r.Ratio, 3), decimal(r.CPURatio, 3),
 			decimal(r.P50, 2), decimal(r.P95, 2), decimal(r.P99, 2), count(int(r.PeakRSS>>20)), count(int(r.Disk>>20)), count(int(r.WrittenPerRecord)), r.Floor)
 	}
 	t.Flush()
+	b.WriteByte('\n')
 	printSpread(&b, rep.Results)
 	printGrowth(&b, rep.Results)
+	if most := slices.MaxFunc(append(rep.Results, Result{}), func(a, z Result) int { return cmp.Compare(a.Others, z.Others) }); most.Others > noisy {
+		fmt.Fprintf(&b, "Others used up to %s of the processors (%s). Compare CPU ratios before ratios, and ratios before records/s.\n", percent(most.Others), most.Name)
+	}
 	for _, r := range rep.Results {
 		if r.Retries > 0 {
 			fmt.Fprintf(&b, "%s: %s requests were put off by the service (429 or 5xx).\n", r.Name, thousands(int(r.Retries)))
@@ -115,40 +121,52 @@ func Print(w io.Writer, rep *Report) error {
 	return nil
 }
 
+// noisy is the share of the processors that others may use before it is said.
+const noisy = .05
+
 // printSpread writes how far repeated measurements lay apart.
 func printSpread(b *strings.Builder, results []Result) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, r := range results {
 		if s := r.Spread; s != nil {
-			fmt.Fprintf(t, "\n%s\t%s\trecords/s %s to %s\t ratio %s to %s", thousands(r.People), r.Name,
-				thousands(int(s.PerSecond[0])), thousands(int(s.PerSecond[1])), decimal(s.Ratio[0], 3), decimal(s.Ratio[1], 3))
+			fmt.Fprintf(t, "%s\t%s\trecords/s %s to %s", thousands(r.People), r.Name, thousands(int(s.PerSecond[0])), thousands(int(s.PerSecond[1])))
+			if r.Floor != "" {
+				fmt.Fprintf(t, "\t ratio %.3f to %.3f", s.Ratio[0], s.Ratio[1])
+			}
+			if r.CPURatio != 0 {
+				fmt.Fprintf(t, "\t CPU ratio %.3f to %.3f", s.CPURatio[0], s.CPURatio[1])
+			}
+			fmt.Fprintln(t)
 		}
 	}
 	t.Flush()
-	b.WriteByte('\n')
 }
 
 // printGrowth writes, for several sizes, what a record costs beside what it costs at the smallest size.
 func printGrowth(b *strings.Builder, results []Result) {
-	first := map[string]Result{}
+	first, larger := map[string]Result{}, false
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\npeople\twork\ttime of a record\tits CPU\tpeak memory, B a person\t")
 	for _, r := range results {
 		base, ok := first[r.Name]
 		if !ok {
-			first[r.Name] = r
-			continue
+			first[r.Name], base = r, r
 		}
-		fmt.Fprintf(t, "%s at %s\ta record takes %.2f ×\tits CPU %s ×\tpeak memory %s B a person\t of %s\n", r.Name, thousands(r.People), r.Micros/base.Micros,
-			decimal(quotient(r.CPUMicros, base.CPUMicros), 2), count(int(float64(r.PeakRSS)/float64(r.People))), thousands(base.People))
+		larger = larger || ok
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", thousands(r.People), r.Name, times(r.Micros, base.Micros), times(r.CPUMicros, base.CPUMicros),
+			count(int(float64(r.PeakRSS)/float64(r.People))))
 	}
-	t.Flush()
+	if larger {
+		t.Flush()
+	}
 }
 
-func quotient(a, b float64) float64 {
-	if b == 0 {
-		return 0
+// times writes how often b goes into a.
+func times(a, b float64) string {
+	if a == 0 || b == 0 {
+		return ""
 	}
-	return a / b
+	return strconv.FormatFloat(a/b, 'f', 2, 64) + " ×"
 }
 
 // decimal writes n, or nothing if it was not measured.
@@ -157,6 +175,13 @@ func decimal(n float64, digits int) string {
 		return ""
 	}
 	return strconv.FormatFloat(n, 'f', digits, 64)
+}
+
+func percent(share float64) string {
+	if share < .005 {
+		return ""
+	}
+	return strconv.Itoa(int(100*share+.5)) + " %"
 }
 
 func count(n int) string {

@@ -79,6 +79,50 @@ func used(pid int) (u usage) {
 	return u
 }
 
+// busy is processor time of the whole machine.
+type busy struct{ others, all float64 }
+
+func (b *busy) add(o busy) { b.others, b.all = b.others+o.others, b.all+o.all }
+
+// share returns how much of the machine others used, 0 to 1.
+func (b busy) share() float64 {
+	if b.all <= 0 {
+		return 0
+	}
+	return max(0, b.others/b.all)
+}
+
+// watched is the machine at a moment.
+type watched struct {
+	pids              []int
+	own, working, all float64
+}
+
+// watch begins to watch what others than these processes use.
+func watch(pids ...int) watched {
+	w := watched{pids: pids}
+	for _, pid := range pids {
+		w.own += used(pid).cpu
+	}
+	stat, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(stat), "\n")
+	// user nice system idle iowait irq softirq steal; what follows is counted in user already.
+	fields := strings.Fields(strings.TrimPrefix(line, "cpu"))
+	for i, field := range fields[:min(8, len(fields))] {
+		n, _ := strconv.ParseFloat(field, 64)
+		if w.all += n / ticks; i != 3 && i != 4 {
+			w.working += n / ticks
+		}
+	}
+	return w
+}
+
+// stop returns what others have used since.
+func (w watched) stop() busy {
+	now := watch(w.pids...)
+	return busy{others: now.working - w.working - (now.own - w.own), all: now.all - w.all}
+}
+
 // resetPeak forgets the peak of a process's memory, where the system can (Linux: clear_refs 5).
 func resetPeak(pid int) {
 	if pid != 0 {

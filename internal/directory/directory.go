@@ -46,7 +46,7 @@ func (d *Directory) In(u provision.Unit) provision.Target {
 const columns = "id, version, created, content, pk"
 
 // filed are the attributes that a user can be found by, those that the fewest share first.
-var filed = []string{"userPrincipalName", "employeeId", "mail", "displayName"}
+var filed = []string{"userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"}
 
 // key is the hash that users with this value of a filed attribute have.
 func key(attribute, value string) int64 { return sqlstore.HashKey("user."+attribute, 0, fold(value)) }
@@ -74,7 +74,7 @@ type user struct {
 // has reports whether a text attribute has the value, in any case.
 func (x *user) has(attribute, value string) bool {
 	v := x.Attributes[attribute]
-	return !v.IsNull() && fold(v.String()) == fold(value)
+	return !v.IsNull() && (v.String() == value || fold(v.String()) == fold(value))
 }
 
 type target struct {
@@ -308,7 +308,7 @@ func (t *target) store(was, is *user) error {
 	t.wroteVersion(id, is.Version)
 	for _, a := range filed {
 		before, after := was.Attributes[a], is.Attributes[a]
-		if !before.IsEmpty() && !after.IsEmpty() && fold(before.String()) == fold(after.String()) {
+		if from, to := before.String(), after.String(); from == to || !before.IsEmpty() && !after.IsEmpty() && fold(from) == fold(to) {
 			continue
 		}
 		if !before.IsEmpty() {

@@ -61,6 +61,7 @@ var rooms = []room{
 	{path: "internal/graph", uses: []string{"internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim", "internal/graph/odata", "internal/graph/syncschema"}},
 	{path: "internal/upload/records", uses: []string{"internal/scim"}, test: []string{"examples/workforce"}},
 	{path: "internal/upload", uses: []string{"internal/scim", "internal/upload/records"}, test: []string{"examples/workforce"}},
+	{path: "internal/upload/uploadtest"},
 	{path: "internal/localca"},
 	{path: "internal/bench", uses: []string{"internal/mapping", "internal/scim"}, test: []string{"internal/expr", "internal/upload/records"}},
 

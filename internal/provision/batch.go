@@ -16,14 +16,16 @@ import (
 type record struct {
 	upload   *Queued
 	index    int
+	place    int64 // of the person, in a re-evaluation
 	op       *Operation
 	person   *Person // as it was before this record; nil if unknown
 	hash     [16]byte
 	linked   []string // the object of each reference's person, "" if there is none yet
 	kept     []byte   // the kept record with this one merged in
 	out      *mapping.Outcome
-	proven   bool // same record, program and last outcome: only the object's version is left to be checked
-	deferred bool // to a later wave
+	name     string // of somebody who is proven and was not read
+	proven   bool   // same record, program and last outcome: only the object's version is left to be checked
+	deferred bool   // to a later wave
 	object   *Object
 	planned  Planned
 	entry    LogEntry
@@ -39,6 +41,7 @@ type batch struct {
 	uploads []Queued
 	records []*record
 	people  map[string]*latest // each anchor of the batch; prepare is the last to change the map
+	redo    *Reevaluation      // what this is a batch of; nil: of uploads
 	before  *batch             // not yet committed when this one was prepared; nil once it is
 	unread  map[string]int64
 }
@@ -130,7 +133,9 @@ func (b *batch) evaluate(r *record) {
 		r.person = l.person
 	}
 	if p := r.person; p != nil && p.ObjectID != "" && p.Hash == r.hash && p.Program == b.program.ID() && b.program.Pure() {
-		r.proven = true
+		if r.proven = true; p.Name == "" {
+			r.name = b.program.Name(r.op.Data)
+		}
 		return
 	}
 	b.run(r)
@@ -139,6 +144,16 @@ func (b *batch) evaluate(r *record) {
 // run evaluates the program on the record and its kept record.
 func (b *batch) run(r *record) {
 	r.proven = false
+	if b.redo == nil {
+		b.merge(r)
+	}
+	out := b.program.Evaluate(mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received,
+		Seed: seed(b.job, r.upload.Number, r.index)})
+	r.out = &out
+}
+
+// merge makes the kept record of what is kept and what was sent.
+func (b *batch) merge(r *record) {
 	r.kept = r.op.Data
 	if r.person != nil && len(r.person.Kept) > 0 {
 		merged, err := scim.Merge(r.person.Kept, r.op.Data)
@@ -146,9 +161,6 @@ func (b *batch) run(r *record) {
 			r.kept = merged
 		}
 	}
-	out := b.program.Evaluate(mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received,
-		Seed: seed(b.job, r.upload.Number, r.index)})
-	r.out = &out
 }
 
 // recall reads the kept records of people of whom it was not read, because their records seemed to be known.
@@ -169,7 +181,7 @@ func (b *batch) recall(ctx context.Context, records []*record) error {
 	}
 	for i, p := range people {
 		if p != nil {
-			of[i].Kept = p.Kept
+			*of[i] = *p
 		}
 	}
 	return nil
@@ -189,6 +201,9 @@ func (b *batch) apply(ctx context.Context, u Unit, t Target) error {
 			return err
 		}
 		todo = append(again, rest...)
+	}
+	if b.redo != nil {
+		return b.finishReevaluated(u)
 	}
 	return b.finish(u)
 }
@@ -236,8 +251,30 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 	if err := locate(u, open); err != nil {
 		return nil, err
 	}
+	open, again = b.plan(open)
+	if err := b.chooseUnique(ctx, t, open); err != nil {
+		return nil, err
+	}
 	var changing []*record
 	var changes []Change
+	for _, r := range open {
+		if r.entry.End == "" {
+			changing, changes = append(changing, r), append(changes, b.change(r))
+		}
+	}
+	results, err := t.Apply(ctx, changes)
+	if err != nil {
+		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
+	}
+	for i, r := range changing {
+		b.settle(r, results[i])
+	}
+	return again, b.flush(u, wave, again)
+}
+
+// plan decides what each record does to its object. It returns those that write, and those that must wait because
+// another record of the wave has the same object; the others have ended.
+func (b *batch) plan(open []*record) (writing, again []*record) {
 	inWave := map[string]bool{}
 	for _, r := range open {
 		if r.object != nil {
@@ -254,17 +291,9 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 			b.settle(r, Result{})
 			continue
 		}
-		changing = append(changing, r)
-		changes = append(changes, b.change(r))
+		writing = append(writing, r)
 	}
-	results, err := t.Apply(ctx, changes)
-	if err != nil {
-		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
-	}
-	for i, r := range changing {
-		b.settle(r, results[i])
-	}
-	return again, b.flush(u, wave, again)
+	return writing, again
 }
 
 func (b *batch) change(r *record) Change {
@@ -277,7 +306,7 @@ func (b *batch) change(r *record) Change {
 
 // find decides the records that need no object and looks up the objects of the others, which it returns.
 func (b *batch) find(ctx context.Context, u Unit, t Target, wave []*record) ([]*record, error) {
-	open, err := b.findLinked(ctx, t, wave)
+	open, err := b.findLinked(ctx, u, t, wave)
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +325,7 @@ func (b *batch) find(ctx context.Context, u Unit, t Target, wave []*record) ([]*
 
 // findLinked ends the records that need no target, asks for the linked objects of the others, and ends those
 // that are proved to be unchanged. A link to an object that is gone is dropped: the record is matched anew.
-func (b *batch) findLinked(ctx context.Context, t Target, wave []*record) ([]*record, error) {
+func (b *batch) findLinked(ctx context.Context, u Unit, t Target, wave []*record) ([]*record, error) {
 	var open, linked []*record
 	var queries []Query
 	for _, r := range wave {
@@ -320,6 +349,9 @@ func (b *batch) findLinked(ctx context.Context, t Target, wave []*record) ([]*re
 		switch {
 		case answers[i].Same:
 			b.unchanged(r)
+			if r.person.Name != "" { // it was read, not remembered
+				u.Remember(r.person)
+			}
 		default:
 			r.object = answers[i].Object
 		}

@@ -13,6 +13,7 @@ const (
 	kindEntry  = 0x1
 	kindChange = 0x2
 	kindCycle  = 0x3
+	kindRedone = 0x4
 )
 
 // place writes kind, a (20 bits), b (48 bits), c (48 bits) into the free bits of a version 8 UUID.
@@ -48,14 +49,20 @@ func ParseEntryID(id uuid.UUID) (seq int64, ok bool) {
 	return int64(c), ok && a == 0 && b == 0
 }
 
-// ChangeID returns the public id of the change that operation index of an upload makes.
-// jobPK must be below 2^20, upload below 2^48, index below 2^16.
+// ChangeID returns the public id of the change that operation index of an upload makes, or of the one that
+// re-evaluation -upload makes to the person at index. jobPK must be below 2^20, upload and index below 2^48.
 func ChangeID(jobPK, upload int64, index int) uuid.UUID {
+	if upload < 0 {
+		return place(kindRedone, uint32(jobPK), uint64(-upload), uint64(index))
+	}
 	return place(kindChange, uint32(jobPK), uint64(upload), uint64(index))
 }
 
 // ParseChangeID is the inverse of ChangeID.
 func ParseChangeID(id uuid.UUID) (jobPK, upload int64, index int, ok bool) {
+	if a, b, c, ok := parsePlace(id, kindRedone); ok {
+		return int64(a), -int64(b), int(c), b > 0
+	}
 	a, b, c, ok := parsePlace(id, kindChange)
 	return int64(a), int64(b), int(c), ok
 }

@@ -40,7 +40,7 @@ func (b *batch) refuse(r *record) bool {
 // start fills in what is true of every entry about the record.
 func (b *batch) start(r *record) {
 	r.entry = LogEntry{
-		JobPK: b.job.PK, Cycle: b.cycle.Number, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID,
+		JobPK: b.job.PK, Cycle: b.cycle.Number, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID, Schema: b.job.Schema.Version,
 		Anchor: r.op.Anchor, Matched: r.object != nil,
 	}
 	if r.out != nil {
@@ -76,7 +76,9 @@ func (b *batch) unchanged(r *record) {
 	b.start(r)
 	r.entry.Matched = true
 	r.entry.ObjectID = r.person.ObjectID
-	r.entry.Name = r.person.Name
+	if r.entry.Name = r.person.Name; r.entry.Name == "" {
+		r.entry.Name = r.name
+	}
 	b.end(r, ActionOther, StatusSkipped, EndUnchanged)
 	r.entry.Code = "RedundantExport"
 }
@@ -129,7 +131,7 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 		if waits[r] {
 			continue
 		}
-		if r.out != nil {
+		if r.out != nil && b.redo == nil {
 			for _, p := range r.out.Unread {
 				b.unread[p]++
 			}

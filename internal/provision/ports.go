@@ -84,7 +84,14 @@ type Person struct {
 	Name     string   // display name in the latest record
 }
 
-// Sought asks for a person. The kept record of somebody whose Hash is the one sought is not read: Kept is nil.
+// KeptPerson is a person at a place in the store's order, from 1.
+type KeptPerson struct {
+	Person
+	Place int64
+}
+
+// Sought asks for a person. Of somebody whose Hash is the one sought only Anchor, ObjectID, Version, Hash and Program are
+// certain to be read; Kept is nil.
 type Sought struct {
 	Anchor string
 	Hash   [16]byte // zero: read it in any case
@@ -130,6 +137,13 @@ type Store interface {
 	Jobs(ctx context.Context) ([]*Job, error)
 	// PutJob creates the job if its PK is 0, and gives it one; else it replaces schema, settings, state and name.
 	PutJob(ctx context.Context, j *Job) error
+	// BeginReevaluation replaces the job as PutJob does, and begins a re-evaluation of its people in the same
+	// transaction. One that is under way begins anew, under the next number.
+	BeginReevaluation(ctx context.Context, j *Job, now time.Time) error
+	// Reevaluation returns the job's latest re-evaluation; nil if there was none.
+	Reevaluation(ctx context.Context, jobPK int64) (*Reevaluation, error)
+	// PeopleAfter returns up to limit people after a place in the store's order, with their places.
+	PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int) ([]KeptPerson, error)
 	// Accept stores an upload under the next number of its job and returns once it is durable. The job's queue
 	// holds at most queueRecords records: beyond it, ErrQueueFull. ErrNoSpace if the disk refuses.
 	// If the same client-request-id and body were accepted in the last 24 hours, it returns that upload as a replay.
@@ -163,6 +177,8 @@ type Unit interface {
 	Links(anchors []string) ([]string, error)
 	// PutPeople stores people; a link that is new makes the references to that person ready.
 	PutPeople(people []Person) error
+	// Remember hints that this person, who stands in the store like this, will be sought with the same Hash again.
+	Remember(p *Person)
 	// PutReference stores a reference of a person who is stored as ready; it replaces an older one of the same person and attribute.
 	PutReference(r PendingReference) error
 	// ReadyReferences returns up to limit references that are worth an attempt.
@@ -177,6 +193,8 @@ type Unit interface {
 	CountUnread(paths map[string]int64) error
 	// Advance ends the uploads of a batch and moves the position to the last of them.
 	Advance(results []UploadResult, now time.Time) error
+	// Reevaluated moves a re-evaluation's cursor and counts. It fails with ErrFenced if another has begun meanwhile.
+	Reevaluated(r Reevaluation) error
 	// CloseCycle ends the cycle and settles its uploads.
 	CloseCycle(c *Cycle, now time.Time) error
 }

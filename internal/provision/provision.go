@@ -176,8 +176,9 @@ type LogEntry struct {
 	JobPK      int64
 	Time       time.Time // never before the entry with the next lower Seq
 	Cycle      int64     // number of the cycle in the job
-	Upload     int64     // number of the upload in the job
-	Index      int       // of the operation in the upload
+	Upload     int64     // number of the upload in the job; -n for re-evaluation n
+	Index      int       // of the operation in the upload, or of the person in a re-evaluation
+	Schema     string    // version of the schema that decided
 	BulkID     string
 	Hidden     bool // has a receipt but no row in the provisioning log (a DELETE operation)
 	Ref        bool // about a reference of the record, not the record itself
@@ -252,6 +253,17 @@ type PathCount struct {
 	Records int64
 }
 
+// Reevaluation is a pass over everybody of a job from the kept records, because the schema or a setting has changed.
+// It changes what the new program wants otherwise; its entries are of the changes and failures alone.
+type Reevaluation struct {
+	Number    int64 // in the job, from 1
+	Cursor    int64 // how far it has come, in the store's order
+	Began     time.Time
+	Ended     time.Time // zero while it is under way
+	Evaluated int64     // people so far
+	Ends      map[End]int64
+}
+
 // JobStatus is what a job says of itself.
 type JobStatus struct {
 	Queued        int64     // records without an outcome
@@ -263,4 +275,5 @@ type JobStatus struct {
 	TotalCounts   map[End]int64 // to date
 	Users         int64         // people with a link
 	FirstCycleEnd time.Time
+	Reevaluation  *Reevaluation // the latest; nil if there was none
 }

@@ -15,6 +15,7 @@ type runner struct {
 	jobPK int64
 	wake  chan struct{} // capacity 1: a hint that there may be something to do
 	ahead *batch        // prepared while the batch before it was committed; nil if there is none
+	first int           // batches of uploads since a re-evaluation had its turn
 }
 
 const (
@@ -81,9 +82,16 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	cycle, err := r.s.store.OpenCycle(ctx, job.PK, r.s.now())
-	if err != nil || cycle == nil {
+	if err != nil {
 		return false, err
 	}
+	if cycle == nil || r.first >= uploadsFirst {
+		r.first = 0
+		if worked, err := r.reevaluate(ctx, job, program); worked || err != nil || cycle == nil {
+			return worked, err
+		}
+	}
+	r.first++
 	position, err := r.s.store.Position(ctx, job.PK)
 	if err != nil {
 		return false, err
@@ -136,22 +144,30 @@ func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *
 
 // closeCycle resolves the references that can be resolved and settles the cycle's uploads.
 func (r *runner) closeCycle(ctx context.Context, job *Job, cycle *Cycle, position int64) error {
+	err := r.resolveReady(ctx, job, cycle, position, func(u Unit) error { return u.CloseCycle(cycle, r.s.now()) })
+	if err != nil {
+		return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
+	}
+	r.s.changed()
+	return nil
+}
+
+// resolveReady resolves the references that are ready, in transactions of their own, and calls end in the last.
+func (r *runner) resolveReady(ctx context.Context, job *Job, cycle *Cycle, position int64, end func(Unit) error) error {
 	for more := true; more; {
 		err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
 			refs, err := u.ReadyReferences(referenceBatch)
 			if err != nil {
 				return err
 			}
-			more = len(refs) > 0
-			if !more {
-				return u.CloseCycle(cycle, r.s.now())
+			if more = len(refs) > 0; more {
+				return r.resolve(ctx, u, job, cycle, refs)
 			}
-			return r.resolve(ctx, u, job, cycle, refs)
+			return end(u)
 		})
 		if err != nil {
-			return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
+			return err
 		}
 	}
-	r.s.changed()
 	return nil
 }

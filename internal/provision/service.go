@@ -41,6 +41,8 @@ type Service struct {
 	now    func() time.Time
 	log    *slog.Logger
 
+	editing sync.Mutex // one change of a job at a time
+
 	mu       sync.Mutex
 	jobs     map[int64]*Job
 	programs map[int64]*mapping.Program
@@ -76,23 +78,36 @@ func NewService(ctx context.Context, cfg Config) (*Service, error) {
 
 // adopt compiles the job and gives it a runner.
 func (s *Service) adopt(j *Job) error {
+	p, err := s.compile(j)
+	if err != nil {
+		return err
+	}
+	s.install(j, p)
+	return nil
+}
+
+func (s *Service) compile(j *Job) (*mapping.Program, error) {
 	p, err := mapping.Compile(j.Schema, mapping.Settings{DefaultDomain: s.tenant.DefaultDomain, DisableMissing: j.Settings.DisableMissing})
 	if err != nil {
-		return fmt.Errorf("job %s: %w", j.ID, err)
+		return nil, fmt.Errorf("job %s: %w", j.ID, err)
 	}
+	return p, nil
+}
+
+// install makes a job the one that runs from the next batch on.
+func (s *Service) install(j *Job, p *mapping.Program) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.jobs[j.PK], s.programs[j.PK] = j, p
 	if r := s.runners[j.PK]; r != nil {
 		r.hint()
-		return nil
+		return
 	}
 	r := &runner{s: s, jobPK: j.PK, wake: make(chan struct{}, 1)}
 	s.runners[j.PK] = r
 	if s.start != nil {
 		s.start(r)
 	}
-	return nil
 }
 
 // Run works off the queues of all jobs until ctx ends; then it finishes the transactions under way and returns.
@@ -176,16 +191,7 @@ func (s *Service) CreateJob(ctx context.Context, template string, app, sp uuid.U
 
 // SetJobState starts or pauses a job. Uploads are accepted in every state.
 func (s *Service) SetJobState(ctx context.Context, jobPK int64, state JobState) error {
-	j, _, err := s.compiled(jobPK)
-	if err != nil {
-		return err
-	}
-	next := *j
-	next.State = state
-	if err := s.store.PutJob(ctx, &next); err != nil {
-		return err
-	}
-	return s.adopt(&next)
+	return s.edit(ctx, jobPK, false, func(j *Job) { j.State = state })
 }
 
 // Accept stores an upload and returns once it is durable: nothing accepted is lost from then on.

@@ -30,7 +30,7 @@ func newCompressor() (*compressor, error) {
 	return &compressor{w: w, r: r, buffers: sync.Pool{New: func() any { return new(enc) }}}, err
 }
 
-// encodeEntries packs the entries of one job and cycle; there is at least one.
+// encodeEntries packs the entries of one job, cycle and schema; there is at least one.
 func (c *compressor) encodeEntries(entries []provision.LogEntry) []byte {
 	bodies := c.buffers.Get().(*enc)
 	defer c.buffers.Put(bodies)
@@ -42,6 +42,7 @@ func (c *compressor) encodeEntries(entries []provision.LogEntry) []byte {
 	head.int(first.JobPK)
 	head.int(first.Cycle)
 	head.int(first.Upload)
+	head.text(first.Schema)
 	for i := range entries {
 		from := len(*bodies)
 		bodies.entry(&entries[i], first)
@@ -89,6 +90,7 @@ type entryBlock struct {
 	first              int64 // place of its first entry
 	time               int64 // of its first entry, in microseconds
 	job, cycle, upload int64
+	schema             string
 	entries            [][]byte
 }
 
@@ -116,7 +118,7 @@ func (c *compressor) open(first int64, b []byte) (*entryBlock, error) {
 	}
 	d := dec{b: raw}
 	lengths := make([]uint64, d.count())
-	block := &entryBlock{first: first, time: d.int(), job: d.int(), cycle: d.int(), upload: d.int(), entries: make([][]byte, len(lengths))}
+	block := &entryBlock{first: first, time: d.int(), job: d.int(), cycle: d.int(), upload: d.int(), schema: d.text(), entries: make([][]byte, len(lengths))}
 	for i := range lengths {
 		lengths[i] = d.uint()
 	}
@@ -145,7 +147,7 @@ func (b *entryBlock) head(i int) (entryHead, error) {
 // entry reads the rest of an entry.
 func (b *entryBlock) entry(h entryHead) (provision.LogEntry, error) {
 	d := &h.rest
-	x := provision.LogEntry{Seq: h.seq, JobPK: b.job, Cycle: b.cycle, Time: h.time, Upload: h.upload, Anchor: string(h.anchor),
+	x := provision.LogEntry{Seq: h.seq, JobPK: b.job, Cycle: b.cycle, Time: h.time, Upload: h.upload, Schema: b.schema, Anchor: string(h.anchor),
 		Hidden: h.hidden(), Ref: h.flags&2 != 0, Matched: h.flags&4 != 0,
 		Action: provision.Action(h.flags >> 3 & 7), Status: h.status(), End: endOf(h.flags >> 8)}
 	x.Index, x.BulkID = int(d.uint()), d.text()

@@ -43,23 +43,29 @@ func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 
 // PutJob implements provision.Store.
 func (s *Store) PutJob(ctx context.Context, j *provision.Job) error {
-	content, err := json.Marshal(jobContent{j.TemplateID, j.ServicePrincipalID, j.ApplicationID, j.DisplayName, j.Schema, j.Settings, j.Created})
-	if err != nil {
-		return err
-	}
 	pk := j.PK
-	err = s.w.do(ctx, func(c *sqlite.Conn) error {
-		if j.PK != 0 {
-			return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{j.PK, string(content), string(j.State)}, nil)
+	err := s.w.do(ctx, func(c *sqlite.Conn) error {
+		err := putJob(c, j)
+		if j.PK == 0 {
+			pk = c.LastInsertRowID()
 		}
-		err := query(c, "INSERT INTO job (id, content, state) VALUES (?1, ?2, ?3)", []any{j.ID, string(content), string(j.State)}, nil)
-		pk = c.LastInsertRowID()
 		return err
 	})
 	if err == nil {
 		j.PK = pk
 	}
 	return err
+}
+
+func putJob(c *sqlite.Conn, j *provision.Job) error {
+	content, err := json.Marshal(jobContent{j.TemplateID, j.ServicePrincipalID, j.ApplicationID, j.DisplayName, j.Schema, j.Settings, j.Created})
+	if err != nil {
+		return err
+	}
+	if j.PK != 0 {
+		return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{j.PK, string(content), string(j.State)}, nil)
+	}
+	return query(c, "INSERT INTO job (id, content, state) VALUES (?1, ?2, ?3)", []any{j.ID, string(content), string(j.State)}, nil)
 }
 
 // JobStatus implements provision.Store.
@@ -96,7 +102,9 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 				return err
 			}
 		}
-		return nil
+		var err error
+		js.Reevaluation, err = reevaluation(c, jobPK)
+		return err
 	})
 	return js, err
 }

@@ -27,15 +27,12 @@ type Config struct {
 	ServicePrincipal string // object id of the provisioning app's service principal
 	Job              string // id of the synchronization job
 
-	Authority    string // token authority with its tenant, as https://login.microsoftonline.com/contoso.example
-	ClientID     string
-	ClientSecret string
-	Scope        string // default https://graph.microsoft.com/.default
-	Token        string // a bearer token that is used instead of client credentials
+	Credentials
 
-	CAFile    string // PEM certificates that are trusted beside the system's
-	Insecure  bool   // allow plain HTTP to hosts other than this one
-	UserAgent string // default "induct-upload"
+	CAFile    string            // PEM certificates that are trusted beside the system's
+	Insecure  bool              // allow plain HTTP to hosts other than this one
+	UserAgent string            // default "induct-upload"
+	Transport http.RoundTripper // default one of the client's own
 }
 
 // ParseEndpoint takes the provisioning API endpoint, as an app's provisioning page shows it, apart.
@@ -66,15 +63,19 @@ type Client struct {
 	jobs  string // URL of the job
 	http  *http.Client
 
-	signIn sync.Mutex // one sign-in at a time
+	posts pacer    // of uploads
+	reads pacer    // of all that is read
+	met   sync.Map // hosts that have answered
+
+	signIn  chan struct{}            // holds one token: one sign-in at a time
+	request func() (*request, error) // what asks for a token; nil if the token is given
 
 	mu     sync.Mutex
 	token  string
 	expiry time.Time // zero: does not expire
-	resume time.Time // the service asked for silence until then
 }
 
-// New checks the configuration; it makes no request. Errors are *ConfigError.
+// New checks the configuration and reads the certificate files; it makes no request. Errors are *ConfigError.
 func New(cfg Config) (*Client, error) {
 	graph, err := baseURL("Graph", cfg.Graph, cfg.Insecure)
 	if err != nil {
@@ -83,41 +84,47 @@ func New(cfg Config) (*Client, error) {
 	if strings.Trim(graph.Path, "/") == "" {
 		graph.Path = "/v1.0"
 	}
-	cfg.Scope = cmp.Or(cfg.Scope, "https://graph.microsoft.com/.default")
-	cfg.UserAgent = cmp.Or(cfg.UserAgent, "induct-upload")
 	switch {
 	case cfg.ServicePrincipal == "":
 		return nil, configErrorf("the service principal's id is missing")
 	case cfg.Job == "":
 		return nil, configErrorf("the synchronization job's id is missing")
-	case cfg.Token == "" && (cfg.ClientID == "" || cfg.ClientSecret == ""):
-		return nil, configErrorf("credentials are missing: give a client id and a client secret, or a token")
 	}
-	if cfg.Token == "" {
-		authority, err := baseURL("authority", cfg.Authority, cfg.Insecure)
-		if err != nil {
-			return nil, err
-		}
-		cfg.Authority = strings.TrimSuffix(strings.TrimRight(authority.String(), "/"), "/oauth2/v2.0/token")
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, "induct-upload")
+	c := &Client{cfg: cfg, graph: graph, token: cfg.Token, signIn: make(chan struct{}, 1)}
+	if c.request, err = cfg.tokenRequest(cfg.Insecure); err != nil {
+		return nil, err
 	}
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile != "" {
-		if tlsConfig.RootCAs, err = trust(cfg.CAFile); err != nil {
+	if cfg.Transport == nil {
+		if cfg.Transport, err = transport(cfg.CAFile); err != nil {
 			return nil, err
 		}
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = tlsConfig
-	transport.MaxIdleConnsPerHost = 32
-	c := &Client{cfg: cfg, graph: graph, token: cfg.Token}
 	c.jobs = graph.JoinPath("servicePrincipals", url.PathEscape(cfg.ServicePrincipal), "synchronization/jobs", url.PathEscape(cfg.Job)).String()
 	c.http = &http.Client{
-		Transport: transport,
+		Transport: cfg.Transport,
 		Timeout:   time.Minute,
 		// A redirected POST would lose its body or show the token to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
+}
+
+func transport(caFile string) (http.RoundTripper, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	t.MaxIdleConnsPerHost = 64
+	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		if net.ParseIP(r.URL.Hostname()).IsLinkLocalUnicast() { // a machine's own metadata service
+			return nil, nil
+		}
+		return http.ProxyFromEnvironment(r)
+	}
+	var err error
+	if caFile != "" {
+		t.TLSClientConfig.RootCAs, err = trust(caFile)
+	}
+	return t, err
 }
 
 func baseURL(what, raw string, insecure bool) (*url.URL, error) {
@@ -161,15 +168,19 @@ type ServiceError struct {
 	Message   string // the service's message
 	RequestID string // client-request-id, for the service's log
 	Attempts  int
-	Err       error // the network's error, if there was no response
+	Resumes   time.Time // when the service takes requests again, if it said so and that was too long to wait
+	Err       error     // the network's error, if there was no response, or what is wrong with what was read
 }
 
 func (e *ServiceError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op + ": ")
-	if e.Status == 0 {
+	switch {
+	case e.Status == 0 && e.Attempts == 0:
+		b.WriteString(e.Err.Error())
+	case e.Status == 0:
 		fmt.Fprintf(&b, "no answer: %v", e.Err)
-	} else {
+	default:
 		fmt.Fprintf(&b, "%d %s", e.Status, http.StatusText(e.Status))
 		if detail := strings.TrimPrefix(e.Code+": "+e.Message, ": "); detail != "" {
 			b.WriteString(": " + strings.TrimSuffix(detail, ": "))
@@ -181,23 +192,41 @@ func (e *ServiceError) Error() string {
 	if e.RequestID != "" {
 		b.WriteString(" [client-request-id " + e.RequestID + "]")
 	}
+	if !e.Resumes.IsZero() {
+		fmt.Fprintf(&b, "; it takes requests again %s", clock(e.Resumes, time.Now()))
+	}
 	if advice := e.advice(); advice != "" {
 		b.WriteString("; " + advice)
 	}
 	return b.String()
 }
 
+// clock writes when t comes, for somebody who looks at a clock: "at 14:05", "at 03:10 on Sun 22 Nov".
+func clock(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return "at " + t.Format("15:04")
+	}
+	return "at " + t.Format("15:04 on Mon 2 Jan")
+}
+
 func (e *ServiceError) advice() string {
 	var unknownCA x509.UnknownAuthorityError
 	switch {
+	case !e.Resumes.IsZero():
+		return "go on then, or wait for it with a longer --max-wait"
 	case errors.As(e.Err, &unknownCA):
 		return "name the certificate authority with a CA file"
-	case e.Status == http.StatusForbidden:
-		return "the app needs SynchronizationData-User.Upload"
-	case e.Status == http.StatusNotFound:
-		return "check the ids of service principal and job"
 	case e.Status >= 300 && e.Status < 400:
 		return "redirects are not followed; use the service's own URL"
+	case e.Op == readingOutcomes && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		return "the app needs SynchronizationData-User.Upload or ProvisioningLog.Read.All"
+	case strings.HasPrefix(e.Op, "sign-in") && e.Status/100 == 4:
+		return "check the client id, its secret or certificate, and the tenant"
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
+		return "the app needs the application permission SynchronizationData-User.Upload, granted by an administrator"
+	case e.Status == http.StatusNotFound:
+		return "check the ids of service principal and job"
 	}
 	return ""
 }
@@ -208,73 +237,136 @@ func (e *ServiceError) Unwrap() error { return e.Err }
 type request struct {
 	op          string
 	method, url string
-	contentType string
+	header      map[string]string
 	body        []byte
 	id          string // client-request-id
 	anonymous   bool   // sends no token
+	metadata    bool   // goes to a metadata service, which answers 404 and 410 while it is not ready
 	limit       int64  // bytes of the response
-	unsure      bool   // set by do: an attempt may have reached the service without its answer reaching us
+	pace        *pacer // nil: none
+	retry       Retry
+	retried     func(Retried)
+	unsure      int // set by do: attempts that may have reached the service without its answer reaching us
 }
 
 type response struct {
-	status int
-	header http.Header
-	body   []byte
+	status      int
+	header      http.Header
+	body        []byte
+	started, at time.Time // of the attempt, and of its answer
 }
+
+// firstContact is how long a host that has never answered is tried: what is misspelt stays misspelt.
+const firstContact = time.Minute
 
 // do sends r until it gets a 2xx response. Waiting ends when stop ends; a request in flight only
 // when ctx does. Errors are *ServiceError or those of the contexts.
-func (c *Client) do(ctx, stop context.Context, r *request, retry Retry, retried func(Retried)) (*response, error) {
-	start := time.Now()
+func (c *Client) do(ctx, stop context.Context, r *request) (*response, error) {
+	var trouble time.Time // since when r fails
 	renewed := false
 	for attempt := 1; ; attempt++ {
-		if err := c.silence(stop); err != nil {
+		if err := r.pace.wait(stop); err != nil {
 			return nil, err
 		}
-		fail := &ServiceError{Op: r.op, RequestID: r.id, Attempts: attempt}
-		var resp *response
-		token, err := "", error(nil)
-		if !r.anonymous {
-			if token, err = c.bearer(ctx, stop, retry, retried); err != nil {
-				return nil, err
-			}
+		token, err := c.bearer(ctx, stop, r)
+		if err != nil {
+			return nil, err
 		}
-		if resp, err = c.once(ctx, r, token); err != nil {
-			fail.Err = err
-			dead := hopeless(err)
-			r.unsure = r.unsure || !dead
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			if dead {
-				return nil, fail
-			}
-		} else {
-			if resp.status/100 == 2 {
-				return resp, nil
-			}
-			fail.Status = resp.status
-			r.unsure = r.unsure || resp.status >= 500
-			fail.Code, fail.Message = serviceMessage(resp.body)
-			if resp.status == http.StatusUnauthorized && !renewed && !r.anonymous && c.forget(token) {
-				renewed = true
-				continue
-			}
-			if !transient(resp.status) {
-				return nil, fail
-			}
+		started := time.Now()
+		resp, err := c.once(ctx, r, token)
+		if err != nil && ctx.Err() != nil {
+			r.unsure++
+			return nil, context.Cause(ctx)
 		}
-		wait := c.backoff(resp, attempt, retry)
-		if attempt >= retry.Attempts || time.Since(start)+wait > retry.Total {
+		fail := r.failure(resp, err, attempt)
+		if fail == nil {
+			r.pace.accepted(started, time.Now())
+			return resp, nil
+		}
+		if fail.Status == http.StatusUnauthorized && !renewed && !r.anonymous && c.forget(token) {
+			renewed = true
+			continue
+		}
+		if !fail.transient(r.metadata) {
 			return nil, fail
 		}
-		if retried != nil {
-			retried(Retried{RequestID: r.id, Attempt: attempt, Wait: wait, Cause: fail.cause()})
+		if trouble.IsZero() {
+			trouble = started
+		}
+		wait := c.pause(r, resp, fail, started, attempt)
+		if time.Since(trouble)+wait > c.patience(r, fail) {
+			if wait >= longWait {
+				fail.Resumes = time.Now().Add(wait)
+			}
+			return nil, fail
+		}
+		if r.retried != nil {
+			cause := fail.cause()
+			if fail.Status == http.StatusTooManyRequests && wait >= longWait {
+				cause += " The quota seems to be used up."
+			}
+			r.retried(Retried{RequestID: r.id, Attempt: attempt, Wait: wait, Until: time.Now().Add(wait), Cause: cause})
 		}
 		if err := sleep(stop, wait); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// patience is how long a request is repeated after what went wrong last.
+func (c *Client) patience(r *request, fail *ServiceError) time.Duration {
+	u, err := url.Parse(r.url)
+	if err != nil || fail.Status != 0 {
+		return r.retry.Wait
+	}
+	if _, met := c.met.Load(u.Host); met {
+		return r.retry.Wait
+	}
+	var dns *net.DNSError
+	if errors.As(fail.Err, &dns) && dns.IsNotFound {
+		return 0
+	}
+	return min(r.retry.Wait, firstContact)
+}
+
+// failure is what one attempt came to; nil if it was answered with a 2xx.
+func (r *request) failure(resp *response, err error, attempt int) *ServiceError {
+	fail := &ServiceError{Op: r.op, RequestID: r.id, Attempts: attempt, Err: err}
+	switch {
+	case err != nil:
+		if !hopeless(err) {
+			r.unsure++
+		}
+	case resp.status/100 == 2:
+		return nil
+	default:
+		fail.Status = resp.status
+		fail.Code, fail.Message = serviceMessage(resp.body)
+		if resp.status >= 500 && !fail.queueFull() {
+			r.unsure++
+		}
+	}
+	return fail
+}
+
+// queueFull recognises the documented answer of a job whose queue of uploads is full: nothing was stored.
+func (e *ServiceError) queueFull() bool {
+	text := strings.ToLower(e.Message)
+	return e.Status == http.StatusInternalServerError && strings.Contains(text, "bucket") && strings.Contains(text, "full")
+}
+
+// transient reports whether what failed may succeed later.
+func (e *ServiceError) transient(metadata bool) bool {
+	switch e.Status {
+	case 0:
+		return !hopeless(e.Err)
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusRequestTimeout:
+		return true
+	case http.StatusNotFound, http.StatusGone:
+		return metadata
+	}
+	return false
 }
 
 func (e *ServiceError) cause() string {
@@ -291,8 +383,8 @@ func (c *Client) once(ctx context.Context, r *request, token string) (*response,
 	}
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
 	req.Header.Set("Accept", "application/json")
-	if r.contentType != "" {
-		req.Header.Set("Content-Type", r.contentType)
+	for name, value := range r.header {
+		req.Header.Set(name, value)
 	}
 	if r.id != "" {
 		req.Header.Set("client-request-id", r.id)
@@ -300,11 +392,14 @@ func (c *Client) once(ctx context.Context, r *request, token string) (*response,
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	started := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
+	at := time.Now()
 	defer resp.Body.Close()
+	c.met.Store(req.URL.Host, true)
 	limit := cmp.Or(r.limit, 1<<20)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil && !(resp.StatusCode == http.StatusAccepted) {
@@ -313,7 +408,7 @@ func (c *Client) once(ctx context.Context, r *request, token string) (*response,
 	if int64(len(body)) > limit {
 		body = nil
 	}
-	return &response{resp.StatusCode, resp.Header, body}, nil
+	return &response{resp.StatusCode, resp.Header, body, started, at}, nil
 }
 
 // serviceMessage reads Graph's error object, or RFC 6749's of a token endpoint.
@@ -322,7 +417,7 @@ func serviceMessage(body []byte) (code, message string) {
 		Error struct{ Code, Message string }
 	}
 	if json.Unmarshal(body, &graph) == nil && graph.Error.Code+graph.Error.Message != "" {
-		return clean(graph.Error.Code), clean(graph.Error.Message)
+		return Clean(graph.Error.Code), Clean(graph.Error.Message)
 	}
 	var oauth struct {
 		Error       string `json:"error"`
@@ -330,45 +425,54 @@ func serviceMessage(body []byte) (code, message string) {
 	}
 	if json.Unmarshal(body, &oauth) == nil {
 		description, _, _ := strings.Cut(oauth.Description, " Trace ID:")
-		return clean(oauth.Error), clean(strings.TrimSpace(description))
+		return Clean(oauth.Error), Clean(strings.TrimSpace(description))
 	}
 	return "", ""
 }
 
-func transient(status int) bool {
-	switch status {
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusRequestTimeout:
-		return true
-	}
-	return false
-}
-
-// hopeless reports whether a network error will not heal by itself.
+// hopeless reports whether a network error will not heal by itself. A name that is not found does,
+// if it was found before.
 func hopeless(err error) bool {
 	var verify *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var dns *net.DNSError
-	return errors.As(err, &verify) || errors.As(err, &record) || (errors.As(err, &dns) && dns.IsNotFound)
+	return errors.As(err, &verify) || errors.As(err, &record)
 }
 
-// backoff returns the wait before the next attempt. A Retry-After also silences all other requests.
-func (c *Client) backoff(resp *response, attempt int, retry Retry) time.Duration {
+const (
+	longWait  = 10 * time.Minute // a Retry-After from here on is a quota's, not a burst's
+	queueWait = 5 * time.Minute  // longest between looks at a full queue; the reference advises 5 to 10 minutes
+)
+
+// pause returns the wait before the next attempt, and tells the pace what concerns other requests too.
+func (c *Client) pause(r *request, resp *response, fail *ServiceError, started time.Time, attempt int) time.Duration {
+	now := time.Now()
+	asked, told := time.Duration(0), false
 	if resp != nil {
-		if wait, ok := retryAfter(resp.header.Get("Retry-After"), time.Now()); ok {
-			c.mu.Lock()
-			if until := time.Now().Add(min(wait, retry.Total)); until.After(c.resume) {
-				c.resume = until
-			}
-			c.mu.Unlock()
-			return wait + rand.N(retry.Base)
-		}
+		asked, told = retryAfter(resp.header.Get("Retry-After"), now)
 	}
-	wait := retry.Max
+	most := r.retry.Max
+	if fail.queueFull() {
+		most = max(most, queueWait)
+	}
+	wait := most
 	if shift := attempt - 1; shift < 20 {
-		wait = min(retry.Base<<shift, retry.Max)
+		wait = min(r.retry.Base<<shift, most)
 	}
-	return wait/2 + rand.N(wait/2+1)
+	wait = wait/2 + rand.N(wait/2+1)
+	switch {
+	case fail.Status == http.StatusTooManyRequests:
+		if told {
+			wait = asked
+		}
+		r.pace.throttled(started, now, wait)
+		return wait + rand.N(r.retry.Base) // those who waited do not all come back at once
+	case told:
+		r.pace.silence(now.Add(asked))
+		return asked + rand.N(r.retry.Base)
+	case fail.queueFull():
+		r.pace.silence(now.Add(wait))
+	}
+	return wait
 }
 
 // retryAfter reads the header of RFC 9110 section 10.2.3: seconds or a date.
@@ -382,21 +486,6 @@ func retryAfter(h string, now time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
-// silence waits until the service wants to hear again.
-func (c *Client) silence(ctx context.Context) error {
-	for {
-		c.mu.Lock()
-		wait := time.Until(c.resume)
-		c.mu.Unlock()
-		if wait <= 0 {
-			return context.Cause(ctx)
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return err
-		}
-	}
-}
-
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -408,60 +497,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// bearer returns a token that is valid for a while yet (RFC 6749 section 4.4).
-func (c *Client) bearer(ctx, stop context.Context, retry Retry, retried func(Retried)) (string, error) {
-	c.signIn.Lock()
-	defer c.signIn.Unlock()
-	c.mu.Lock()
-	token, expiry := c.token, c.expiry
-	c.mu.Unlock()
-	if token != "" && (expiry.IsZero() || time.Now().Before(expiry)) {
-		return token, nil
-	}
-	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {c.cfg.ClientID},
-		"client_secret": {c.cfg.ClientSecret}, "scope": {c.cfg.Scope},
-	}
-	resp, err := c.do(ctx, stop, &request{
-		op: "sign-in at " + c.cfg.Authority, method: http.MethodPost, url: c.cfg.Authority + "/oauth2/v2.0/token",
-		contentType: "application/x-www-form-urlencoded", body: []byte(form.Encode()), anonymous: true,
-	}, retry, retried)
-	if err != nil {
-		return "", err
-	}
-	var t struct {
-		AccessToken string      `json:"access_token"`
-		ExpiresIn   json.Number `json:"expires_in"`
-	}
-	if err := json.Unmarshal(resp.body, &t); err != nil || t.AccessToken == "" {
-		return "", &ServiceError{Op: "sign-in at " + c.cfg.Authority, Status: resp.status, Message: "the answer holds no access_token"}
-	}
-	seconds, err := t.ExpiresIn.Int64()
-	if err != nil || seconds <= 0 {
-		seconds = 300
-	}
-	life := time.Duration(min(seconds, 1<<30)) * time.Second
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.token, c.expiry = t.AccessToken, time.Now().Add(life-min(life/5, 5*time.Minute))
-	return t.AccessToken, nil
-}
-
-// forget drops a token that the service refused, and reports whether another can be had.
-func (c *Client) forget(token string) bool {
-	if c.cfg.Token != "" {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.token == token {
-		c.token = ""
-	}
-	return true
-}
-
-// clean makes text from the service safe for a terminal: one line, no control characters.
-func clean(s string) string {
+// Clean makes text that others wrote safe for a terminal: one line, no control characters.
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':

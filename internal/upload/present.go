@@ -31,8 +31,10 @@ func Bar(w io.Writer) func(Event) { return bar(w, 100*time.Millisecond) }
 
 func bar(w io.Writer, throttle time.Duration) func(Event) {
 	bar := progressbar.NewOptions64(-1,
-		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("uploading"), progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionThrottle(throttle), progressbar.OptionSetWidth(30))
+		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("uploading"), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionThrottle(throttle), progressbar.OptionSetWidth(30),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else it draws by itself, from a goroutine that does not end
+	var waiting Retried
 	return func(e Event) {
 		switch e := e.(type) {
 		case Progress:
@@ -40,13 +42,21 @@ func bar(w io.Writer, throttle time.Duration) func(Event) {
 			if e.Done == 0 {
 				position, what = e.Accepted, "accepted"
 			}
-			bar.Describe(describe(what, position, e.Total))
+			if time.Now().Before(waiting.Until) { // outcomes come in while requests wait
+				bar.Describe(describe(what, position, e.Total) + ", " + waits(waiting))
+			} else {
+				bar.Describe(describe(what, position, e.Total) + pace(e))
+			}
 			if e.Total > 0 {
 				bar.ChangeMax64(int64(e.Total) + 1) // a bar that is full draws no more
 			}
 			bar.Set(position)
 		case Retried:
-			bar.Describe("waiting " + e.Wait.Round(100*time.Millisecond).String() + ": " + shorten(clean(e.Cause), 40))
+			waiting = e
+			bar.Describe(waits(e))
+		case Noted:
+			bar.Clear()
+			fmt.Fprintln(w, Clean(e.Text))
 		case Finished:
 			bar.Clear()
 		}
@@ -60,16 +70,42 @@ func describe(what string, n, total int) string {
 	return what + " " + thousands(n)
 }
 
-// Lines writes a line of progress at most once every interval, and one for each retry.
+// pace is the rate, and how long it will take at that.
+func pace(p Progress) string {
+	if p.PerSecond == 0 {
+		return ""
+	}
+	text := fmt.Sprintf(", %s/s", thousands(int(p.PerSecond+0.5)))
+	if p.Remaining > 0 {
+		text += ", " + p.Remaining.String() + " left"
+	}
+	return text
+}
+
+func waits(e Retried) string {
+	return "waiting, goes on " + when(e) + ": " + shorten(Clean(e.Cause), 40)
+}
+
+// when says when a request is repeated: short waits by their length, long ones by the time of day.
+func when(e Retried) string {
+	if e.Wait < 2*time.Minute || e.Until.IsZero() {
+		return "in " + e.Wait.Round(100*time.Millisecond).String()
+	}
+	return clock(e.Until, e.Until.Add(-e.Wait))
+}
+
+// Lines writes a line of progress at most once every interval, and one for what it waits for.
 func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event) {
 	var last time.Time
 	var shown, latest Progress
+	var cause string // of the last retry that was told, and how long others of the same cause need not be
+	var told time.Time
 	line := func() {
 		of := ""
 		if latest.Total > 0 {
 			of = " of " + thousands(latest.Total)
 		}
-		fmt.Fprintf(w, "accepted %s%s, outcome known for %s\n", thousands(latest.Accepted), of, thousands(latest.Done))
+		fmt.Fprintf(w, "accepted %s%s, outcome known for %s%s\n", thousands(latest.Accepted), of, thousands(latest.Done), pace(latest))
 		shown = latest
 	}
 	return func(e Event) {
@@ -81,7 +117,12 @@ func Lines(w io.Writer, interval time.Duration, now func() time.Time) func(Event
 				line()
 			}
 		case Retried:
-			fmt.Fprintf(w, "retrying in %s: %s\n", e.Wait.Round(100*time.Millisecond), clean(e.Cause))
+			if t := now(); e.Cause != cause || !t.Before(told) {
+				fmt.Fprintf(w, "goes on %s: %s\n", when(e), Clean(e.Cause))
+				cause, told = e.Cause, t.Add(e.Wait)
+			}
+		case Noted:
+			fmt.Fprintln(w, Clean(e.Text))
 		case Finished:
 			if latest != shown {
 				line()
@@ -104,12 +145,14 @@ func JSON(w io.Writer) func(Event) {
 			enc.Encode(named[Retried]{e.event(), e})
 		case Accepted:
 			enc.Encode(named[Accepted]{e.event(), e})
+		case Noted:
+			enc.Encode(named[Noted]{e.event(), e})
 		case Progress:
 			enc.Encode(named[Progress]{e.event(), e})
 		case Finished:
 			f := finishedJSON{Event: e.event(), Summary: e.Summary, Exit: ExitCode(e.Summary, e.Err)}
 			if e.Err != nil {
-				f.Error = clean(e.Err.Error())
+				f.Error = Clean(e.Err.Error())
 			}
 			enc.Encode(f)
 		}
@@ -145,11 +188,20 @@ func PrintSummary(w io.Writer, s Summary) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s read, %s accepted in %s, %s.\n", count(s.Read, "row"), thousands(s.Accepted),
 		count(s.Requests, "request"), s.Elapsed.Round(100*time.Millisecond))
+	if s.Resumed > 0 {
+		fmt.Fprintf(&b, "%s had been accepted before; this run went on from there.\n", count(s.Resumed, "row"))
+	}
+	if s.Refused > 0 {
+		fmt.Fprintf(&b, "%s in refused requests: nothing of them is stored.\n", count(s.Refused, "row"))
+	}
+	if s.Repeated > 0 {
+		fmt.Fprintf(&b, "%s sent again after an answer was lost: this service may have taken them twice, which leaves the person as the row says.\n", count(s.Repeated, "row"))
+	}
 	if s.Retries > 0 {
 		fmt.Fprintf(&b, "%s repeated.\n", count(s.Retries, "request"))
 	}
 	if s.Unknown > 0 {
-		fmt.Fprintf(&b, "%s without an answer: they may be stored. Uploading them again does no harm.\n", count(s.Unknown, "row"))
+		fmt.Fprintf(&b, "%s without an answer: they may be stored. Sending them again does no harm.\n", count(s.Unknown, "row"))
 	}
 	if s.Note != "" {
 		b.WriteString(s.Note + "\n")
@@ -173,6 +225,12 @@ func PrintSummary(w io.Writer, s Summary) error {
 	printRows(&b, "Skipped", s.Skipped)
 	if s.Omitted > 0 {
 		fmt.Fprintf(&b, "\n%s more failed or were skipped.\n", count(s.Omitted, "row"))
+	}
+	if s.FailedFile != "" {
+		fmt.Fprintf(&b, "\nThe rows that failed are in %s, each with its reason: correct them there, and upload that file.\n", s.FailedFile)
+	}
+	if s.Journal != "" {
+		fmt.Fprintf(&b, "\nThe upload has not finished. The same command goes on with it; %s remembers how far it has come.\n", s.Journal)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

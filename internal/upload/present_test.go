@@ -9,8 +9,8 @@ import (
 )
 
 var story = []Event{
-	Sent{"id-1", 50}, Retried{"id-1", 1, 1500 * time.Millisecond, "429 Please\x1b retry"}, Accepted{"id-1", "7", 50},
-	Progress{60, 50, 0, 0}, Progress{1006, 1006, 900, 1006}, Progress{1006, 1006, 1006, 1006},
+	Sent{"id-1", 50, 2, 51}, Retried{"id-1", 1, 1500 * time.Millisecond, time.Unix(1000, 0).UTC(), "429 Please\x1b retry"}, Retried{"id-2", 1, time.Second, time.Unix(1000, 0).UTC(), "429 Please\x1b retry"}, Accepted{"id-1", "7", 50, 2, 51},
+	Progress{Read: 60, Accepted: 50}, Noted{"The job is paused."}, Progress{1006, 1006, 900, 1006, 40.2, 0}, Progress{1006, 1006, 1006, 1006, 40.2, time.Minute},
 	Finished{Summary{Read: 1006, Accepted: 1006, Requests: 1, Retries: 1, Ends: map[string]int{"created": 1005, "failed": 1},
 		Reasons: map[string]int{"DuplicateValue": 1}, Followed: true, Elapsed: 12 * time.Second,
 		Failed: []Outcome{{Line: 413, Anchor: "103078", End: "failed", Code: "DuplicateValue", Attribute: "userPrincipalName",
@@ -23,9 +23,10 @@ func TestLines(t *testing.T) {
 	for _, e := range story {
 		show(e)
 	}
-	want := `retrying in 1.5s: 429 Please retry
+	want := `goes on in 1.5s: 429 Please retry
 accepted 50, outcome known for 0
-accepted 1,006 of 1,006, outcome known for 1,006
+The job is paused.
+accepted 1,006 of 1,006, outcome known for 1,006, 40/s, 1m0s left
 `
 	if b.String() != want {
 		t.Errorf("got\n%s", b.String())
@@ -35,13 +36,14 @@ accepted 1,006 of 1,006, outcome known for 1,006
 func TestJSON(t *testing.T) {
 	var b bytes.Buffer
 	show := JSON(&b)
-	for _, e := range append(story[:4:4], Finished{Summary{Read: 1}, errors.New("refused <1>")}) {
+	for _, e := range append(append(story[:2:2], story[3:6]...), Finished{Summary{Read: 1}, errors.New("refused <1>")}) {
 		show(e)
 	}
-	want := `{"event":"sent","clientRequestId":"id-1","rows":50}
-{"event":"retried","clientRequestId":"id-1","attempt":1,"waitNanoseconds":1500000000,"cause":"429 Please\u001b retry"}
-{"event":"accepted","clientRequestId":"id-1","uploadId":"7","rows":50}
+	want := `{"event":"sent","clientRequestId":"id-1","rows":50,"firstLine":2,"lastLine":51}
+{"event":"retried","clientRequestId":"id-1","attempt":1,"waitNanoseconds":1500000000,"until":"1970-01-01T00:16:40Z","cause":"429 Please\u001b retry"}
+{"event":"accepted","clientRequestId":"id-1","uploadId":"7","rows":50,"firstLine":2,"lastLine":51}
 {"event":"progress","read":60,"accepted":50,"done":0}
+{"event":"noted","text":"The job is paused."}
 {"event":"finished","exitCode":3,"error":"refused <1>","summary":{"read":1,"accepted":0,"unknown":0,"requests":0,"retries":0,"followed":false,"elapsedNanoseconds":0}}
 `
 	if b.String() != want {
@@ -78,9 +80,22 @@ func TestBar(t *testing.T) {
 	for _, e := range story {
 		show(e)
 	}
-	for _, want := range []string{"accepted 50 ", "provisioned 900 of 1,006 ", "provisioned 1,006 of 1,006 ", "waiting 1.5s: 429 Please retry "} {
+	for _, want := range []string{"accepted 50 ", "provisioned 900 of 1,006, 40/s", "provisioned 1,006 of 1,006,", "waiting, goes on in 1.5s: 429 Please retry ", "40/s, 1m0s left", "The job is paused."} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in %q", want, b.String())
+		}
+	}
+}
+
+func TestWhen(t *testing.T) {
+	from := time.Date(2026, 11, 21, 23, 0, 0, 0, time.Local)
+	for wait, want := range map[time.Duration]string{
+		1500 * time.Millisecond: "in 1.5s",
+		50 * time.Minute:        "at 23:50",
+		4 * time.Hour:           "at 03:00 on Sun 22 Nov",
+	} {
+		if got := when(Retried{Wait: wait, Until: from.Add(wait)}); got != want {
+			t.Errorf("%s: got %q, want %q", wait, got, want)
 		}
 	}
 }

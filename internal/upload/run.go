@@ -3,44 +3,59 @@ package upload
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
-	"maps"
 	"net/http"
-	"net/url"
+	"regexp"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"induct/internal/upload/records"
 )
 
-// Run sends src and follows it. Records of one person are sent in their order and never in two
-// requests at once. events, if not nil, is called for one event at a time and must not block for long.
+// Run sends src and follows it. Requests go out in the order of the file; one that concerns a person waits for the
+// end of an earlier one that does. events, if not nil, is called for one event at a time and must not block for long.
+//
+// A request that the service refuses fails its records, or, if the service names an operation, that record alone; the
+// rest goes on. With opt.Journal a run goes on where an earlier one with the same journal and source has stopped.
 //
 // The summary tells what is known also if there is an error: *records.InputError (the source),
-// *ServiceError (a refusal, or retries were used up), or ctx.Err(). After an error nothing
+// *ServiceError (a refusal of all, or patience was used up), the journal's, or ctx.Err(). After an error nothing
 // more is sent; what was accepted stays accepted.
 func (c *Client) Run(ctx context.Context, src records.Source, opt Options, events func(Event)) (Summary, error) {
-	start := time.Now()
-	opt.Concurrency = min(max(cmp.Or(opt.Concurrency, 4), 1), 64)
-	opt.Until = cmp.Or(opt.Until, StateDone)
-	opt.MaxFailures = cmp.Or(opt.MaxFailures, 10000)
-	opt.Retry = opt.Retry.withDefaults()
-	r := &run{c: c, opt: opt, events: events, wake: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
-	if opt.Rate > 0 {
-		r.limit = rate.NewLimiter(rate.Limit(opt.Rate), 1)
+	opt = opt.withDefaults()
+	r := &run{c: c, opt: opt, events: events, start: time.Now(), id: uuid.New(), people: newPeople(), wake: make(chan struct{}, 1)}
+	if opt.Journal != nil {
+		r.id = opt.Journal.run
 	}
-	r.sum.Ends, r.sum.Reasons = map[string]int{}, map[string]int{}
+	if r.outcomes = opt.Outcomes; r.outcomes == nil {
+		r.outcomes = &Outcomes{}
+		defer r.outcomes.Close()
+	}
+	r.sum.Ends = map[string]int{}
+	r.log = newLogFollower(r)
+	c.posts.bound(opt.Rate)
 
+	err := r.sendAndFollow(ctx, src)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.Elapsed = time.Since(r.start)
+	r.sum.Followed = err == nil && r.sum.Ends["unknown"]+r.sum.Ends["gone"] == 0 && opt.Until != StateAccepted
+	r.list()
+	r.emit(Finished{r.sum, err})
+	return r.sum, err
+}
+
+func (r *run) sendAndFollow(ctx context.Context, src records.Source) error {
 	followCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	followed := make(chan error, 1)
@@ -48,46 +63,48 @@ func (c *Client) Run(ctx context.Context, src records.Source, opt Options, event
 	err := r.send(ctx, src)
 	if err != nil {
 		cancel(err)
-	} else if opt.Timeout > 0 {
-		late := &ServiceError{Op: "following the uploads", Err: fmt.Errorf("not %s within %s; they stay accepted", opt.Until, opt.Timeout)}
-		defer time.AfterFunc(opt.Timeout, func() { cancel(late) }).Stop()
+	} else if r.opt.Timeout > 0 {
+		late := &ServiceError{Op: "following the uploads", Err: fmt.Errorf("they are not all %s within %s; they stay accepted", r.opt.Until, r.opt.Timeout)}
+		defer time.AfterFunc(r.opt.Timeout, func() { cancel(late) }).Stop()
 	}
 	if e := <-followed; err == nil {
 		err = e
 	}
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err()
+	if err == nil && r.opt.Until != StateAccepted {
+		err = r.log.follow(ctx)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sum.Elapsed = time.Since(start)
-	r.sum.Followed = err == nil && r.sum.Note == "" && opt.Until != StateAccepted
-	slices.SortStableFunc(r.sum.Failed, func(a, b Outcome) int { return cmp.Compare(a.Line, b.Line) })
-	slices.SortStableFunc(r.sum.Skipped, func(a, b Outcome) int { return cmp.Compare(a.Line, b.Line) })
-	r.emit(Finished{r.sum, err})
-	return r.sum, err
+	return err
 }
 
 // run is the state of one Run.
 type run struct {
-	c      *Client
-	opt    Options
-	limit  *rate.Limiter
-	events func(Event)
+	c        *Client
+	opt      Options
+	id       uuid.UUID // names the run; the requests' ids follow from it
+	start    time.Time
+	events   func(Event)
+	outcomes *Outcomes
+	log      *logFollower
+
+	people *people       // its held is guarded by mu
 	wake   chan struct{} // something was accepted, or sending has ended
 
-	mu      sync.Mutex
-	sum     Summary
-	done    int
-	total   int
-	pending []accepted // to be followed
-	sent    bool       // nothing more will be pending
+	mu       sync.Mutex
+	sum      Summary
+	done     int
+	meter    meter
+	told     Progress   // the last, without rates
+	refusals int        // their weight while nothing was accepted, then refusalsNoMore
+	pending  []accepted // to be followed
+	sent     bool       // nothing more will be pending
 }
 
 // accepted is a bulk request that the service has stored.
 type accepted struct {
-	id    string
-	lines []int // of its operations
+	key   string
+	id    string // the service's
+	lines spans  // of its operations
+	n     int
 }
 
 // tell reports an event; r.mu must not be held.
@@ -103,13 +120,20 @@ func (r *run) emit(e Event) {
 	}
 }
 
-// emitProgress needs r.mu.
+// emitProgress tells how far it is, if that has changed. It needs r.mu.
 func (r *run) emitProgress() {
-	total := r.total
-	if total < r.sum.Read {
-		total = r.opt.Total
+	p := Progress{Read: r.sum.Read, Accepted: r.sum.Accepted, Done: r.done, Total: r.opt.Total}
+	if r.sent {
+		p.Total = p.Read
+	} else if p.Total < p.Read {
+		p.Total = 0
 	}
-	r.emit(Progress{Read: r.sum.Read, Accepted: r.sum.Accepted, Done: r.done, Total: total})
+	if p == r.told {
+		return
+	}
+	r.told = p
+	p.PerSecond, p.Remaining = r.meter.read(time.Now(), p.Accepted-r.sum.Resumed, p.Total-p.Accepted)
+	r.emit(p)
 }
 
 func (r *run) retried(e Retried) {
@@ -119,30 +143,95 @@ func (r *run) retried(e Retried) {
 	r.emit(e)
 }
 
-// ---- sending
+// list makes the summary's lists of what the outcomes hold. It needs r.mu.
+func (r *run) list() {
+	r.sum.Reasons = map[string]int{}
+	for _, line := range r.outcomes.lines() {
+		o, _ := r.outcomes.Line(line)
+		r.sum.Reasons[cmp.Or(o.Code, "unknown")]++
+		rows := &r.sum.Failed
+		if o.End == "skipped" {
+			rows = &r.sum.Skipped
+		}
+		if len(*rows) < r.opt.MaxFailures {
+			*rows = append(*rows, o)
+		} else {
+			r.sum.Omitted++
+		}
+	}
+}
 
-// send gives each record to the worker that owns its person; each worker has one request in flight.
+// send puts the batches in flight, in their order.
 func (r *run) send(ctx context.Context, src records.Source) error {
 	g, stop := errgroup.WithContext(ctx)
-	workers := make([]chan records.Record, r.opt.Concurrency)
-	for i := range workers {
-		workers[i] = make(chan records.Record, batchSize)
-		g.Go(func() error { return r.work(ctx, stop, workers[i]) })
+	g.SetLimit(r.opt.Concurrency)
+	err := r.dispatch(ctx, stop, g, &batcher{src: src})
+	if e := g.Wait(); e != nil {
+		err = e // dispatch only saw that it was told to stop
 	}
-	g.Go(func() error {
-		for _, w := range workers {
-			defer close(w)
-		}
-		return r.read(stop, src, workers)
-	})
-	err := g.Wait()
 	r.mu.Lock()
-	r.sent = true
-	r.total = r.sum.Read
+	r.sent = err == nil
 	r.emitProgress()
+	r.sent = true
 	r.mu.Unlock()
 	r.signal()
 	return err
+}
+
+func (r *run) dispatch(ctx, stop context.Context, g *errgroup.Group, batches *batcher) error {
+	for {
+		b, err := batches.take()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		ids := r.people.of(b)
+		if err := r.hold(stop, ids); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.sum.Read += len(b.recs)
+		r.mu.Unlock()
+		g.Go(func() error {
+			defer r.release(ids)
+			return r.deliver(ctx, stop, b)
+		})
+	}
+}
+
+// hold waits until no request in flight concerns one of ids, and holds them.
+func (r *run) hold(stop context.Context, ids []uint64) error {
+	for {
+		r.mu.Lock()
+		busy := slices.ContainsFunc(ids, func(id uint64) bool { return r.people.held[id] })
+		if !busy {
+			for _, id := range ids {
+				r.people.held[id] = true
+			}
+		}
+		r.mu.Unlock()
+		if err := context.Cause(stop); err != nil || !busy {
+			return err
+		}
+		select {
+		case <-r.people.freed:
+		case <-stop.Done():
+		}
+	}
+}
+
+func (r *run) release(ids []uint64) {
+	r.mu.Lock()
+	for _, id := range ids {
+		delete(r.people.held, id)
+	}
+	r.mu.Unlock()
+	select {
+	case r.people.freed <- struct{}{}:
+	default:
+	}
 }
 
 func (r *run) signal() {
@@ -152,312 +241,267 @@ func (r *run) signal() {
 	}
 }
 
-func (r *run) read(stop context.Context, src records.Source, workers []chan records.Record) error {
-	seed := maphash.MakeSeed()
-	for {
-		rec, err := src.Next()
-		if err == io.EOF {
-			return nil
-		}
+// deliver brings a batch to the service, unless an earlier process of the run has. When stop ends, what is not yet
+// in flight stays unsent.
+func (r *run) deliver(ctx, stop context.Context, b batch) error {
+	switch past := r.opt.Journal.before(b.key); {
+	case past.split:
+		return r.deliverParts(ctx, stop, b, past.without)
+	case past.ended > 0:
+		e, err := r.opt.Journal.end(past)
 		if err != nil {
 			return err
 		}
-		w := 0
-		if rec.Anchor != "" {
-			// Folded: a service that compares anchors without case must still see them in order.
-			w = int(maphash.String(seed, strings.ToLower(strings.TrimSpace(rec.Anchor))) % uint64(len(workers)))
-		}
-		select {
-		case workers[w] <- rec:
-		case <-stop.Done():
-			return context.Cause(stop)
-		}
-		r.mu.Lock()
-		r.sum.Read++
-		r.mu.Unlock()
+		return r.ended(e, len(b.recs), true)
+	case past.accepted:
+		r.accepted(b, past.upload, past.at, true)
+		return nil
+	default:
+		return r.post(ctx, stop, b, past)
 	}
 }
 
-// work sends what comes in, in batches. When stop ends, what is not yet in flight stays unsent.
-func (r *run) work(ctx, stop context.Context, in <-chan records.Record) error {
-	var batch []records.Record
-	size := 0
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		err := r.post(ctx, stop, batch)
-		batch, size = batch[:0], 0
+func (r *run) deliverParts(ctx, stop context.Context, b batch, without int) error {
+	if without >= len(b.recs) {
+		return fmt.Errorf("the journal does not fit the file at %s; --restart begins anew", spansOf(b.recs))
+	}
+	first, second := b.parts(without)
+	if err := r.deliver(ctx, stop, first); err != nil {
 		return err
 	}
-	for rec := range in {
-		if len(batch) == batchSize || size+len(rec.Data) > batchBytes {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		batch = append(batch, rec)
-		size += len(rec.Data)
-	}
-	if stop.Err() != nil {
-		return context.Cause(stop)
-	}
-	return flush()
+	return r.deliver(ctx, stop, second)
 }
 
-// post sends one bulk request until it is accepted or refused.
-func (r *run) post(ctx, stop context.Context, batch []records.Record) error {
-	if err := r.limit.Wait(stop); err != nil {
-		return cmp.Or(context.Cause(stop), err)
+// post sends one bulk request until it is accepted or refused. An earlier process may have sent it.
+func (r *run) post(ctx, stop context.Context, b batch, before past) error {
+	if err := context.Cause(stop); err != nil {
+		return err
 	}
-	lines := make([]int, len(batch))
-	for i, rec := range batch {
-		lines[i] = rec.Line
+	began, again := time.Now(), before.sent
+	if again {
+		began = before.at
 	}
+	if err := r.opt.Journal.write(entry{What: "sent", Batch: b.key, At: time.Now().UTC()}, false); err != nil {
+		return err
+	}
+	lines := spansOf(b.recs)
 	req := &request{
-		op: "upload of " + lineRange(lines), method: http.MethodPost, url: r.c.jobs + "/bulkUpload",
-		contentType: "application/scim+json", body: records.BulkRequest(batch), id: uuid.NewString(),
+		op: "upload of " + lines.String(), method: http.MethodPost, url: r.c.jobs + "/bulkUpload", pace: &r.c.posts,
+		header: map[string]string{"Content-Type": "application/scim+json"}, body: records.BulkRequest(b.recs),
+		id: uuid.NewSHA1(r.id, []byte(b.key)).String(), retry: r.opt.Retry, retried: r.retried,
 	}
-	r.tell(Sent{req.id, len(batch)})
-	resp, err := r.c.do(ctx, stop, req, r.opt.Retry, r.retried)
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.tell(Sent{req.id, len(b.recs), lines.at(0), lines.at(len(b.recs) - 1)})
+	resp, err := r.c.do(ctx, stop, req)
+	if req.unsure > 0 {
+		r.opt.Journal.keep()
+	}
+	var refused *ServiceError
+	if errors.As(err, &refused) && refused.Op == req.op && (refused.Status == http.StatusBadRequest || refused.Status == http.StatusRequestEntityTooLarge) {
+		return r.refused(ctx, stop, b, refused)
+	}
 	if err != nil {
-		if req.unsure {
-			r.sum.Unknown += len(batch)
+		if req.unsure > 0 || again {
+			r.mu.Lock()
+			r.sum.Unknown += len(b.recs)
+			r.mu.Unlock()
 		}
 		return err
 	}
 	id := resp.header.Get("x-induct-upload-id")
-	r.sum.Accepted += len(batch)
+	again = again || req.unsure > 0
+	if !again {
+		began = resp.started // nothing was stored before
+	}
+	at := serviceTime(began, resp)
+	r.opt.Journal.keep()
+	if err := r.opt.Journal.write(entry{What: "accepted", Batch: b.key, Upload: id, At: at.UTC()}, true); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	if again && (id == "" || time.Since(before.at) > idempotence && before.sent) {
+		r.sum.Repeated += len(b.recs)
+	}
+	r.emit(Accepted{req.id, id, len(b.recs), lines.at(0), lines.at(len(b.recs) - 1)})
+	r.mu.Unlock()
+	r.accepted(b, id, at, false)
+	return nil
+}
+
+// idempotence is how long our service knows a request again.
+const idempotence = 24 * time.Hour
+
+// serviceTime is when a request was begun, by the service's clock as far as its answer tells: entries of its log are
+// compared with it. A second is taken off, because the Date header has no fractions.
+func serviceTime(began time.Time, resp *response) time.Time {
+	date, err := http.ParseTime(resp.header.Get("Date"))
+	if err != nil {
+		return began
+	}
+	return date.Add(began.Sub(resp.at) - time.Second)
+}
+
+// accepted takes in that the service has stored a batch; resumed says that it had before this process began.
+func (r *run) accepted(b batch, id string, at time.Time, resumed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(b.recs)
+	r.sum.Accepted += n
 	r.sum.Requests++
-	r.emit(Accepted{req.id, id, len(batch)})
+	r.refusals = refusalsNoMore
+	if resumed {
+		r.sum.Resumed += n
+	}
 	r.emitProgress()
 	switch {
 	case r.opt.Until == StateAccepted:
 	case id == "":
-		r.sum.Note = "The service does not report outcomes of an upload; read them in the provisioning logs (auditLogs/provisioning)."
+		r.log.add(b, at)
 	default:
-		r.pending = append(r.pending, accepted{id, lines})
+		r.pending = append(r.pending, accepted{b.key, id, spansOf(b.recs), n})
 		r.signal()
 	}
-	return nil
 }
 
-// lineRange writes ascending line numbers as "lines 2–4, 7, 9–12", long lists shortened.
-func lineRange(lines []int) string {
-	var b strings.Builder
-	b.WriteString("line")
-	if len(lines) > 1 {
-		b.WriteByte('s')
+// mostRefusals is how many requests may be refused with none accepted before it is clear that all will be. One that is
+// refused without a reason in its content counts for many.
+const (
+	mostRefusals   = 100
+	blankRefusal   = 20
+	namedRefusal   = 1
+	refusalsNoMore = -1
+)
+
+// refusedOperation finds the operation that a refusal names.
+var refusedOperation = regexp.MustCompile(`Operations\[(\d+)\]`)
+
+// refused deals with a batch that the service did not take, and would not take the next time: one that is too large is
+// halved, from one with a bad operation that is taken out, any other fails whole.
+func (r *run) refused(ctx, stop context.Context, b batch, refusal *ServiceError) error {
+	large := refusal.Status == http.StatusRequestEntityTooLarge
+	without := -1
+	if m := refusedOperation.FindStringSubmatch(refusal.Message); m != nil && !large {
+		if n, err := strconv.Atoi(m[1]); err == nil && n < len(b.recs) {
+			without = n
+		}
 	}
-	for i, shown := 0, 0; i < len(lines); shown++ {
-		if shown == 8 {
-			fmt.Fprintf(&b, ", … %d", lines[len(lines)-1])
-			break
-		}
-		j := i
-		for j+1 < len(lines) && lines[j+1] == lines[j]+1 {
-			j++
-		}
-		sep := ","
-		if i == 0 {
-			sep = ""
-		}
-		fmt.Fprintf(&b, "%s %d", sep, lines[i])
-		if j > i {
-			fmt.Fprintf(&b, "–%d", lines[j])
-		}
-		i = j + 1
+	if r.hopeless(large || without >= 0) {
+		return refusal
 	}
-	return b.String()
-}
-
-// ---- following
-
-// uploadStatus is the service's upload resource.
-type uploadStatus struct {
-	State          State          `json:"state"`
-	Counts         map[string]int `json:"counts"`
-	OperationCount int            `json:"operationCount"`
-}
-
-// firstOutcomes is how many operations have reached an end, or at least a first outcome.
-func (u uploadStatus) firstOutcomes() int {
-	if u.State == StateDone || u.State == StateSettled {
-		return u.OperationCount
-	}
-	return max(0, u.OperationCount-u.Counts["queued"])
-}
-
-// follow takes accepted uploads in their order to the state that was asked for.
-func (r *run) follow(ctx context.Context) error {
-	for {
-		r.mu.Lock()
-		var next accepted
-		waiting := len(r.pending) > 0
-		if waiting {
-			next = r.pending[0]
-			r.pending = r.pending[1:]
-		}
-		ended := r.sent
-		r.mu.Unlock()
-		if waiting {
-			if err := r.followOne(ctx, next); err != nil {
+	if len(b.recs) > 1 && (large || without >= 0) {
+		if without >= 0 {
+			bad, _ := b.parts(without)
+			if err := r.fail(bad, refusal); err != nil {
 				return err
 			}
-			continue
 		}
-		if ended {
-			return nil
+		e := entry{What: "split", Batch: b.key}
+		if without >= 0 {
+			e.Without = &without
 		}
-		select {
-		case <-r.wake:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (r *run) followOne(ctx context.Context, a accepted) error {
-	u := r.c.jobs + "/uploads/" + url.PathEscape(a.id)
-	known := 0
-	pause := r.opt.Retry.Base
-	for {
-		asked := time.Now()
-		var status uploadStatus
-		if err := r.get(ctx, u+"?waitFor="+string(r.opt.Until)+"&timeout=20", &status); err != nil {
+		if err := r.opt.Journal.write(e, false); err != nil {
 			return err
 		}
-		now := status.firstOutcomes()
-		r.mu.Lock()
-		r.done += now - known
-		r.emitProgress()
-		r.mu.Unlock()
-		if status.State == r.opt.Until || status.State == StateSettled {
-			return r.collect(ctx, u, a, status)
-		}
-		if now > known {
-			pause = r.opt.Retry.Base
-		}
-		known = now
-		// A service that answers at once instead of waiting is not asked in a tight loop.
-		if time.Since(asked) < time.Second {
-			if err := sleep(ctx, pause); err != nil {
+		first, second := b.parts(without)
+		if without < 0 {
+			if err := r.deliver(ctx, stop, first); err != nil {
 				return err
 			}
-			pause = min(2*pause, 10*time.Second)
 		}
+		return r.deliver(ctx, stop, second)
 	}
+	return r.fail(b, refusal)
 }
 
-// operation is the service's outcome of one operation.
-type operation struct {
-	Index      int    `json:"index"`
-	BulkID     string `json:"bulkId"`
-	ExternalID string `json:"externalId"`
-	End        string `json:"end"`
-	ChangeID   string `json:"changeId"`
-	Error      struct {
-		Code      string `json:"code"`
-		Attribute string `json:"attribute"`
-		Reason    string `json:"reason"`
-		Advice    string `json:"recommendedAction"`
-	} `json:"error"`
-	Warnings []json.RawMessage `json:"warnings"`
-}
-
-// collect adds an upload's outcomes to the summary.
-func (r *run) collect(ctx context.Context, u string, a accepted, status uploadStatus) error {
+// hopeless counts a refusal and reports whether there were too many.
+func (r *run) hopeless(named bool) bool {
 	r.mu.Lock()
-	for end, n := range status.Counts {
-		if n != 0 {
-			r.sum.Ends[end] += n
-		}
+	defer r.mu.Unlock()
+	if r.refusals == refusalsNoMore {
+		return false
 	}
-	r.mu.Unlock()
-	for _, end := range []string{"failed", "skipped"} {
-		if status.Counts[end] == 0 {
-			continue
-		}
-		next := u + "/operations?end=" + end
-		for seen := map[string]bool{}; next != ""; {
-			var page struct {
-				Value []operation `json:"value"`
-				Next  string      `json:"@odata.nextLink"`
-			}
-			if seen[next] {
-				return &ServiceError{Op: "reading outcomes", Err: errors.New("the service's pages go in a circle")}
-			}
-			seen[next] = true
-			if err := r.get(ctx, next, &page); err != nil {
-				return err
-			}
-			r.mu.Lock()
-			for _, op := range page.Value {
-				r.keep(a, op)
-			}
-			r.mu.Unlock()
-			next = page.Next
-		}
+	if r.refusals += blankRefusal; named {
+		r.refusals += namedRefusal - blankRefusal
 	}
-	return nil
+	return r.refusals >= mostRefusals
 }
 
-// keep needs r.mu.
-func (r *run) keep(a accepted, op operation) {
-	o := Outcome{
-		Anchor: clean(op.ExternalID), End: clean(op.End), ChangeID: clean(op.ChangeID), Code: clean(op.Error.Code),
-		Attribute: clean(op.Error.Attribute), Reason: clean(op.Error.Reason), Advice: clean(op.Error.Advice),
-	}
-	if op.Index >= 0 && op.Index < len(a.lines) {
-		o.Line = a.lines[op.Index]
-	}
-	for _, w := range op.Warnings {
-		o.Warnings = append(o.Warnings, warning(w))
-	}
-	r.sum.Reasons[cmp.Or(o.Code, "unknown")]++
-	list := &r.sum.Failed
-	if o.End == "skipped" {
-		list = &r.sum.Skipped
-	}
-	if len(*list) >= r.opt.MaxFailures {
-		r.sum.Omitted++
-		return
-	}
-	*list = append(*list, o)
-}
-
-// warning is the text of a warning: a string, or an object with a reason or message.
-func warning(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return clean(text)
-	}
-	var m map[string]any
-	if json.Unmarshal(raw, &m) == nil {
-		for _, k := range []string{"reason", "message", "code"} {
-			if s, ok := m[k].(string); ok {
-				return clean(s)
-			}
+// fail ends all records of a batch that was refused.
+func (r *run) fail(b batch, refusal *ServiceError) error {
+	e := entry{What: "ended", Batch: b.key, Refused: true, Counts: map[string]int{"failed": len(b.recs)}}
+	for _, rec := range b.recs {
+		o := Outcome{Line: rec.Line, Anchor: Clean(rec.Anchor), End: "failed", Code: cmp.Or(refusal.Code, strconv.Itoa(refusal.Status)),
+			Reason: cmp.Or(refusal.Message, http.StatusText(refusal.Status)), Advice: "Correct what the service names, and send the row again."}
+		switch {
+		case refusal.Status == http.StatusRequestEntityTooLarge:
+			o.Code, o.Advice = "RequestEntityTooLarge", "The record alone is larger than the service takes: send fewer or shorter attributes."
+		case len(b.recs) > 1:
+			o.Advice = fmt.Sprintf("The request with %s was refused whole; validate these rows, correct what is wrong, and send them again.", spansOf(b.recs))
 		}
-		return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+		e.Rows = append(e.Rows, o)
 	}
-	return clean(string(raw))
-}
-
-// get reads a JSON resource. The token goes to the configured service only.
-func (r *run) get(ctx context.Context, u string, v any) error {
-	const op = "reading outcomes"
-	if target, err := url.Parse(u); err != nil || target.Scheme != r.c.graph.Scheme || target.Host != r.c.graph.Host {
-		return &ServiceError{Op: op, Err: fmt.Errorf("the service's next page is at another host; the token is not sent there")}
-	}
-	resp, err := r.c.do(ctx, ctx, &request{op: op, method: http.MethodGet, url: u, id: uuid.NewString(), limit: 16 << 20}, r.opt.Retry, r.retried)
-	if err != nil {
+	if err := r.opt.Journal.write(e, false); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(resp.body, v); err != nil {
-		return &ServiceError{Op: op, Status: resp.status, Message: "the answer is not the JSON that was expected"}
+	return r.ended(e, len(b.recs), false)
+}
+
+// ended takes in the end of a batch of n records.
+func (r *run) ended(e entry, n int, resumed bool) error {
+	for _, o := range e.Rows {
+		if err := r.outcomes.put(o); err != nil {
+			return err
+		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addEnds(e.Counts)
+	if resumed || e.Refused { // else it was counted as it came
+		r.done += n
+	}
+	switch {
+	case e.Refused:
+		r.sum.Refused += n
+	case resumed:
+		r.sum.Accepted += n
+		r.sum.Resumed += n
+		r.sum.Requests++
+		r.refusals = refusalsNoMore
+	}
+	r.emitProgress()
 	return nil
+}
+
+// meter tells how fast it goes, from what was counted in the last half minute.
+type meter struct {
+	at    []time.Time
+	count []int
+}
+
+// read notes count and returns the rate, and how long what remains will take at it; zero while that is unknown.
+func (m *meter) read(now time.Time, count, remains int) (perSecond float64, remaining time.Duration) {
+	const window = 30
+	if k := len(m.at); k == 0 || now.Sub(m.at[k-1]) >= time.Second {
+		m.at, m.count = append(m.at, now), append(m.count, count)
+	}
+	if k := len(m.at); k > window {
+		m.at, m.count = slices.Delete(m.at, 0, k-window), slices.Delete(m.count, 0, k-window)
+	}
+	span := now.Sub(m.at[0]).Seconds()
+	if span < 1 || count <= m.count[0] {
+		return 0, 0
+	}
+	perSecond = float64(count-m.count[0]) / span
+	if remains > 0 {
+		remaining = time.Duration(float64(remains) / perSecond * float64(time.Second)).Round(time.Second)
+	}
+	return perSecond, remaining
+}
+
+// addEnds adds counts of ends. It needs r.mu.
+func (r *run) addEnds(counts map[string]int) {
+	for end, n := range counts {
+		if n != 0 {
+			r.sum.Ends[Clean(end)] += n
+		}
+	}
 }

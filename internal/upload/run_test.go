@@ -57,7 +57,8 @@ func newService(t *testing.T) *service {
 
 func (s *service) client(t *testing.T) *Client {
 	t.Helper()
-	c, err := New(Config{Graph: s.URL, ServicePrincipal: "sp", Job: "API2AAD.1.2", Authority: s.URL + "/tenant", ClientID: "app", ClientSecret: "s3cret"})
+	c, err := New(Config{Graph: s.URL, ServicePrincipal: "sp", Job: "API2AAD.1.2",
+		Credentials: Credentials{Authority: s.URL + "/tenant", ClientID: "app", ClientSecret: "s3cret"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,21 +183,32 @@ func graphError(w http.ResponseWriter, status int, code, message string) {
 }
 
 // list is a Source of n records on lines 2…; each person comes three times with titles 0, 1, 2.
-type list struct{ n, next int }
+type list struct {
+	n, next int
+	long    int  // if not 0, the record that is long
+	ended   bool // asked again, it is broken
+}
 
 func (l *list) Next() (records.Record, error) {
+	if l.ended {
+		return records.Record{}, errors.New("asked again after its end")
+	}
 	if l.next == l.n {
+		l.ended = true
 		return records.Record{}, io.EOF
 	}
 	i := l.next
 	l.next++
 	people := (l.n + 2) / 3
 	anchor := fmt.Sprint(i % people)
+	if l.long > 0 && i == l.long {
+		return records.Record{Line: i + 2, Anchor: "long", BulkID: fmt.Sprint(i), Data: fmt.Appendf(nil, `{"externalId":"long","title":%q}`, strings.Repeat("x", 2000))}, nil
+	}
 	return records.Record{Line: i + 2, Anchor: anchor, BulkID: fmt.Sprint(i),
 		Data: fmt.Appendf(nil, `{"externalId":%q,"title":"%d"}`, anchor, i/people)}, nil
 }
 
-var quick = Retry{Base: time.Millisecond, Max: 4 * time.Millisecond, Attempts: 40}
+var quick = Retry{Base: time.Millisecond, Max: 4 * time.Millisecond}
 
 func TestRunThroughTrouble(t *testing.T) {
 	s := newService(t)
@@ -207,7 +219,7 @@ func TestRunThroughTrouble(t *testing.T) {
 		switch rnd.IntN(6) {
 		case 0:
 			w.Header().Set("Retry-After", "0")
-			graphError(w, 429, "TooManyRequests", "Please retry again later.")
+			graphError(w, 503, "ServiceUnavailable", "Please retry again later.")
 			return true, false
 		case 1:
 			graphError(w, []int{500, 502, 503, 504}[n%4], "InternalServerError", "The bucket is full")
@@ -258,7 +270,7 @@ func TestRunThroughTrouble(t *testing.T) {
 		t.Errorf("last event %T", events[len(events)-1])
 	}
 	last := events[len(events)-2].(Progress)
-	if last != (Progress{n, n, n, n}) {
+	if last.PerSecond, last.Remaining = 0, 0; last != (Progress{Read: n, Accepted: n, Done: n, Total: n}) {
 		t.Errorf("last progress %+v", last)
 	}
 	if s.tokens != 1 {
@@ -267,23 +279,25 @@ func TestRunThroughTrouble(t *testing.T) {
 }
 
 func TestRunRefused(t *testing.T) {
-	s := newService(t)
-	s.disturb = func(_ int, w http.ResponseWriter) (bool, bool) {
-		graphError(w, 400, "BadRequest", "Invalid Data Format")
-		return true, false
-	}
-	sum, err := s.run(t.Context(), s.client(t), &list{n: 60}, Options{Retry: quick, Concurrency: 1}, nil)
-	var refused *ServiceError
-	if !errors.As(err, &refused) || refused.Status != 400 || refused.Attempts != 1 {
-		t.Fatalf("got %v", err)
-	}
-	for _, want := range []string{"lines 2–51", "400", "Invalid Data Format", refused.RequestID} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q does not say %q", err, want)
+	for _, status := range []int{401, 403, 404, 405} {
+		s := newService(t)
+		s.disturb = func(_ int, w http.ResponseWriter) (bool, bool) {
+			graphError(w, status, "Whatever", "Not for you")
+			return true, false
 		}
-	}
-	if s.posts != 1 || sum.Accepted != 0 || sum.Unknown != 0 || ExitCode(sum, err) != ExitService {
-		t.Errorf("%d posts, %+v", s.posts, sum)
+		sum, err := s.run(t.Context(), s.client(t), &list{n: 60}, Options{Retry: quick, Concurrency: 1}, nil)
+		var refused *ServiceError
+		if !errors.As(err, &refused) || refused.Status != status {
+			t.Fatalf("got %v", err)
+		}
+		for _, want := range []string{"lines 2–51", fmt.Sprint(status), "Not for you", refused.RequestID} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q does not say %q", err, want)
+			}
+		}
+		if s.posts > 2 || sum.Accepted != 0 || sum.Unknown != 0 || ExitCode(sum, err) != ExitService {
+			t.Errorf("%d posts, %+v", s.posts, sum)
+		}
 	}
 }
 
@@ -291,7 +305,7 @@ func TestRunGivesUp(t *testing.T) {
 	s := newService(t)
 	s.disturb = func(int, http.ResponseWriter) (bool, bool) { return false, false }
 	retry := quick
-	retry.Attempts = 3
+	retry.Wait = 20 * time.Millisecond
 	sum, err := s.run(t.Context(), s.client(t), &list{n: 3}, Options{Retry: retry, Concurrency: 1}, nil)
 	if err == nil || s.posts < 3 || sum.Unknown != 3 || ExitCode(sum, err) != ExitService {
 		t.Errorf("%v after %d posts, %+v", err, s.posts, sum)
@@ -322,8 +336,11 @@ func TestRunRenewsToken(t *testing.T) {
 
 func TestRunBadSecret(t *testing.T) {
 	s := newService(t)
-	c := s.client(t)
-	c.cfg.ClientSecret = "wr0ng"
+	c, err := New(Config{Graph: s.URL, ServicePrincipal: "sp", Job: "API2AAD.1.2",
+		Credentials: Credentials{Authority: s.URL + "/tenant", ClientID: "app", ClientSecret: "wr0ng"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	sum, err := s.run(t.Context(), c, &list{n: 3}, Options{Retry: quick}, nil)
 	if err == nil || !strings.Contains(err.Error(), "AADSTS7000215") || strings.Contains(err.Error(), "wr0ng") || sum.Unknown != 0 {
 		t.Errorf("got %v, %+v", err, sum)
@@ -334,7 +351,7 @@ func TestRunOtherService(t *testing.T) {
 	s := newService(t)
 	s.bare = true
 	sum, err := s.run(t.Context(), s.client(t), &list{n: 3}, Options{}, nil)
-	if err != nil || sum.Followed || !strings.Contains(sum.Note, "provisioning logs") || ExitCode(sum, err) != ExitOK {
+	if err != nil || sum.Followed || !strings.Contains(sum.Note, "provisioning log") || sum.Ends["unknown"] != 3 || ExitCode(sum, err) != ExitService {
 		t.Errorf("%v, %+v", err, sum)
 	}
 }
@@ -376,7 +393,7 @@ func TestCAFile(t *testing.T) {
 	s := newService(t)
 	secure := httptest.NewTLSServer(s.Config.Handler)
 	defer secure.Close()
-	cfg := Config{Graph: secure.URL, ServicePrincipal: "sp", Job: "API2AAD.1.2", Token: "t"}
+	cfg := Config{Graph: secure.URL, ServicePrincipal: "sp", Job: "API2AAD.1.2", Credentials: Credentials{Token: "t"}}
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -397,7 +414,8 @@ func TestCAFile(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	good := Config{Graph: "https://graph.example", ServicePrincipal: "sp", Job: "job", Authority: "https://login.example/t", ClientID: "a", ClientSecret: "s3cret"}
+	good := Config{Graph: "https://graph.example", ServicePrincipal: "sp", Job: "job",
+		Credentials: Credentials{Authority: "https://login.example/t", ClientID: "a", ClientSecret: "s3cret"}}
 	c, err := New(good)
 	if err != nil || c.jobs != "https://graph.example/v1.0/servicePrincipals/sp/synchronization/jobs/job" {
 		t.Fatal(err, c)

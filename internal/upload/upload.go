@@ -33,44 +33,45 @@ const (
 
 // Options shapes a run. The zero value is a good one.
 type Options struct {
-	Concurrency int           // requests in flight; default 4
+	Concurrency int           // requests in flight; default 8
 	Rate        float64       // requests a second at most; 0 leaves the pace to the service's throttling
-	Until       State         // follow until; default StateDone
-	Timeout     time.Duration // for following all uploads after the last was sent; 0 is no limit
+	Until       State         // follow until; default StateDone. A service without receipts is followed to StateDone
+	Timeout     time.Duration // for following all uploads after the last was sent; 0 is no limit, for a provisioning log two hours
 	Total       int           // records in the source, if known (for Progress)
 	MaxFailures int           // failed and skipped rows kept in the summary, each; default 10000
 	Retry       Retry
+	Journal     *Journal  // remembers how far the run has come; nil: nothing does
+	Outcomes    *Outcomes // receives the failed and skipped rows, all of them; nil: only the summary tells
+}
+
+func (o Options) withDefaults() Options {
+	o.Concurrency = min(max(cmp.Or(o.Concurrency, 8), 1), 64)
+	o.Until = cmp.Or(o.Until, StateDone)
+	o.MaxFailures = cmp.Or(o.MaxFailures, 10000)
+	o.Retry = Retry{
+		Base: cmp.Or(o.Retry.Base, 500*time.Millisecond),
+		Max:  cmp.Or(o.Retry.Max, time.Minute),
+		Wait: cmp.Or(o.Retry.Wait, time.Hour),
+	}
+	return o
 }
 
 // Retry bounds how a request is repeated. Zero fields mean their defaults.
 type Retry struct {
-	Attempts int           // per request; default 12
-	Base     time.Duration // first wait, doubled each time, with jitter; default 500 ms
-	Max      time.Duration // longest wait that is not the service's own Retry-After; default 60 s
-	Total    time.Duration // from first attempt to last; default 15 min
+	Base time.Duration // first wait, doubled each time, with jitter; default 500 ms
+	Max  time.Duration // longest wait that is not the service's own Retry-After; default 60 s
+	Wait time.Duration // from the first failure until a request is given up, waiting included; default 1 h
 }
 
-func (r Retry) withDefaults() Retry {
-	return Retry{
-		Attempts: cmp.Or(r.Attempts, 12),
-		Base:     cmp.Or(r.Base, 500*time.Millisecond),
-		Max:      cmp.Or(r.Max, time.Minute),
-		Total:    cmp.Or(r.Total, 15*time.Minute),
-	}
-}
-
-const (
-	batchSize  = 50      // operations in a bulk request: the protocol's limit
-	batchBytes = 3 << 20 // of records in a bulk request, below the usual 4 MB of a Graph write
-)
-
-// Event is something that happened in a run: Sent, Retried, Accepted, Progress or Finished.
+// Event is something that happened in a run: Sent, Retried, Accepted, Noted, Progress or Finished.
 type Event interface{ event() string }
 
 // Sent says that a request goes out for the first time.
 type Sent struct {
 	RequestID string `json:"clientRequestId"`
 	Rows      int    `json:"rows"`
+	FirstLine int    `json:"firstLine"`
+	LastLine  int    `json:"lastLine"`
 }
 
 // Retried says that a request failed and will be repeated after Wait.
@@ -78,6 +79,7 @@ type Retried struct {
 	RequestID string        `json:"clientRequestId"`
 	Attempt   int           `json:"attempt"` // the one that failed, from 1
 	Wait      time.Duration `json:"waitNanoseconds"`
+	Until     time.Time     `json:"until"` // when it is repeated
 	Cause     string        `json:"cause"`
 }
 
@@ -86,14 +88,23 @@ type Accepted struct {
 	RequestID string `json:"clientRequestId"`
 	UploadID  string `json:"uploadId,omitempty"` // "" if the service does not name uploads
 	Rows      int    `json:"rows"`
+	FirstLine int    `json:"firstLine"`
+	LastLine  int    `json:"lastLine"`
 }
 
-// Progress counts records. Total is 0 while it is unknown.
+// Noted says something that a person who watches should know, such as that the job is in quarantine.
+type Noted struct {
+	Text string `json:"text"`
+}
+
+// Progress counts records. Total is 0 while it is unknown, and so are the rate and what remains.
 type Progress struct {
-	Read     int `json:"read"`
-	Accepted int `json:"accepted"`
-	Done     int `json:"done"`
-	Total    int `json:"total,omitempty"`
+	Read      int           `json:"read"`
+	Accepted  int           `json:"accepted"`
+	Done      int           `json:"done"`
+	Total     int           `json:"total,omitempty"`
+	PerSecond float64       `json:"perSecond,omitempty"`            // records accepted, in the last half minute
+	Remaining time.Duration `json:"remainingNanoseconds,omitempty"` // until all are accepted, at that rate
 }
 
 // Finished is the last event of a run.
@@ -105,24 +116,31 @@ type Finished struct {
 func (Sent) event() string     { return "sent" }
 func (Retried) event() string  { return "retried" }
 func (Accepted) event() string { return "accepted" }
+func (Noted) event() string    { return "noted" }
 func (Progress) event() string { return "progress" }
 func (Finished) event() string { return "finished" }
 
 // Summary tells what became of the records.
 type Summary struct {
 	Read     int            `json:"read"`
-	Accepted int            `json:"accepted"` // stored by the service
-	Unknown  int            `json:"unknown"`  // sent, but no answer told whether they were stored; sending them again is safe
-	Requests int            `json:"requests"` // accepted bulk requests
+	Accepted int            `json:"accepted"`           // stored by the service
+	Resumed  int            `json:"resumed,omitempty"`  // of those read, the ones whose request had ended or been accepted before this process began
+	Refused  int            `json:"refused,omitempty"`  // not stored: their request was refused; they are among the failed
+	Unknown  int            `json:"unknown"`            // sent, but no answer told whether they were stored; sending them again is safe
+	Repeated int            `json:"repeated,omitempty"` // sent twice to a service that may have taken them twice
+	Requests int            `json:"requests"`           // accepted bulk requests
 	Retries  int            `json:"retries"`
-	Ends     map[string]int `json:"ends,omitempty"`    // records by end; "queued" are those without one
+	Ends     map[string]int `json:"ends,omitempty"`    // records by end: "queued" have none yet, of "unknown" none could be read yet, of "gone" none can be, of "unlogged" a finished cycle has said nothing
 	Reasons  map[string]int `json:"reasons,omitempty"` // failed and skipped records by code
 	Failed   []Outcome      `json:"failed,omitempty"`
 	Skipped  []Outcome      `json:"skipped,omitempty"`
 	Omitted  int            `json:"omitted,omitempty"` // failed and skipped records beyond MaxFailures
 	Followed bool           `json:"followed"`          // every accepted record was followed to the state asked for
 	Note     string         `json:"note,omitempty"`    // why it was not, and what to do
-	Elapsed  time.Duration  `json:"elapsedNanoseconds"`
+	// FailedFile and Journal name files that a program has written beside: the rows that failed, and what an unfinished run goes on from.
+	FailedFile string        `json:"failedFile,omitempty"`
+	Journal    string        `json:"journal,omitempty"`
+	Elapsed    time.Duration `json:"elapsedNanoseconds"`
 }
 
 // Outcome is a record that failed or was skipped.
@@ -147,7 +165,7 @@ func ExitCode(s Summary, err error) int {
 		return ExitInterrupted
 	case errors.As(err, &input), errors.As(err, &config):
 		return ExitUsage
-	case err != nil:
+	case err != nil, s.Ends["unknown"]+s.Ends["gone"] > 0:
 		return ExitService
 	case s.Ends["failed"] > 0 || len(s.Failed) > 0:
 		return ExitFailed

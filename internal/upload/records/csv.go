@@ -3,6 +3,7 @@ package records
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -12,7 +13,10 @@ import (
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/ianaindex"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 const (
@@ -22,13 +26,16 @@ const (
 
 // InputError says what is wrong with the file or the mapping, and where.
 type InputError struct {
-	Line int    // line in the file, from 1; 0 if the error belongs to no line
+	Line int    // line in the file or row of a workbook, from 1; 0 if the error belongs to none
 	Msg  string // one sentence: what was found and what to do
+
+	row  bool   // only this row is wrong: the next can be read
+	unit string // what Line counts if that is no line, as in "row"
 }
 
 func (e *InputError) Error() string {
 	if e.Line > 0 {
-		return fmt.Sprintf("line %d: %s", e.Line, e.Msg)
+		return fmt.Sprintf("%s %d: %s", cmp.Or(e.unit, "line"), e.Line, e.Msg)
 	}
 	return e.Msg
 }
@@ -37,9 +44,14 @@ func inputErrorf(line int, format string, args ...any) error {
 	return &InputError{Line: line, Msg: fmt.Sprintf(format, args...)}
 }
 
+// rowErrorf is for a mistake that leaves the rows after it readable.
+func rowErrorf(line int, format string, args ...any) error {
+	return &InputError{Line: line, Msg: fmt.Sprintf(format, args...), row: true}
+}
+
 // CSV reads a delimited text file with a header, row by row, in constant memory. UTF-8 (with or
 // without byte order mark), UTF-16 and Windows-1252 are told apart by their bytes; the delimiter
-// (comma, semicolon, tab or bar) by the header or by a leading "sep=" line.
+// (comma, semicolon, tab or bar) by the header or by a leading "sep=" line, which may name any.
 // Quoting is that of RFC 4180.
 type CSV struct {
 	// Header holds the column names, without surrounding blanks.
@@ -47,26 +59,40 @@ type CSV struct {
 
 	src     *rowLimit
 	r       *csv.Reader
-	skipped int // lines before the header
-	line    int // of the last row
+	named   string // the encoding, if it was not guessed
+	skipped int    // lines before the header
+	line    int    // of the last row
 }
 
 // NewCSV reads the header of r. Errors are *InputError or those of r.
-func NewCSV(r io.Reader) (*CSV, error) {
-	text := bufio.NewReaderSize(decode(r), sniffSize)
+func NewCSV(r io.Reader) (*CSV, error) { return newCSV(r, Options{}) }
+
+func newCSV(r io.Reader, opt Options) (*CSV, error) {
+	comma, err := parseDelimiter(opt.Delimiter)
+	if err != nil {
+		return nil, err
+	}
+	c := &CSV{named: opt.Encoding}
+	text8, err := decodeAs(r, opt.Encoding)
+	if err != nil {
+		return nil, err
+	}
+	text := bufio.NewReaderSize(text8, sniffSize)
 	head, err := text.Peek(sniffSize)
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	c := &CSV{}
 	first, _, _ := bytes.Cut(head, []byte("\n"))
-	comma, declared := delimiter(first)
+	guess, declared := delimiter(first)
 	if declared {
 		n := min(len(first)+1, len(head))
 		if _, err := text.Discard(n); err != nil {
 			return nil, err
 		}
 		c.skipped = 1
+	}
+	if comma == 0 {
+		comma = guess
 	}
 	c.src = &rowLimit{r: text}
 	c.r = csv.NewReader(c.src)
@@ -100,7 +126,7 @@ func (c *CSV) Next() ([]string, int, error) {
 		return nil, line, err
 	}
 	if len(cells) != len(c.Header) {
-		return nil, line, inputErrorf(line, "the row has %d cells, the header has %d; is a quote or a delimiter missing?", len(cells), len(c.Header))
+		return nil, line, rowErrorf(line, "the row has %d cells, the header has %d; is a quote or a delimiter missing?", len(cells), len(c.Header))
 	}
 	return cells, line, nil
 }
@@ -113,7 +139,7 @@ func (c *CSV) next() ([]string, int, error) {
 	case errors.Is(err, errRowTooLong):
 		return nil, c.line + 1, inputErrorf(c.line+1, "the row is longer than 1 MiB; is a closing quote missing?")
 	case errors.As(err, &parse):
-		return nil, parse.StartLine + c.skipped, inputErrorf(parse.Line+c.skipped, "%s (column %d)", quoteAdvice(parse.Err), parse.Column)
+		return nil, parse.StartLine + c.skipped, rowErrorf(parse.Line+c.skipped, "%s (column %d)", quoteAdvice(parse.Err), parse.Column)
 	case err != nil:
 		return nil, 0, err
 	}
@@ -122,10 +148,28 @@ func (c *CSV) next() ([]string, int, error) {
 	c.line = line
 	for i, cell := range cells {
 		if !utf8.ValidString(cell) {
-			return nil, line, inputErrorf(line, "cell %d is not valid UTF-8 although the text before it is; save the file in one encoding", i+1)
+			return nil, line, rowErrorf(line, "cell %d is not valid UTF-8 although the text before it is; save the file in one encoding", i+1)
+		}
+		if c.named != "" && strings.ContainsRune(cell, utf8.RuneError) {
+			return nil, line, rowErrorf(line, "cell %d is not valid %s; is the file in another encoding?", i+1, c.named)
 		}
 	}
 	return cells, line, nil
+}
+
+// counted returns err with what its Line counts.
+func counted(unit string, err error) error {
+	var input *InputError
+	if errors.As(err, &input) {
+		input.unit = unit
+	}
+	return err
+}
+
+// isRowError reports whether err leaves the rows after it readable.
+func isRowError(err error) bool {
+	var input *InputError
+	return errors.As(err, &input) && input.row
 }
 
 func quoteAdvice(err error) string {
@@ -143,8 +187,10 @@ func quoteAdvice(err error) string {
 func delimiter(line []byte) (comma rune, declared bool) {
 	const candidates = ",;\t|"
 	line = bytes.TrimRight(line, "\r")
-	if rest, ok := bytes.CutPrefix(line, []byte("sep=")); ok && len(rest) == 1 && strings.Contains(candidates, string(rest)) {
-		return rune(rest[0]), true
+	if rest, ok := bytes.CutPrefix(line, []byte("sep=")); ok {
+		if r, n := utf8.DecodeRune(rest); n == len(rest) && isDelimiter(r) {
+			return r, true
+		}
 	}
 	var count [len(candidates)]int
 	quoted := false
@@ -181,10 +227,52 @@ func (l *rowLimit) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// decode returns r as UTF-8 without byte order mark.
-func decode(r io.Reader) io.Reader {
+// parseDelimiter reads the option: one character, or "tab"; 0 stands for none given.
+func parseDelimiter(s string) (rune, error) {
+	switch r, n := utf8.DecodeRuneInString(s); {
+	case s == "":
+		return 0, nil
+	case strings.EqualFold(s, "tab"), s == `\t`:
+		return '\t', nil
+	case n == len(s) && isDelimiter(r):
+		return r, nil
+	}
+	return 0, inputErrorf(0, "the delimiter must be one character, and no quote or line break, or the word tab; found %q", s)
+}
+
+// isDelimiter reports whether csv.Reader takes r as its Comma.
+func isDelimiter(r rune) bool {
+	return r != 0 && r != '"' && r != '\r' && r != '\n' && r != utf8.RuneError && utf8.ValidRune(r)
+}
+
+// decodeAs returns r as UTF-8 without byte order mark, from the encoding with the given name, which a
+// byte order mark overrules, or from the one that the bytes tell.
+func decodeAs(r io.Reader, name string) (io.Reader, error) {
 	in := bufio.NewReaderSize(r, sniffSize)
 	head, _ := in.Peek(512) // an error comes again with the first Read
+	if name == "" {
+		return decode(in, head), nil
+	}
+	enc, err := htmlindex.Get(name)
+	if err != nil {
+		enc, err = ianaindex.IANA.Encoding(name)
+	}
+	if err != nil || enc == nil {
+		return nil, inputErrorf(0, "the encoding %q is not known; write a name of the IANA list of character sets such as utf-8, windows-1252, iso-8859-15 or shift_jis", name)
+	}
+	return transform.NewReader(in, unicode.BOMOverride(enc.NewDecoder())), nil
+}
+
+// decode returns in, whose first bytes are head, as UTF-8 without byte order mark.
+func decode(in *bufio.Reader, head []byte) io.Reader {
+	if wide := decodeUnicode(in, head); wide != nil {
+		return wide
+	}
+	return &undecided{in: in}
+}
+
+// decodeUnicode is decode for what shows itself to be Unicode by its first bytes; otherwise it returns nil.
+func decodeUnicode(in *bufio.Reader, head []byte) io.Reader {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
 		in.Discard(3)
@@ -195,7 +283,7 @@ func decode(r io.Reader) io.Reader {
 	if enc := bareUTF16(head); enc != nil {
 		return enc.NewDecoder().Reader(in)
 	}
-	return &undecided{in: in}
+	return nil
 }
 
 // bareUTF16 recognises UTF-16 without byte order mark by the zero bytes of its ASCII characters:

@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	_ "embed" // the schema
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,12 @@ import (
 
 	"induct/internal/scim"
 )
+
+// MappingSchema is the JSON Schema (draft 2020-12) of a mapping file. What it accepts ParseMapping accepts, unless an
+// attribute is mapped twice.
+//
+//go:embed mapping.schema.json
+var MappingSchema []byte
 
 // Mapping says which column of a file becomes which attribute of a SCIM user (RFC 7643).
 // It is immutable and safe for concurrent use.
@@ -24,27 +31,32 @@ type Mapping struct {
 
 // rule gives the value of one attribute.
 type rule struct {
-	path     string
-	column   string // "" for a constant
-	constant json.RawMessage
-	equals   []string // not nil: the value is whether the cell equals one of these
-	empty    string   // what an empty cell means: omit, null or keep
+	number    int // in the mapping
+	path      string
+	columns   []string // empty for a constant
+	separator string   // between the cells of several columns
+	constant  json.RawMessage
+	equals    []string // not nil: the value is whether the cell equals one of these
+	kind      string   // what a cell is turned into: string, boolean, integer or "" for what it is
+	empty     string   // what an empty cell means: omit, null or keep
 }
 
 // node is a piece of the record: a leaf has a rule, an object members, an array elements.
 type node struct {
 	name     string
+	key      []byte // `"name":`
 	rule     *rule
 	array    bool
 	selector string // an element's fixed member, as `"type":"work"`
 	children []*node
 }
 
-// ParseMapping reads a mapping file:
+// ParseMapping reads a mapping file; MappingSchema describes it:
 //
 //	{"attributes": {
 //	   "externalId": "WorkerID",
 //	   "active": {"column": "WorkerStatus", "equals": "Active"},
+//	   "displayName": {"columns": ["First", "Last"], "separator": " "},
 //	   "addresses[type eq \"work\"].country": {"column": "Country", "empty": "null"},
 //	   "userType": {"constant": "Employee"},
 //	   "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value": "ManagerID"},
@@ -52,8 +64,11 @@ type node struct {
 //
 // An empty cell is left out ("omit", the default), sent as null ("null") or as "" ("keep"); the
 // outer `empty` is the default of all attributes. `equals`, a string or a list of strings, makes a
-// boolean of the cell, without regard to case. Errors are *InputError.
+// boolean of the cell, without regard to case. `type` turns the cell into a "boolean" (true, yes, y, 1
+// and their opposites), an "integer" or a "string". `columns` joins the cells that are not empty.
+// The members `$schema` and `unmapped` say nothing to this function. Errors are *InputError.
 func ParseMapping(data []byte) (*Mapping, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	top, err := members(data, "the mapping")
 	if err != nil {
 		return nil, err
@@ -69,12 +84,20 @@ func ParseMapping(data []byte) (*Mapping, error) {
 			empty, err = parseEmpty(t.value, "the mapping")
 		case "bulkId":
 			var r rule
-			if r, err = parseRule("bulkId", t.value); err == nil && r.column == "" {
+			if r, err = parseRule("bulkId", t.value); err == nil && len(r.columns) == 0 {
 				err = inputErrorf(0, "mapping: bulkId needs a column")
 			}
 			m.bulkID = &r
+		case "$schema":
+			if t.value[0] != '"' {
+				err = inputErrorf(0, "mapping: $schema must be a string")
+			}
+		case "unmapped":
+			if _, ok := parseStrings(t.value); !ok {
+				err = inputErrorf(0, "mapping: unmapped must be a list of column names")
+			}
 		default:
-			err = unknown("mapping", "member", t.name, []string{"attributes", "bulkId", "empty"})
+			err = unknown("mapping", "member", t.name, []string{"attributes", "bulkId", "empty", "unmapped", "$schema"})
 		}
 		if err != nil {
 			return nil, err
@@ -93,6 +116,9 @@ func ParseMapping(data []byte) (*Mapping, error) {
 	if err := m.build(); err != nil {
 		return nil, err
 	}
+	if m.bulkID != nil {
+		m.bulkID.number = len(m.rules)
+	}
 	return m, nil
 }
 
@@ -102,6 +128,7 @@ func (m *Mapping) build() error {
 	anchored := false
 	for i := range m.rules {
 		r := &m.rules[i]
+		r.number = i
 		p, err := parsePath(r.path)
 		if err != nil {
 			return err
@@ -110,7 +137,10 @@ func (m *Mapping) build() error {
 			schemas = append(schemas, p.urn)
 		}
 		if p.urn == "" && p.attr == "externalId" {
-			anchored = r.column != "" && r.equals == nil
+			anchored = len(r.columns) > 0 && r.equals == nil && (r.kind == "" || r.kind == "string")
+		}
+		if r.kind == "" && p.isText() {
+			r.kind = "string"
 		}
 		if err := m.root.insert(p, r); err != nil {
 			return err
@@ -162,155 +192,9 @@ func (n *node) child(name string) *node {
 			return c
 		}
 	}
-	c := &node{name: name}
+	c := &node{name: name, key: append(quote(name), ':')}
 	n.children = append(n.children, c)
 	return c
-}
-
-// Source returns the records of the file. It fails with an *InputError if the mapping names a
-// column that the file does not have.
-func (m *Mapping) Source(c *CSV) (Source, error) {
-	b := &rowSource{m: m, csv: c, columns: map[*rule]int{}}
-	bind := func(r *rule) error {
-		if r.column == "" {
-			return nil
-		}
-		i, err := findColumn(c.Header, r)
-		b.columns[r] = i
-		return err
-	}
-	for i := range m.rules {
-		if err := bind(&m.rules[i]); err != nil {
-			return nil, err
-		}
-		if strings.EqualFold(m.rules[i].path, "externalId") || strings.EqualFold(m.rules[i].path, scim.UserURN+":externalId") {
-			b.anchor = &m.rules[i]
-		}
-	}
-	if m.bulkID != nil {
-		if err := bind(m.bulkID); err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
-}
-
-func findColumn(header []string, r *rule) (int, error) {
-	found := -1
-	for i, h := range header {
-		if h != r.column {
-			continue
-		}
-		if found >= 0 {
-			return 0, inputErrorf(0, "mapping: %s: the file has two columns %q; rename one", r.path, r.column)
-		}
-		found = i
-	}
-	if found >= 0 {
-		return found, nil
-	}
-	return 0, unknown("mapping: "+r.path, "column", r.column, header)
-}
-
-// rowSource makes a record of each row.
-type rowSource struct {
-	m       *Mapping
-	csv     *CSV
-	columns map[*rule]int
-	anchor  *rule
-}
-
-func (s *rowSource) Next() (Record, error) {
-	cells, line, err := s.csv.Next()
-	if err != nil {
-		return Record{}, err
-	}
-	rec := Record{Line: line, Anchor: strings.Clone(s.cell(s.anchor, cells))}
-	if s.m.bulkID != nil {
-		rec.BulkID = strings.Clone(s.cell(s.m.bulkID, cells))
-	}
-	if rec.BulkID == "" {
-		rec.BulkID = fmt.Sprintf("line-%d", line)
-	}
-	data := append([]byte(`{"schemas":`), s.m.schemas...)
-	for _, c := range s.m.root.children {
-		data = s.appendMember(data, c, cells)
-	}
-	rec.Data = append(data, '}')
-	return rec, nil
-}
-
-func (s *rowSource) cell(r *rule, cells []string) string { return cells[s.columns[r]] }
-
-// appendMember appends `,"name":value`, or nothing if nothing is to be said.
-func (s *rowSource) appendMember(dst []byte, n *node, cells []string) []byte {
-	start := len(dst)
-	if dst[start-1] != '{' {
-		dst = append(dst, ',')
-	}
-	dst = append(append(dst, quote(n.name)...), ':')
-	value := len(dst)
-	if n.array {
-		dst = append(dst, '[')
-		for _, e := range n.children {
-			if dst[len(dst)-1] != '[' {
-				dst = append(dst, ',')
-			}
-			comma := len(dst)
-			dst = s.appendObject(dst, e, cells)
-			if len(dst) == comma && dst[comma-1] == ',' {
-				dst = dst[:comma-1]
-			}
-		}
-		if dst = append(dst, ']'); len(dst) == value+2 {
-			return dst[:start]
-		}
-		return dst
-	}
-	if n.rule != nil {
-		dst = s.appendValue(dst, n.rule, cells)
-	} else {
-		dst = s.appendObject(dst, n, cells)
-	}
-	if len(dst) == value {
-		return dst[:start]
-	}
-	return dst
-}
-
-// appendObject appends an object with n's members, or nothing if there would be none.
-func (s *rowSource) appendObject(dst []byte, n *node, cells []string) []byte {
-	start := len(dst)
-	dst = append(append(dst, '{'), n.selector...)
-	bare := len(dst)
-	for _, c := range n.children {
-		dst = s.appendMember(dst, c, cells)
-	}
-	if len(dst) == bare {
-		return dst[:start]
-	}
-	return append(dst, '}')
-}
-
-// appendValue appends a leaf's value, or nothing if it is to be left out.
-func (s *rowSource) appendValue(dst []byte, r *rule, cells []string) []byte {
-	if r.column == "" {
-		return append(dst, r.constant...)
-	}
-	cell := s.cell(r, cells)
-	blank := strings.TrimSpace(cell) == ""
-	switch {
-	case blank && r.empty == "omit":
-		return dst
-	case blank && r.empty == "null":
-		return append(dst, "null"...)
-	case r.equals != nil:
-		same := slices.ContainsFunc(r.equals, func(v string) bool { return strings.EqualFold(v, strings.TrimSpace(cell)) })
-		return fmt.Append(dst, same)
-	case blank:
-		return append(dst, `""`...)
-	}
-	return append(dst, quote(cell)...)
 }
 
 // quote returns v, a string or a list of strings, as JSON.
@@ -378,60 +262,102 @@ func lineOf(data []byte, offset int64) int {
 }
 
 func parseRule(path string, data json.RawMessage) (rule, error) {
-	r := rule{path: path}
+	r := rule{path: path, separator: " "}
 	where := "mapping: " + path
 	if data[0] == '"' {
-		if json.Unmarshal(data, &r.column); r.column == "" {
+		var column string
+		if json.Unmarshal(data, &column); column == "" {
 			return r, inputErrorf(0, "%s: the column has no name", where)
 		}
+		r.columns = []string{column}
 		return r, nil
 	}
 	if data[0] != '{' {
-		return r, inputErrorf(0, "%s: expected a column name or an object, found %s", where, data)
+		return r, inputErrorf(0, "%s: expected a column name or an object, found %s", where, clip(string(data)))
 	}
 	list, err := members(data, path)
 	if err != nil {
 		return r, err
 	}
+	has := map[string]bool{}
 	for _, m := range list {
-		switch m.name {
-		case "column":
-			if json.Unmarshal(m.value, &r.column) != nil || r.column == "" {
-				err = inputErrorf(0, "%s: column must be a name, found %s", where, m.value)
-			}
-		case "constant":
-			if r.constant = m.value; m.value[0] == '{' || m.value[0] == '[' {
-				err = inputErrorf(0, "%s: constant must be a string, a number, true, false or null", where)
-			}
-		case "equals":
-			r.equals, err = parseEquals(m.value, where)
-		case "empty":
-			r.empty, err = parseEmpty(m.value, where)
-		default:
-			err = unknown(where, "member", m.name, []string{"column", "constant", "equals", "empty"})
-		}
-		if err != nil {
+		has[m.name] = true
+		if err := r.parseMember(m, where); err != nil {
 			return r, err
 		}
 	}
 	switch {
-	case r.column == "" && r.constant == nil:
-		return r, inputErrorf(0, "%s: needs a column or a constant", where)
-	case r.constant != nil && (r.column != "" || r.equals != nil || r.empty != ""):
+	case has["constant"] && len(list) > 1:
 		return r, inputErrorf(0, "%s: a constant goes with no other member", where)
+	case has["column"] && has["columns"]:
+		return r, inputErrorf(0, "%s: write column or columns, not both", where)
+	case !has["column"] && !has["columns"] && !has["constant"]:
+		return r, inputErrorf(0, "%s: needs a column or a constant", where)
+	case has["separator"] && !has["columns"]:
+		return r, inputErrorf(0, "%s: a separator goes with columns", where)
+	case has["equals"] && has["type"]:
+		return r, inputErrorf(0, "%s: equals makes a boolean; leave the type out", where)
 	}
 	return r, nil
 }
 
+func (r *rule) parseMember(m member, where string) (err error) {
+	switch m.name {
+	case "column":
+		var column string
+		if json.Unmarshal(m.value, &column) != nil || column == "" {
+			return inputErrorf(0, "%s: column must be a name, found %s", where, clip(string(m.value)))
+		}
+		r.columns = []string{column}
+	case "columns":
+		var ok bool
+		if r.columns, ok = parseStrings(m.value); !ok || len(r.columns) == 0 || slices.Contains(r.columns, "") {
+			return inputErrorf(0, "%s: columns must be a list of names, found %s", where, clip(string(m.value)))
+		}
+	case "separator":
+		if m.value[0] != '"' || json.Unmarshal(m.value, &r.separator) != nil {
+			return inputErrorf(0, "%s: separator must be a string, found %s", where, clip(string(m.value)))
+		}
+	case "constant":
+		if r.constant = m.value; m.value[0] == '{' || m.value[0] == '[' {
+			return inputErrorf(0, "%s: constant must be a string, a number, true, false or null", where)
+		}
+	case "equals":
+		r.equals, err = parseEquals(m.value, where)
+	case "type":
+		if json.Unmarshal(m.value, &r.kind) != nil || !slices.Contains([]string{"string", "boolean", "integer"}, r.kind) {
+			return inputErrorf(0, `%s: type must be "string", "boolean" or "integer", found %s`, where, clip(string(m.value)))
+		}
+	case "empty":
+		r.empty, err = parseEmpty(m.value, where)
+	default:
+		err = unknown(where, "member", m.name, []string{"column", "columns", "separator", "constant", "equals", "type", "empty"})
+	}
+	return err
+}
+
 func parseEquals(data json.RawMessage, where string) ([]string, error) {
-	var list []string
 	if data[0] == '"' {
 		data = slices.Concat([]byte("["), data, []byte("]"))
 	}
-	if err := json.Unmarshal(data, &list); err != nil || len(list) == 0 {
+	list, ok := parseStrings(data)
+	if !ok || len(list) == 0 {
 		return nil, inputErrorf(0, "%s: equals must be a string or a list of strings", where)
 	}
 	return list, nil
+}
+
+// parseStrings reads a list of strings; null is neither.
+func parseStrings(data json.RawMessage) ([]string, bool) {
+	var list []*string
+	if data[0] != '[' || json.Unmarshal(data, &list) != nil || slices.Contains(list, nil) {
+		return nil, false
+	}
+	texts := make([]string, len(list))
+	for i, s := range list {
+		texts[i] = *s
+	}
+	return texts, true
 }
 
 func parseEmpty(data json.RawMessage, where string) (string, error) {
@@ -464,6 +390,12 @@ var (
 	enterprise  = []string{"employeeNumber", "costCenter", "organization", "division", "department", "manager"}
 	managerSubs = []string{"value", "displayName", "$ref"}
 )
+
+// isText reports whether RFC 7643 makes a string of the attribute. What it makes a boolean of, and what only
+// the customer knows, keeps the type that the file gives it.
+func (p path) isText() bool {
+	return (p.urn == "" || p.urn == scim.EnterpriseURN) && p.attr != "active" && p.sub != "primary"
+}
 
 func parsePath(s string) (path, error) {
 	var p path
@@ -608,17 +540,22 @@ func isName(s string) bool {
 
 // unknown says that a name is not in the list, and which one is nearest to it.
 func unknown(where, what, name string, list []string) error {
+	if best := nearest(name, list); best != "" {
+		return inputErrorf(0, "%s: there is no %s %q; did you mean %q?", where, what, clip(name), clip(best))
+	}
+	shown := list[:min(len(list), 30)]
+	return inputErrorf(0, "%s: there is no %s %q; there are: %s", where, what, clip(name), strings.Join(shown, ", "))
+}
+
+// nearest returns the name of the list that is a likely misspelling away, or "".
+func nearest(name string, list []string) string {
 	best, distance := "", max(2, utf8.RuneCountInString(name)/3)+1
 	for _, l := range list {
 		if d := edits(strings.ToLower(name), strings.ToLower(l)); l != "" && d < distance {
 			best, distance = l, d
 		}
 	}
-	if best != "" {
-		return inputErrorf(0, "%s: there is no %s %q; did you mean %q?", where, what, name, best)
-	}
-	shown := list[:min(len(list), 30)]
-	return inputErrorf(0, "%s: there is no %s %q; there are: %s", where, what, name, strings.Join(shown, ", "))
+	return best
 }
 
 // edits is the Levenshtein distance of a and b, the first 200 characters of each.

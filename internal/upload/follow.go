@@ -1,0 +1,244 @@
+package upload
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+)
+
+// following is how many uploads are followed at once: the oldest, so that what the service finishes in order is
+// answered at once, and only the first of them wait.
+const following = 8
+
+// follow takes accepted uploads that have receipts, in their order, to the state that was asked for.
+func (r *run) follow(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(following)
+	for {
+		a, err := r.nextPending(ctx)
+		if err != nil || a == nil {
+			return cmp.Or(g.Wait(), err)
+		}
+		g.Go(func() error { return r.followOne(ctx, a) })
+	}
+}
+
+// nextPending waits for an upload to follow; nil ends them.
+func (r *run) nextPending(ctx context.Context) (*accepted, error) {
+	for {
+		r.mu.Lock()
+		if len(r.pending) > 0 {
+			next := r.pending[0]
+			r.pending[0] = accepted{}
+			r.pending = r.pending[1:]
+			r.mu.Unlock()
+			return &next, nil
+		}
+		ended := r.sent
+		r.mu.Unlock()
+		if ended {
+			return nil, nil
+		}
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// uploadStatus is the service's upload resource.
+type uploadStatus struct {
+	State          State          `json:"state"`
+	Counts         map[string]int `json:"counts"`
+	OperationCount int            `json:"operationCount"`
+}
+
+// firstOutcomes is how many operations have reached an end, or at least a first outcome.
+func (u uploadStatus) firstOutcomes() int {
+	if u.State == StateDone || u.State == StateSettled {
+		return u.OperationCount
+	}
+	return max(0, u.OperationCount-u.Counts["queued"])
+}
+
+func (r *run) followOne(ctx context.Context, a *accepted) error {
+	u := r.c.jobs + "/uploads/" + url.PathEscape(a.id)
+	known := 0
+	count := func(now int) {
+		r.mu.Lock()
+		r.done += now - known
+		r.emitProgress()
+		r.mu.Unlock()
+		known = now
+	}
+	pause := r.opt.Retry.Base
+	for {
+		asked := time.Now()
+		var status uploadStatus
+		err := r.get(ctx, u+"?waitFor="+string(r.opt.Until)+"&timeout=20", &status)
+		if isStatus(err, http.StatusNotFound) {
+			return r.receiptGone(a)
+		}
+		if err != nil {
+			return err
+		}
+		now := min(status.firstOutcomes(), a.n)
+		if now > known {
+			pause = r.opt.Retry.Base
+		}
+		count(now)
+		if status.State == r.opt.Until || status.State == StateSettled {
+			count(a.n)
+			return r.collect(ctx, u, a, status)
+		}
+		// A service that answers at once instead of waiting is not asked in a tight loop.
+		if time.Since(asked) < time.Second {
+			if err := sleep(ctx, pause); err != nil {
+				return err
+			}
+			pause = min(2*pause, 10*time.Second)
+		}
+	}
+}
+
+// receiptGone ends an upload that the service accepted and no longer knows.
+func (r *run) receiptGone(a *accepted) error {
+	r.mu.Lock()
+	r.done += a.n
+	r.sum.Note = fmt.Sprintf("The service accepted %s and no longer knows the upload; its provisioning log may tell what became of them.", a.lines)
+	r.mu.Unlock()
+	return r.close(a, entry{Counts: map[string]int{"gone": a.n}})
+}
+
+// close writes the end of an upload down and adds it to the summary.
+func (r *run) close(a *accepted, e entry) error {
+	e.What, e.Batch = "ended", a.key
+	if err := r.opt.Journal.write(e, false); err != nil {
+		return err
+	}
+	return r.ended(e, a.n, false)
+}
+
+// operation is the service's outcome of one operation.
+type operation struct {
+	Index      int    `json:"index"`
+	BulkID     string `json:"bulkId"`
+	ExternalID string `json:"externalId"`
+	End        string `json:"end"`
+	ChangeID   string `json:"changeId"`
+	Error      struct {
+		Code      string `json:"code"`
+		Attribute string `json:"attribute"`
+		Reason    string `json:"reason"`
+		Advice    string `json:"recommendedAction"`
+	} `json:"error"`
+	Warnings []json.RawMessage `json:"warnings"`
+}
+
+// collect reads the operations of an upload that failed or were skipped, and closes it.
+func (r *run) collect(ctx context.Context, u string, a *accepted, status uploadStatus) error {
+	e := entry{Counts: status.Counts}
+	for _, end := range []string{"failed", "skipped"} {
+		if status.Counts[end] == 0 {
+			continue
+		}
+		err := pages(ctx, r, u+"/operations?end="+end, func(ops []operation) error {
+			for _, op := range ops {
+				if len(e.Rows) < a.n {
+					e.Rows = append(e.Rows, a.outcome(op))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.close(a, e)
+}
+
+func (a *accepted) outcome(op operation) Outcome {
+	o := Outcome{
+		Line: a.lines.at(op.Index), Anchor: Clean(op.ExternalID), End: Clean(op.End), ChangeID: Clean(op.ChangeID), Code: Clean(op.Error.Code),
+		Attribute: Clean(op.Error.Attribute), Reason: Clean(op.Error.Reason), Advice: Clean(op.Error.Advice),
+	}
+	for _, w := range op.Warnings {
+		o.Warnings = append(o.Warnings, warning(w))
+	}
+	return o
+}
+
+// warning is the text of a warning: a string, or an object with a reason or message.
+func warning(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return Clean(text)
+	}
+	var m map[string]any
+	if json.Unmarshal(raw, &m) == nil {
+		for _, k := range []string{"reason", "message", "code"} {
+			if s, ok := m[k].(string); ok {
+				return Clean(s)
+			}
+		}
+		return Clean(strings.Join(slices.Sorted(maps.Keys(m)), ", "))
+	}
+	return Clean(string(raw))
+}
+
+const readingOutcomes = "reading outcomes"
+
+// pages gives each page of a collection to use.
+func pages[T any](ctx context.Context, r *run, next string, use func([]T) error) error {
+	for seen := map[string]bool{}; next != ""; {
+		var page struct {
+			Value []T    `json:"value"`
+			Next  string `json:"@odata.nextLink"`
+		}
+		if seen[next] {
+			return &ServiceError{Op: readingOutcomes, Err: errors.New("the service's pages go in a circle")}
+		}
+		seen[next] = true
+		if err := r.get(ctx, next, &page); err != nil {
+			return err
+		}
+		if err := use(page.Value); err != nil {
+			return err
+		}
+		next = page.Next
+	}
+	return nil
+}
+
+// get reads a JSON resource. The token goes to the configured service only.
+func (r *run) get(ctx context.Context, u string, v any) error {
+	if target, err := url.Parse(u); err != nil || target.Scheme != r.c.graph.Scheme || target.Host != r.c.graph.Host {
+		return &ServiceError{Op: readingOutcomes, Err: errors.New("the service's next page is at another host; the token is not sent there")}
+	}
+	resp, err := r.c.do(ctx, ctx, &request{op: readingOutcomes, method: http.MethodGet, url: u, id: uuid.NewString(), limit: 16 << 20,
+		pace: &r.c.reads, retry: r.opt.Retry, retried: r.retried})
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(resp.body, v); err != nil {
+		return &ServiceError{Op: readingOutcomes, Status: resp.status, Message: "the answer is not the JSON that was expected"}
+	}
+	return nil
+}
+
+func isStatus(err error, status ...int) bool {
+	var refused *ServiceError
+	return errors.As(err, &refused) && slices.Contains(status, refused.Status)
+}
