@@ -59,6 +59,9 @@ type rule struct {
 	unique    bool
 	filter    bool // the target is objectFilter
 	reference bool // the target is one
+	plain     bool // the target is a single text, of at most most characters
+	most      int
+	flow      Flow // as far as it is the same for every record
 
 	createOnly, whenEmpty, addValues, always bool // as in Flow
 	flowNull                                 bool // nothing removes what stands in the target
@@ -330,6 +333,8 @@ func (c *compiler) mapping(at place, m *AttributeMapping) {
 		}
 		r.byDefault = v
 	}
+	r.plain = !r.target.MultiValued && (r.target.Type == "" || r.target.Type == "String")
+	r.most = r.target.most()
 	c.rules = append(c.rules, r)
 }
 
@@ -472,7 +477,10 @@ func (r *rule) secret() bool {
 
 // finish derives what Evaluate and the accessors need.
 func (p *Program) finish(s *Schema) {
-	for i, r := range p.rules {
+	for i := range p.rules {
+		r := &p.rules[i]
+		r.flow = Flow{Attribute: r.target.Name, CreateOnly: r.createOnly, WhenEmpty: r.whenEmpty, AddValues: r.addValues, Always: r.always,
+			CaseExact: r.target.CaseExact, Redacted: r.redacted}
 		if r.priority > 0 {
 			p.matching = append(p.matching, i)
 		}
