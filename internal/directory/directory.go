@@ -7,8 +7,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -67,7 +69,8 @@ func fold(s string) string {
 
 // user is a row.
 type user struct {
-	pk int64
+	pk   int64
+	uuid uuid.UUID
 	*provision.Object
 }
 
@@ -204,81 +207,151 @@ func (t *target) eachFiled(hash int64, take func(*sqlite.Stmt) error) error {
 	return err
 }
 
-// Apply implements provision.Target.
+// Apply implements provision.Target. What can be made ready without the transaction is, on all cores.
 func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provision.Result, error) {
 	results := make([]provision.Result, len(changes))
+	drafts := make([]draft, len(changes))
 	for i := range changes {
-		var err error
-		if changes[i].Create {
-			results[i], err = t.create(&changes[i])
-		} else {
-			results[i], err = t.update(&changes[i])
-		}
+		was, problem, err := t.before(&changes[i])
 		if err != nil {
 			return nil, err
+		}
+		results[i].Err, drafts[i].was = problem, was
+	}
+	onAllCores(len(changes), func(i int) {
+		if results[i].Err == nil {
+			results[i].Err = drafts[i].make(changes[i].Set)
+		}
+	})
+	for i := range changes {
+		if results[i].Err != nil {
+			continue
+		}
+		var err error
+		if results[i], err = t.write(&drafts[i]); err != nil {
+			return nil, fmt.Errorf("write user %s: %w", changes[i].ID, err)
 		}
 	}
 	return results, nil
 }
 
-func (t *target) create(c *provision.Change) (provision.Result, error) {
-	return t.write(&user{Object: &provision.Object{ID: c.ID, Created: t.u.Now(), Attributes: map[string]expr.Value{}}}, c.Set)
+// onAllCores calls f for 0 to n-1, for some at once.
+func onAllCores(n int, f func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), n/64+1)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < n; i += workers {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
-func (t *target) update(c *provision.Change) (provision.Result, error) {
+// before returns the user that a change is about, a new one if it is to be created, or why the change is refused.
+func (t *target) before(c *provision.Change) (*user, *provision.TargetError, error) {
 	id, err := uuid.Parse(c.ID)
 	if err != nil {
-		return provision.Result{}, fmt.Errorf("object id %q: %w", c.ID, err)
+		return nil, nil, fmt.Errorf("object id %q: %w", c.ID, err)
+	}
+	if c.Create {
+		return &user{uuid: id, Object: &provision.Object{ID: c.ID, Created: t.u.Now()}}, nil, nil
 	}
 	x, err := t.user(id)
-	if err != nil {
-		return provision.Result{}, err
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case x == nil:
+		return nil, refused("InvalidAnchor", "", "the account that this person was linked to is gone", "Send the person again: a new account is then made or matched."), nil
+	case x.Version != c.Version:
+		return nil, refused("Conflict", "", "the account was changed by somebody else in the meantime", "Send the person again."), nil
 	}
-	if x == nil {
-		return refused("InvalidAnchor", "", "the account that this person was linked to is gone", "Send the person again: a new account is then made or matched."), nil
-	}
-	if x.Version != c.Version {
-		return refused("Conflict", "", "the account was changed by somebody else in the meantime", "Send the person again."), nil
-	}
-	return t.write(x, c.Set)
+	return x, nil, nil
 }
 
-// write checks the assignments and stores the user with them. was, and what it holds, is not changed; its pk is 0 for
-// a new user.
-func (t *target) write(was *user, set []provision.Assignment) (provision.Result, error) {
-	is := &user{pk: was.pk, Object: &provision.Object{ID: was.ID, Version: was.Version + 1, Created: was.Created}}
-	if is.Attributes = make(map[string]expr.Value, len(was.Attributes)+len(set)); len(was.Attributes) > 0 {
-		maps.Copy(is.Attributes, was.Attributes)
-	}
+// draft is a user on the way to be stored.
+type draft struct {
+	was, is *user
+	upn     string
+	content []byte
+	in, out []int64 // keys to file it under, and to take it out from
+	renamed bool
+}
+
+// make checks the assignments and prepares the user with them, or returns why they are refused. was, and what it
+// holds, is not changed.
+func (d *draft) make(set []provision.Assignment) *provision.TargetError {
+	was := d.was
+	d.is = &user{pk: was.pk, uuid: was.uuid, Object: &provision.Object{ID: was.ID, Version: was.Version + 1, Created: was.Created,
+		Attributes: make(map[string]expr.Value, len(was.Attributes)+len(set))}}
+	attributes := d.is.Attributes
+	maps.Copy(attributes, was.Attributes)
 	for _, a := range set {
 		v, problem := check(a)
 		if problem != nil {
-			return provision.Result{Err: problem}, nil
+			return problem
 		}
 		if v.IsEmpty() {
-			delete(is.Attributes, a.Attribute)
+			delete(attributes, a.Attribute)
 		} else {
-			is.Attributes[a.Attribute] = v
+			attributes[a.Attribute] = v
 		}
 	}
-	if problem := complete(is.Object); problem != nil {
-		return provision.Result{Err: problem}, nil
+	if problem := complete(d.is.Object); problem != nil {
+		return problem
 	}
-	upn := is.Attributes["userPrincipalName"].String()
-	if was.pk == 0 || !was.has("userPrincipalName", upn) {
-		taken, err := t.taken(upn)
+	d.upn = attributes["userPrincipalName"].String()
+	d.renamed = was.pk == 0 || !was.has("userPrincipalName", d.upn)
+	d.content = encode(attributes)
+	for _, a := range filed {
+		before, after := was.Attributes[a], attributes[a]
+		if from, to := before.String(), after.String(); from == to || !before.IsEmpty() && !after.IsEmpty() && fold(from) == fold(to) {
+			continue
+		}
+		if !before.IsEmpty() {
+			d.out = append(d.out, key(a, before.String()))
+		}
+		if !after.IsEmpty() {
+			d.in = append(d.in, key(a, after.String()))
+		}
+	}
+	return nil
+}
+
+// write stores a draft, unless somebody else has its userPrincipalName or has changed the user since.
+func (t *target) write(d *draft) (provision.Result, error) {
+	if d.renamed {
+		taken, err := t.taken(d.upn)
 		if err != nil {
 			return provision.Result{}, err
 		}
 		if taken {
-			return refused("Conflict", "userPrincipalName", fmt.Sprintf("another account has the userPrincipalName '%s' already", upn),
-				"Give this person another userName, or make the userPrincipalName mapping add something unique."), nil
+			return provision.Result{Err: refused("Conflict", "userPrincipalName", fmt.Sprintf("another account has the userPrincipalName '%s' already", d.upn),
+				"Give this person another userName, or make the userPrincipalName mapping add something unique.")}, nil
 		}
 	}
-	if err := t.store(was, is); err != nil {
-		return provision.Result{}, fmt.Errorf("write user %s: %w", is.ID, err)
+	c, is := t.u.Conn(), d.is
+	var err error
+	if is.pk == 0 {
+		err = sqlstore.Query(c, "INSERT INTO user (id, version, created, content) VALUES (?1, ?2, ?3, ?4)",
+			[]any{is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
+		is.pk = c.LastInsertRowID()
+	} else {
+		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, d.content}, nil)
+		t.seen[is.ID] = is
 	}
-	return provision.Result{Version: is.Version, Name: upn}, nil
+	if err != nil {
+		return provision.Result{}, err
+	}
+	t.wroteVersion(is.uuid, is.Version)
+	for _, h := range d.out {
+		t.u.Unfile(h, is.pk)
+	}
+	for _, h := range d.in {
+		t.u.File(h, is.pk)
+	}
+	return provision.Result{Version: is.Version, Name: d.upn}, nil
 }
 
 // taken reports whether a user has the userPrincipalName.
@@ -291,41 +364,8 @@ func (t *target) taken(upn string) (taken bool, err error) {
 	return taken, err
 }
 
-func (t *target) store(was, is *user) error {
-	id, err := uuid.Parse(is.ID)
-	if err != nil {
-		return err
-	}
-	c := t.u.Conn()
-	if is.pk == 0 {
-		err = sqlstore.Query(c, "INSERT INTO user (id, version, created, content) VALUES (?1, ?2, ?3, ?4)",
-			[]any{id[:], is.Version, is.Created.UnixMicro(), encode(is.Attributes)}, nil)
-		is.pk = c.LastInsertRowID()
-	} else {
-		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, encode(is.Attributes)}, nil)
-		t.seen[is.ID] = is
-	}
-	if err != nil {
-		return err
-	}
-	t.wroteVersion(id, is.Version)
-	for _, a := range filed {
-		before, after := was.Attributes[a], is.Attributes[a]
-		if from, to := before.String(), after.String(); from == to || !before.IsEmpty() && !after.IsEmpty() && fold(from) == fold(to) {
-			continue
-		}
-		if !before.IsEmpty() {
-			t.u.Unfile(key(a, before.String()), is.pk)
-		}
-		if !after.IsEmpty() {
-			t.u.File(key(a, after.String()), is.pk)
-		}
-	}
-	return nil
-}
-
-func refused(code, attribute, reason, advice string) provision.Result {
-	return provision.Result{Err: &provision.TargetError{Code: code, Attribute: attribute, Reason: reason, Advice: advice}}
+func refused(code, attribute, reason, advice string) *provision.TargetError {
+	return &provision.TargetError{Code: code, Attribute: attribute, Reason: reason, Advice: advice}
 }
 
 // row reads a row of columns.
@@ -338,5 +378,5 @@ func row(st *sqlite.Stmt) (*user, error) {
 		return nil, fmt.Errorf("user %s: %w", o.ID, err)
 	}
 	o.Attributes = attributes
-	return &user{st.ColumnInt64(4), o}, nil
+	return &user{st.ColumnInt64(4), id, o}, nil
 }
