@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"induct/internal/expr"
+	"induct/internal/graph/syncschema"
+	"induct/internal/mapping"
+)
+
+const checkHelp = `Says what is wrong with a schema, and what runs but is likely not meant. The file is a schema as
+GET …/synchronization/jobs/{id}/schema gives it, or a list of expressions, one to a line; lines that are empty or begin
+with # are passed over. "-" is the standard input.
+
+An error keeps the schema from being used: PUT of it would be refused. A warning does not; --strict counts it as one.
+Each has the place, such as synchronizationRules[0].objectMappings[0].attributeMappings[3], and the mistake underlined.
+
+Exit codes
+    0  no errors
+    1  the command line is wrong, or the file cannot be read
+    2  there are errors, or with --strict warnings`
+
+const checkExamples = `  induct expr check schema.json
+  induct expr check expressions.txt
+  induct expr check schema.json --strict --json`
+
+// checkJob is what the flags of check say.
+type checkJob struct {
+	schema   schemaSource
+	settings mapping.Settings
+	strict   bool
+	asJSON   bool
+}
+
+// report is what there is to say about a file.
+type report struct {
+	file     string
+	problems []findingJSON
+	findings []findingJSON
+	checked  string // what has been looked at, such as "21 expressions"
+}
+
+func exprCheckCommand() *cobra.Command {
+	c := &checkJob{}
+	cmd := &cobra.Command{
+		Use:     "check FILE",
+		Short:   "Find mistakes and traps in a schema or in a list of expressions",
+		Long:    checkHelp,
+		Example: checkExamples,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	c.schema.flags(cmd)
+	f.Lookup("schema").Usage = "for a list of expressions: the schema `FILE` whose attributes they may read (default API2AAD's)"
+	f.BoolVar(&c.strict, "strict", false, "warnings are errors")
+	f.BoolVar(&c.asJSON, "json", false, "print one JSON document")
+	f.StringVar(&c.settings.DefaultDomain, "domain", defaultDomain, "what DefaultDomain() gives")
+	return cmd
+}
+
+func (c *checkJob) run(cmd *cobra.Command, path string) error {
+	data, err := readInput(cmd, path, syncschema.MaxSize)
+	if err != nil {
+		return unusable(err)
+	}
+	r := &report{file: path}
+	if b := bytes.TrimSpace(data); len(b) > 0 && b[0] == '{' {
+		err = r.schema(data, c.settings)
+	} else {
+		err = c.expressions(cmd, r, string(data))
+	}
+	if err != nil {
+		return unusable(fmt.Errorf("%s: %w", path, err))
+	}
+	if c.asJSON {
+		err = printJSON(cmd.OutOrStdout(), r.json())
+	} else {
+		r.print(cmd.OutOrStdout())
+	}
+	if err == nil && (len(r.problems) > 0 || c.strict && len(r.findings) > 0) {
+		return failed()
+	}
+	return err
+}
+
+func (c *checkJob) expressions(cmd *cobra.Command, r *report, text string) error {
+	object, err := c.schema.sourceObject(cmd)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.schema.name(), err)
+	}
+	return r.expressions(text, object)
+}
+
+func (r *report) schema(body []byte, set mapping.Settings) error {
+	schema, err := syncschema.Parse(body)
+	if err == nil {
+		r.checked = count(mappings(schema), "attribute mapping")
+		_, err = mapping.Compile(schema, set)
+	}
+	var wrong *mapping.SchemaError
+	switch {
+	case err == nil:
+		r.findings = jsonFindings(mapping.Lint(schema, set))
+	case errors.As(err, &wrong):
+		r.problems = jsonProblems(wrong.Problems)
+	default:
+		return err
+	}
+	return nil
+}
+
+func mappings(s *mapping.Schema) (n int) {
+	for _, r := range s.Rules {
+		for _, m := range r.ObjectMappings {
+			n += len(m.AttributeMappings)
+		}
+	}
+	return n
+}
+
+// expressions checks one expression to a line. An attribute that the source object does not have is a warning: what may
+// be read is up to the schema that the expression is meant for.
+func (r *report) expressions(text string, object *mapping.Object) error {
+	env := expr.Env{Known: knownNames(object)}
+	number, checked := 0, 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		checked++
+		p, err := expr.Compile(line, env)
+		if e := asExprError(err); e != nil {
+			r.problems = append(r.problems, findingJSON{Line: number, Message: e.Msg, Expression: line, Start: e.Offset, End: e.End})
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if e := asExprError(compileStrictly(line, env)); e != nil {
+			r.findings = append(r.findings, findingJSON{Line: number, Code: codeUnknown, Message: e.Msg, Expression: line, Start: e.Offset, End: e.End})
+		}
+		for _, f := range p.Lint() {
+			r.findings = append(r.findings, findingJSON{Line: number, Code: f.Code, Message: f.Message, Expression: line, Start: f.Pos, End: f.End})
+		}
+	}
+	if checked == 0 {
+		return errors.New("there is nothing to check; give a schema, or one expression to a line")
+	}
+	r.checked = count(checked, "expression")
+	return nil
+}
+
+// codeUnknown is the code of a warning about an attribute that the source object does not have.
+const codeUnknown = "unknownAttribute"
+
+// compileStrictly compiles an expression that may read known attributes only.
+func compileStrictly(source string, env expr.Env) error {
+	env.Attribute = func(name string) (int, error) {
+		i := slices.IndexFunc(env.Known, func(k string) bool { return strings.EqualFold(k, name) })
+		if i < 0 {
+			return 0, fmt.Errorf("the schema has no attribute %s", name)
+		}
+		return i, nil
+	}
+	_, err := expr.Compile(source, env)
+	return err
+}
+
+func (r *report) print(w io.Writer) {
+	for _, p := range r.problems {
+		p.print(w, r.file, "error")
+	}
+	for _, f := range r.findings {
+		f.print(w, r.file, "warning")
+	}
+	if r.checked == "" {
+		fmt.Fprintf(w, "%s: %s; it is no schema\n", r.file, count(len(r.problems), "error"))
+		return
+	}
+	fmt.Fprintf(w, "%s: %s, %s, %s\n", r.file, r.checked, count(len(r.problems), "error"), count(len(r.findings), "warning"))
+}
+
+// print writes file:line: place (name): severity: message, and the expression with the mistake underlined. What is not
+// known is left out.
+func (f *findingJSON) print(w io.Writer, file, severity string) {
+	where := file
+	if f.Line > 0 {
+		where += fmt.Sprintf(":%d", f.Line)
+	}
+	for _, part := range []string{f.Path, f.Name} {
+		if part != "" && where != "" {
+			where += ": "
+		}
+		where += part
+	}
+	if where != "" {
+		where += ": "
+	}
+	text := f.Message
+	if f.Advice != "" {
+		text += "; " + f.Advice
+	}
+	if f.Code != "" {
+		text += " [" + f.Code + "]"
+	}
+	fmt.Fprintf(w, "%s%s: %s\n", clean(where), severity, clean(text))
+	if f.Expression != "" {
+		fmt.Fprint(w, caret(f.Expression, f.Start, f.End))
+	}
+}
+
+func (r *report) json() any {
+	return struct {
+		File     string        `json:"file"`
+		Errors   []findingJSON `json:"errors"`
+		Warnings []findingJSON `json:"warnings"`
+	}{r.file, orEmpty(r.problems), orEmpty(r.findings)}
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// count says a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
+// schemaUnusable ends a command whose schema cannot be read or run.
+func schemaUnusable(cmd *cobra.Command, name string, err error) error {
+	var wrong *mapping.SchemaError
+	if !errors.As(err, &wrong) {
+		return unusable(err)
+	}
+	for _, p := range jsonProblems(wrong.Problems) {
+		p.print(cmd.ErrOrStderr(), name, "error")
+	}
+	return failed()
+}
