@@ -65,7 +65,10 @@ func readInput(cmd *cobra.Command, path string, max int64) ([]byte, error) {
 }
 
 // schemaSource says where a schema comes from: a file, or a template.
-type schemaSource struct{ file, template string }
+type schemaSource struct {
+	file, template string
+	body           []byte // of the file, when it has been read
+}
 
 func (s *schemaSource) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -85,15 +88,37 @@ func (s *schemaSource) name() string {
 }
 
 // read returns the schema. The error is a *mapping.SchemaError if the file is no schema.
-func (s *schemaSource) read(cmd *cobra.Command) (*mapping.Schema, error) {
+func (s *schemaSource) read(cmd *cobra.Command) (schema *mapping.Schema, err error) {
 	if s.file == "" {
 		return templateSchema(s.template)
 	}
-	body, err := readInput(cmd, s.file, syncschema.MaxSize)
-	if err != nil {
+	if s.body, err = readInput(cmd, s.file, syncschema.MaxSize); err != nil {
 		return nil, err
 	}
-	return syncschema.Parse(body)
+	return syncschema.Parse(s.body)
+}
+
+// problems lists what err says about the schema, with lines; nil if it is not about that.
+func (s *schemaSource) problems(err error) []findingJSON {
+	var wrong *mapping.SchemaError
+	if !errors.As(err, &wrong) {
+		return nil
+	}
+	list := jsonProblems(wrong.Problems)
+	locate(s.body, list)
+	return list
+}
+
+// unusable ends a command whose schema cannot be read or run.
+func (s *schemaSource) unusable(cmd *cobra.Command, err error) error {
+	list := s.problems(err)
+	if list == nil {
+		return unusable(err)
+	}
+	for i := range list {
+		list[i].print(cmd.ErrOrStderr(), s.name(), "error")
+	}
+	return failed()
 }
 
 func templateSchema(id string) (*mapping.Schema, error) {
@@ -105,7 +130,7 @@ func templateSchema(id string) (*mapping.Schema, error) {
 }
 
 // sourceObject is the object whose attributes an expression may read; without a schema it is API2AAD's.
-func (s schemaSource) sourceObject(cmd *cobra.Command) (*mapping.Object, error) {
+func (s *schemaSource) sourceObject(cmd *cobra.Command) (*mapping.Object, error) {
 	if !s.given() {
 		s.template = "API2AAD"
 	}
@@ -207,12 +232,13 @@ func caret(expression string, pos, end int) string {
 	return indent(e.Caret(expression), "    ")
 }
 
-// indent puts prefix before each line of text, and ends it with an end of line.
+// indent puts prefix before each line of text that is not empty, and ends each with an end of line.
 func indent(text, prefix string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		b.WriteString(prefix)
-		b.WriteString(strings.TrimRight(line, "\r\n"))
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			b.WriteString(prefix + line)
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"induct/internal/expr"
 	"induct/internal/graph/syncschema"
@@ -101,19 +103,59 @@ func (c *checkJob) expressions(cmd *cobra.Command, r *report, text string) error
 }
 
 func (r *report) schema(body []byte, set mapping.Settings) error {
+	source := schemaSource{body: body}
 	schema, err := syncschema.Parse(body)
 	if err == nil {
 		r.checked = count(mappings(schema), "attribute mapping")
 		_, err = mapping.Compile(schema, set)
 	}
-	var wrong *mapping.SchemaError
-	switch {
-	case err == nil:
+	if err == nil {
 		r.findings = jsonFindings(mapping.Lint(schema, set))
-	case errors.As(err, &wrong):
-		r.problems = jsonProblems(wrong.Problems)
-	default:
+		locate(body, r.findings)
+		return nil
+	}
+	if r.problems = source.problems(err); r.problems == nil {
 		return err
+	}
+	return nil
+}
+
+// locate gives what has a path its line in the text of a schema.
+func locate(body []byte, list []findingJSON) {
+	root, err := parseDocument(body)
+	if err != nil {
+		return // it is no JSON, and the problem says where
+	}
+	for i := range list {
+		if list[i].Path != "" {
+			list[i].Line = lineOf(root, list[i].Path)
+		}
+	}
+}
+
+// lineOf returns the line of a path such as synchronizationRules[0].name, or of what is there of it.
+func lineOf(n *yaml.Node, path string) int {
+	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]", r) }) {
+		next := child(n, step)
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n.Line
+}
+
+func child(n *yaml.Node, step string) *yaml.Node {
+	if i, err := strconv.Atoi(step); err == nil && n.Kind == yaml.SequenceNode && i >= 0 && i < len(n.Content) {
+		return n.Content[i]
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == step {
+			return n.Content[i+1]
+		}
 	}
 	return nil
 }
@@ -241,16 +283,4 @@ func count(n int, thing string) string {
 		thing += "s"
 	}
 	return fmt.Sprintf("%d %s", n, thing)
-}
-
-// schemaUnusable ends a command whose schema cannot be read or run.
-func schemaUnusable(cmd *cobra.Command, name string, err error) error {
-	var wrong *mapping.SchemaError
-	if !errors.As(err, &wrong) {
-		return unusable(err)
-	}
-	for _, p := range jsonProblems(wrong.Problems) {
-		p.print(cmd.ErrOrStderr(), name, "error")
-	}
-	return failed()
 }

@@ -106,7 +106,7 @@ func (e *evalJob) expression(cmd *cobra.Command, source string) error {
 	}
 	object, err := e.schema.sourceObject(cmd)
 	if err != nil {
-		return schemaUnusable(cmd, e.schema.name(), err)
+		return e.schema.unusable(cmd, err)
 	}
 	record, err := e.person.read(cmd)
 	if err != nil {

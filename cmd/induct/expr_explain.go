@@ -24,7 +24,7 @@ func (e *evalJob) whole(cmd *cobra.Command) error {
 	}
 	schema, err := e.schema.read(cmd)
 	if err != nil {
-		return schemaUnusable(cmd, e.schema.name(), err)
+		return e.schema.unusable(cmd, err)
 	}
 	record, err := e.person.read(cmd)
 	if err != nil {
@@ -32,7 +32,7 @@ func (e *evalJob) whole(cmd *cobra.Command) error {
 	}
 	program, err := mapping.Compile(schema, e.settings.Settings)
 	if err != nil {
-		return schemaUnusable(cmd, e.schema.name(), err)
+		return e.schema.unusable(cmd, err)
 	}
 	x := explanation{program.Explain(mapping.Record{Sent: record, Now: e.settings.now, Seed: e.seed})}
 	if err := x.restrict(e.only); err != nil {
