@@ -59,7 +59,7 @@ func decodePerson(record []byte) (map[string]any, error) {
 	if err := d.Decode(&person); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			return nil, fmt.Errorf("a person is a JSON object, not a %s", wrong.Value)
+			return nil, fmt.Errorf("a person is a JSON object; found %s", wrong.Value)
 		}
 		return nil, fmt.Errorf("not JSON: %w", err)
 	}

@@ -87,8 +87,9 @@ func exprTestCommand() *cobra.Command {
 
 func (j *trialJob) all(cmd *cobra.Command, paths []string) error {
 	files := make([]*trials, 0, len(paths))
+	open := func(path string) ([]byte, error) { return readInput(cmd, path, maxExprFile) }
 	for _, path := range paths {
-		f, err := readTrials(cmd, path)
+		f, err := readTrials(path, open)
 		if err != nil {
 			return unusable(err)
 		}

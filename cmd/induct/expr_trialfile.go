@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"induct/internal/mapping"
@@ -35,18 +34,18 @@ const (
 
 // trialReader reads one test file.
 type trialReader struct {
-	cmd   *cobra.Command
 	file  *trialFile
-	nodes int // values that were read
+	open  func(path string) ([]byte, error) // reads a file of a person
+	nodes int                               // values that were read
 }
 
-// readTrials reads a test file, YAML or JSON. Errors begin with file:line.
-func readTrials(cmd *cobra.Command, path string) (*trialFile, error) {
-	data, err := readInput(cmd, path, maxExprFile)
+// readTrials reads a test file, YAML or JSON, and with open the files that it names. Errors begin with file:line.
+func readTrials(path string, open func(path string) ([]byte, error)) (*trialFile, error) {
+	data, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &trialReader{cmd: cmd, file: &trialFile{path: path, settings: mapping.Settings{DefaultDomain: defaultDomain}}}
+	r := &trialReader{open: open, file: &trialFile{path: path, settings: mapping.Settings{DefaultDomain: defaultDomain}}}
 	root, err := parseDocument(data)
 	if err == nil {
 		err = r.document(root)
@@ -428,7 +427,7 @@ func date(n *yaml.Node) (time.Time, error) {
 // record returns a person as JSON: written out, or from the file that is named.
 func (r *trialReader) record(n *yaml.Node) ([]byte, error) {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value != "" {
-		data, err := readInput(r.cmd, r.beside(n.Value), maxExprFile)
+		data, err := r.open(r.beside(n.Value))
 		if err == nil {
 			_, err = decodePerson(data)
 		}
