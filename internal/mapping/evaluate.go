@@ -331,7 +331,7 @@ func (p *Program) activeWarning() string {
 
 // reference returns what a rule's value, an anchor, says; ok is false if nothing flows.
 func (e *evaluation) reference(r *rule, v expr.Value) (ref Reference, ok bool, problem *Problem) {
-	ref = Reference{Attribute: r.target.Name, Anchor: strings.TrimSpace(v.String()), CreateOnly: r.createOnly, WhenEmpty: r.whenEmpty}
+	ref = Reference{Attribute: r.target.Name, Anchor: strings.TrimSpace(v.String()), CreateOnly: r.createOnly, WhenEmpty: r.whenEmpty, Redacted: r.redacted}
 	if ref.Anchor == "" {
 		ref.Clear = r.flowNull && e.cleared(r)
 		return ref, ref.Clear, nil
