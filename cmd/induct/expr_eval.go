@@ -351,11 +351,7 @@ func literal(v expr.Value) string {
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	case expr.String:
-		t := []rune(clean(v.String()))
-		if len(t) > maxLiteral {
-			t = append(t[:maxLiteral], '…')
-		}
-		return (&expr.Node{Kind: expr.TextNode, Name: string(t)}).String()
+		return (&expr.Node{Kind: expr.TextNode, Name: shorten(clean(v.String()), maxLiteral)}).String()
 	}
 	return v.String()
 }

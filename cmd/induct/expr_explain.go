@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -89,30 +90,26 @@ func (x *explanation) print(w io.Writer, trace bool) {
 	}
 	fmt.Fprintf(w, "%s: %s\n", name, x.verdict())
 	if p := x.Outcome.Problem; p != nil {
-		fmt.Fprintf(w, "  %s\n", clean(p.Reason))
-		if p.Advice != "" {
-			fmt.Fprintf(w, "  %s\n", clean(p.Advice))
-		}
+		fmt.Fprint(w, indent(wrap(clean(p.Reason)+"\n"+clean(p.Advice), 110), "  "))
 	}
 	x.printScope(w)
-	if len(x.Outcome.Matching) > 0 {
-		fmt.Fprintln(w, "\nFound in the target by")
-		for _, m := range x.Outcome.Matching {
-			fmt.Fprintf(w, "  %s = %s\n", m.Attribute, literal(m.Value))
+	for i, m := range x.Outcome.Matching {
+		if i == 0 {
+			fmt.Fprintln(w, "\nFound in the target by")
 		}
+		fmt.Fprintf(w, "  %s = %s\n", clean(m.Attribute), literal(m.Value))
 	}
 	x.printAttributes(w, trace)
-	for i, text := range x.Outcome.Warnings {
+	printLines(w, "Warnings", x.Outcome.Warnings)
+	printLines(w, "Sent, and read by no mapping", x.Outcome.Unread)
+}
+
+func printLines(w io.Writer, title string, lines []string) {
+	for i, line := range lines {
 		if i == 0 {
-			fmt.Fprintln(w, "\nWarnings")
+			fmt.Fprintf(w, "\n%s\n", title)
 		}
-		fmt.Fprintf(w, "  %s\n", clean(text))
-	}
-	for i, path := range x.Outcome.Unread {
-		if i == 0 {
-			fmt.Fprintln(w, "\nSent, and read by no mapping")
-		}
-		fmt.Fprintf(w, "  %s\n", clean(path))
+		fmt.Fprintf(w, "  %s\n", clean(line))
 	}
 }
 
@@ -120,21 +117,21 @@ func (x *explanation) printScope(w io.Writer) {
 	if !x.Scope.Decided || len(x.Scope.Groups) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nScope: one of the groups must hold, and in it each clause")
-	for i, g := range x.Scope.Groups {
-		kind := "group"
-		if g.Input {
-			kind = "input group"
-		}
+	fmt.Fprintln(w, "\nScope: somebody is in it if all clauses of a group hold")
+	for _, g := range x.Scope.Groups {
 		name := clean(g.Name)
-		if name == "" {
-			name = fmt.Sprint(i + 1)
+		if g.Input {
+			name += " (input filter)"
 		}
-		fmt.Fprintf(w, "  %s %s: %s\n", kind, name, holds(g.Holds))
+		fmt.Fprintf(w, "  %-5s%s\n", holds(g.Holds), name)
 		for _, c := range g.Clauses {
-			fmt.Fprintf(w, "    %s %s", mark(c.Holds), clean(c.Text))
+			value := "null"
+			if c.Value != "" {
+				value = literal(expr.Text(c.Value))
+			}
+			fmt.Fprintf(w, "       %-5s%s; it is %s", holds(c.Holds), clean(strings.TrimPrefix(c.Text, g.Name+".")), value)
 			if c.Why != "" {
-				fmt.Fprintf(w, ": %s", clean(c.Why))
+				fmt.Fprintf(w, ". %s", clean(c.Why))
 			}
 			fmt.Fprintln(w)
 		}
@@ -143,70 +140,149 @@ func (x *explanation) printScope(w io.Writer) {
 
 func holds(yes bool) string {
 	if yes {
-		return "holds"
+		return "yes"
 	}
-	return "does not hold"
+	return "no"
 }
 
-func mark(yes bool) string {
-	if yes {
-		return "+"
-	}
-	return "-"
-}
-
+// printAttributes lists the mappings: what flows, what does not, and what keeps the record from flowing. Without a trace
+// nothing is said of the mappings of a record that does not flow, but of those that are the reason.
 func (x *explanation) printAttributes(w io.Writer, trace bool) {
-	var flowing, idle []mapping.AttributeExplanation
-	for _, a := range x.Attributes {
-		if a.Flows {
+	var flowing, idle, wrong []*mapping.AttributeExplanation
+	for i := range x.Attributes {
+		switch a := &x.Attributes[i]; {
+		case a.Problem != nil:
+			wrong = append(wrong, a)
+		case a.Flows:
 			flowing = append(flowing, a)
-		} else {
+		default:
 			idle = append(idle, a)
 		}
 	}
-	x.printList(w, "\nFlows\n", flowing, trace)
-	x.printList(w, "\nDoes not flow\n", idle, trace)
+	printTraced(w, "Where it fails", x, wrong)
+	switch nothing := x.Outcome.Problem != nil || x.Outcome.OutOfScope != ""; {
+	case trace:
+		printTraced(w, "Flows", x, flowing)
+		printTraced(w, "Does not flow", x, idle)
+	case nothing:
+		fmt.Fprintln(w, "\nNothing is written; --trace shows what the mappings would give.")
+	default:
+		x.printFlows(w, flowing)
+		printIdle(w, idle)
+	}
 }
 
-func (x *explanation) printList(w io.Writer, title string, list []mapping.AttributeExplanation, trace bool) {
+// urn is the schema of an attribute.
+var urn = regexp.MustCompile(`\[urn:[^]"]*:([^]":]+)`)
+
+// brief is an expression for a table: without the schemas of attributes, and shortened.
+func brief(expression string) string {
+	return shorten(urn.ReplaceAllString(clean(expression), "[urn:…:$1"), maxSource)
+}
+
+// maxSource is how many characters of an expression a table shows.
+const maxSource = 60
+
+func (x *explanation) printFlows(w io.Writer, list []*mapping.AttributeExplanation) {
 	if len(list) == 0 {
 		return
 	}
-	fmt.Fprint(w, title)
-	if trace {
-		for i := range list {
-			x.printTraced(w, &list[i])
-		}
-		return
-	}
+	fmt.Fprintln(w, "\nFlows")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i := range list {
-		a := &list[i]
-		if a.Flows {
-			fmt.Fprintf(t, "  %s\t%s\t%s\n", clean(a.Target), shownValue(a), note(a))
-		} else {
-			fmt.Fprintf(t, "  %s\t%s\n", clean(a.Target), note(a))
+	for _, a := range list {
+		source := brief(a.Expression)
+		if when := x.when(a.Target); when != "" {
+			source += " - " + when
 		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", clean(a.Target), shownValue(a), source)
 	}
 	t.Flush()
 }
 
-// printTraced writes an attribute mapping with all there is to say about it.
-func (x *explanation) printTraced(w io.Writer, a *mapping.AttributeExplanation) {
-	fmt.Fprintf(w, "  %s", clean(a.Target))
-	if a.Flows {
-		fmt.Fprintf(w, " = %s", shownValue(a))
+func printIdle(w io.Writer, list []*mapping.AttributeExplanation) {
+	if len(list) == 0 {
+		return
 	}
-	fmt.Fprintf(w, "\n      %s\n", note(a))
-	for _, name := range a.Reads {
-		i := slices.IndexFunc(x.Inputs, func(in mapping.InputExplanation) bool { return strings.EqualFold(in.Name, name) })
-		if i >= 0 {
-			fmt.Fprintf(w, "      [%s] = %s\n", clean(name), shownInput(&x.Inputs[i]))
+	fmt.Fprintln(w, "\nDoes not flow")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, a := range list {
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", clean(a.Target), brief(a.Expression), clean(a.How))
+	}
+	t.Flush()
+}
+
+// when says in a few words when a value is written; "" if it always is.
+func (x *explanation) when(target string) string {
+	for _, f := range x.Outcome.Flows {
+		switch {
+		case f.Attribute != target:
+		case f.Clear && f.Value.IsNull():
+			return "removed"
+		case f.Clear:
+			return "default when created, else removed"
+		case f.Default:
+			return "default, when created"
+		case f.Unique:
+			return "when created, if nobody has it"
+		case f.CreateOnly:
+			return "when created"
+		case f.WhenEmpty:
+			return "while empty"
+		case f.AddValues:
+			return "added"
 		}
 	}
-	printSteps(w, "      ", a.Steps)
-	for _, c := range a.Candidates {
-		fmt.Fprintf(w, "      candidate %s\n", literal(expr.Text(c)))
+	for _, r := range x.Outcome.References {
+		switch {
+		case r.Attribute != target:
+		case r.Clear:
+			return "removed"
+		case r.CreateOnly:
+			return "refers to this person, when created"
+		case r.WhenEmpty:
+			return "refers to this person, while empty"
+		default:
+			return "refers to this person"
+		}
+	}
+	return ""
+}
+
+// printTraced writes attribute mappings with all there is to say about them.
+func printTraced(w io.Writer, title string, x *explanation, list []*mapping.AttributeExplanation) {
+	for i, a := range list {
+		if i == 0 {
+			fmt.Fprintf(w, "\n%s\n", title)
+		}
+		fmt.Fprintf(w, "  %s", clean(a.Target))
+		if a.Flows {
+			fmt.Fprintf(w, " = %s", shownValue(a))
+		}
+		fmt.Fprintln(w)
+		why := a.How
+		if a.Problem != nil && x.Outcome.Problem != nil && a.Problem.Reason == x.Outcome.Problem.Reason {
+			why = "" // it has been said
+		}
+		for _, line := range []string{a.Expression, why} {
+			if line != "" {
+				fmt.Fprintf(w, "      %s\n", clean(line))
+			}
+		}
+		x.printSteps(w, a)
+	}
+}
+
+func (x *explanation) printSteps(w io.Writer, a *mapping.AttributeExplanation) {
+	for _, name := range a.Reads {
+		for i := range x.Inputs {
+			if strings.EqualFold(x.Inputs[i].Name, name) {
+				fmt.Fprintf(w, "        [%s] = %s\n", clean(name), shownInput(&x.Inputs[i]))
+			}
+		}
+	}
+	printSteps(w, "        ", a.Steps)
+	for i, c := range a.Candidates {
+		fmt.Fprintf(w, "        candidate %d: %s\n", i+1, literal(expr.Text(c)))
 	}
 }
 
@@ -230,19 +306,10 @@ func shownValue(a *mapping.AttributeExplanation) string {
 	return literal(expr.Text(a.Value))
 }
 
-// note says where a value comes from, and when it is written or why it is not.
-func note(a *mapping.AttributeExplanation) string {
-	var parts []string
-	if a.Expression != "" {
-		parts = append(parts, clean(a.Expression))
+// shorten cuts a text that is longer than most characters.
+func shorten(text string, most int) string {
+	if t := []rune(text); len(t) > most {
+		return string(t[:most-1]) + "…"
 	}
-	if a.Matching > 0 {
-		parts = append(parts, fmt.Sprintf("matching attribute %d", a.Matching))
-	}
-	if a.Problem != nil {
-		parts = append(parts, clean(a.Problem.Reason))
-	} else if a.How != "" {
-		parts = append(parts, clean(a.How))
-	}
-	return strings.Join(parts, " - ")
+	return text
 }
