@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"induct/internal/expr"
 	"induct/internal/graph/syncschema"
@@ -43,7 +45,8 @@ func exprCommand() *cobra.Command {
 // maxExprFile bounds the files of people and of tests.
 const maxExprFile = 16 << 20
 
-// readInput reads a file, or the standard input if path is "-". More than max bytes are an error.
+// readInput reads a file, or the standard input if path is "-", as UTF-8, or as what its byte order mark says: PowerShell
+// writes UTF-16. More than max bytes are an error.
 func readInput(cmd *cobra.Command, path string, max int64) ([]byte, error) {
 	in, name := cmd.InOrStdin(), "standard input"
 	if path != "-" {
@@ -54,7 +57,7 @@ func readInput(cmd *cobra.Command, path string, max int64) ([]byte, error) {
 		defer f.Close()
 		in, name = f, path
 	}
-	data, err := io.ReadAll(io.LimitReader(in, max+1))
+	data, err := io.ReadAll(io.LimitReader(transform.NewReader(in, unicode.BOMOverride(transform.Nop)), max+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -110,13 +113,19 @@ func (s *schemaSource) problems(err error) []findingJSON {
 }
 
 // unusable ends a command whose schema cannot be read or run.
-func (s *schemaSource) unusable(cmd *cobra.Command, err error) error {
-	list := s.problems(err)
-	if list == nil {
+func (s *schemaSource) unusable(cmd *cobra.Command, err error, asJSON bool) error {
+	r := report{file: s.name(), problems: s.problems(err)}
+	if r.problems == nil {
 		return unusable(err)
 	}
-	for i := range list {
-		list[i].print(cmd.ErrOrStderr(), s.name(), "error")
+	if asJSON {
+		if err := printJSON(cmd.OutOrStdout(), r.json()); err != nil {
+			return err
+		}
+		return failed()
+	}
+	for i := range r.problems {
+		r.problems[i].print(cmd.ErrOrStderr(), r.file, "error")
 	}
 	return failed()
 }

@@ -19,7 +19,7 @@ Without an expression it evaluates a whole schema, and says what the person woul
 
 The person is a SCIM user as JSON (--record), or made of --set, or both: --set wins. Names are those of the mapping:
 userName, name.givenName, emails[type eq "work"].value, urn:…:User:department. An expression may read what the person
-has, and what the schema knows (--schema, else that of API2AAD).
+has, and what the schema knows (--schema, else that of API2AAD); --set NAME:=null is for others that should be null.
 
 Exit codes
     0  there is a value, or null; the person flows, or is out of scope
@@ -106,7 +106,7 @@ func (e *evalJob) expression(cmd *cobra.Command, source string) error {
 	}
 	object, err := e.schema.sourceObject(cmd)
 	if err != nil {
-		return e.schema.unusable(cmd, err)
+		return e.schema.unusable(cmd, err, e.asJSON)
 	}
 	record, err := e.person.read(cmd)
 	if err != nil {
@@ -143,7 +143,7 @@ func (e *evalJob) evaluate(source string, object *mapping.Object, record []byte)
 	program, err := expr.Compile(source, expr.Env{Known: knownNames(object), Attribute: func(name string) (int, error) {
 		i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 		if v := ev.inputs[i]; !v.Known && !v.Sent {
-			return 0, fmt.Errorf("neither the schema nor the person has an attribute %s; with --set '%s:=null' it is null", name, name)
+			return 0, fmt.Errorf("neither the schema nor the person has an attribute %s", name)
 		}
 		return i, nil
 	}})
@@ -251,7 +251,7 @@ func (ev *evaluation) print(stdout, stderr io.Writer, trace bool) {
 		for _, v := range ev.inputs {
 			fmt.Fprintf(stdout, "[%s] = %s\n", v.Name, ev.input(v))
 		}
-		printSteps(stdout, "", ev.steps)
+		printSteps(stdout, "", ev.source, ev.steps)
 	}
 	var mistake *expr.EvalError
 	switch e := asExprError(ev.err); {
@@ -311,12 +311,18 @@ func printValue(stdout, stderr io.Writer, v expr.Value) {
 	}
 }
 
-// printSteps writes a trace: a call with the values it was given, and what it gave.
-func printSteps(w io.Writer, prefix string, steps []expr.Step) {
+// printSteps writes the trace of an expression: each call with the values it was given, and what it gave. An argument
+// that it did not ask for is "…"; one that is left empty stays so.
+func printSteps(w io.Writer, prefix, source string, steps []expr.Step) {
 	for _, s := range steps {
+		end := min(max(s.End, 0), len(source))
+		written, err := expr.Parse(source[min(max(s.Pos, 0), end):end])
 		args := make([]string, len(s.Args))
 		for i, a := range s.Args {
-			if args[i] = literal(a.Value); !a.Evaluated {
+			switch {
+			case a.Evaluated:
+				args[i] = literal(a.Value)
+			case err != nil || i >= len(written.Args) || written.Args[i] != nil:
 				args[i] = "…"
 			}
 		}

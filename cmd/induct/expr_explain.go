@@ -25,7 +25,7 @@ func (e *evalJob) whole(cmd *cobra.Command) error {
 	}
 	schema, err := e.schema.read(cmd)
 	if err != nil {
-		return e.schema.unusable(cmd, err)
+		return e.schema.unusable(cmd, err, e.asJSON)
 	}
 	record, err := e.person.read(cmd)
 	if err != nil {
@@ -33,9 +33,9 @@ func (e *evalJob) whole(cmd *cobra.Command) error {
 	}
 	program, err := mapping.Compile(schema, e.settings.Settings)
 	if err != nil {
-		return e.schema.unusable(cmd, err)
+		return e.schema.unusable(cmd, err, e.asJSON)
 	}
-	x := explanation{program.Explain(mapping.Record{Sent: record, Now: e.settings.now, Seed: e.seed})}
+	x := explanation{Explanation: program.Explain(mapping.Record{Sent: record, Now: e.settings.now, Seed: e.seed})}
 	if err := x.restrict(e.only); err != nil {
 		return unusable(err)
 	}
@@ -51,7 +51,10 @@ func (e *evalJob) whole(cmd *cobra.Command) error {
 }
 
 // explanation is a mapping.Explanation that can be shown.
-type explanation struct{ mapping.Explanation }
+type explanation struct {
+	mapping.Explanation
+	only bool // some attributes only
+}
 
 // restrict keeps only the attribute mappings of these targets; all if there are none.
 func (x *explanation) restrict(only []string) error {
@@ -66,7 +69,7 @@ func (x *explanation) restrict(only []string) error {
 		}
 		kept = append(kept, x.Attributes[i])
 	}
-	x.Attributes = kept
+	x.Attributes, x.only = kept, true
 	return nil
 }
 
@@ -91,6 +94,10 @@ func (x *explanation) print(w io.Writer, trace bool) {
 	fmt.Fprintf(w, "%s: %s\n", name, x.verdict())
 	if p := x.Outcome.Problem; p != nil {
 		fmt.Fprint(w, indent(wrap(clean(p.Reason)+"\n"+clean(p.Advice), 110), "  "))
+	}
+	if x.only {
+		x.printAttributes(w, trace)
+		return
 	}
 	x.printScope(w)
 	for i, m := range x.Outcome.Matching {
@@ -280,7 +287,7 @@ func (x *explanation) printSteps(w io.Writer, a *mapping.AttributeExplanation) {
 			}
 		}
 	}
-	printSteps(w, "        ", a.Steps)
+	printSteps(w, "        ", a.Expression, a.Steps)
 	for i, c := range a.Candidates {
 		fmt.Fprintf(w, "        candidate %d: %s\n", i+1, literal(expr.Text(c)))
 	}
