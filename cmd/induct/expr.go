@@ -26,6 +26,7 @@ machine: no service runs, nothing is changed, and nothing is sent anywhere.
   check      what is wrong with a schema or a list of expressions, and what is likely not meant
   test       does a schema still make of these people what is written down; for CI
   functions  the functions, each with its parameters and examples
+  template   the schema that a new job has, to begin with
 
 Exit codes
     0  as it should be
@@ -38,7 +39,7 @@ func exprCommand() *cobra.Command {
 		Short: "Try, check and test attribute mappings and their expressions",
 		Long:  exprHelp,
 	}
-	cmd.AddCommand(exprEvalCommand(), exprCheckCommand(), exprTestCommand(), exprFunctionsCommand())
+	cmd.AddCommand(exprEvalCommand(), exprCheckCommand(), exprTestCommand(), exprFunctionsCommand(), exprTemplateCommand())
 	return cmd
 }
 
@@ -76,7 +77,7 @@ type schemaSource struct {
 func (s *schemaSource) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.file, "schema", "", "schema `FILE`, as GET …/synchronization/jobs/{id}/schema gives it; - is the standard input")
-	f.StringVar(&s.template, "template", "", "in place of --schema: the default schema of a job template, such as API2AAD")
+	f.StringVar(&s.template, "template", "", "in place of --schema: the default schema of the job template `NAME`, such as API2AAD")
 	cmd.MarkFlagsMutuallyExclusive("schema", "template")
 }
 
@@ -147,14 +148,23 @@ func (s *schemaSource) sourceObject(cmd *cobra.Command) (*mapping.Object, error)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range schema.Rules {
+	source, _ := mappedObjects(schema)
+	if source == nil {
+		return nil, errors.New("the schema has no enabled object mapping whose source object it defines")
+	}
+	return source, nil
+}
+
+// mappedObjects returns the objects of the enabled object mapping, nil for one that the schema does not define.
+func mappedObjects(s *mapping.Schema) (source, target *mapping.Object) {
+	for _, r := range s.Rules {
 		for _, m := range r.ObjectMappings {
-			if o := findObject(schema, r.SourceDirectoryName, m.SourceObjectName); o != nil && m.Enabled {
-				return o, nil
+			if m.Enabled {
+				return findObject(s, r.SourceDirectoryName, m.SourceObjectName), findObject(s, r.TargetDirectoryName, m.TargetObjectName)
 			}
 		}
 	}
-	return nil, errors.New("the schema has no enabled object mapping whose source object it defines")
+	return nil, nil
 }
 
 func findObject(s *mapping.Schema, directory, object string) *mapping.Object {
@@ -176,7 +186,7 @@ type jobSettings struct {
 
 func (s *jobSettings) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.DefaultDomain, "domain", defaultDomain, "what DefaultDomain() gives")
+	f.StringVar(&s.DefaultDomain, "domain", defaultDomain, "what DefaultDomain() gives: a `DOMAIN`")
 	f.BoolVar(&s.DisableMissing, "disable-missing", false, "the job's setting: a person who is sent without active is disabled")
 	f.Var((*timeFlag)(&s.now), "now", "what Now() gives: a `DATE` such as 2026-01-31 or 2026-01-31T08:00:00Z (default the clock)")
 }

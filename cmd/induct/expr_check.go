@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +66,7 @@ func exprCheckCommand() *cobra.Command {
 	f.Lookup("schema").Usage = "for a list of expressions: the schema `FILE` whose attributes they may read (default API2AAD's)"
 	f.BoolVar(&c.strict, "strict", false, "warnings are errors")
 	f.BoolVar(&c.asJSON, "json", false, "print one JSON document")
-	f.StringVar(&c.settings.DefaultDomain, "domain", defaultDomain, "what DefaultDomain() gives")
+	f.StringVar(&c.settings.DefaultDomain, "domain", defaultDomain, "what DefaultDomain() gives: a `DOMAIN`")
 	return cmd
 }
 
@@ -283,4 +284,26 @@ func count(n int, thing string) string {
 		thing += "s"
 	}
 	return fmt.Sprintf("%d %s", n, thing)
+}
+
+func exprTemplateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "template [NAME]",
+		Short: "Print the default schema of a job template",
+		Long: "Prints the schema that a new job of a template has, as GET …/synchronization/templates/{id}/schema gives it: something to\n" +
+			"begin with. Without a name it lists the templates.",
+		Example: "  induct expr template\n  induct expr template API2AAD",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.Join(mapping.Templates(), "\n"))
+				return err
+			}
+			schema, err := templateSchema(args[0])
+			if err != nil {
+				return unusable(err)
+			}
+			return printJSON(cmd.OutOrStdout(), json.RawMessage(syncschema.Marshal(schema)))
+		},
+	}
 }

@@ -40,6 +40,11 @@ func TestMappingPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, sample, _ := strings.Cut(string(text), "```yaml\n")
+	sample, _, _ = strings.Cut(sample, "```")
+	if printed, code := shell(t, "induct expr test - -v <<'END'\n"+sample+"END\n"); code != 0 {
+		t.Errorf("the tests on the page: exit code %d\n%s", code, printed)
+	}
 	var out strings.Builder
 	session, lines := false, 0
 	for line := range strings.Lines(string(text)) {
@@ -84,7 +89,7 @@ func TestMappingPage(t *testing.T) {
 // The examples of --help run as they stand, but for those whose mistake is the point.
 func TestExprHelp(t *testing.T) {
 	examples := 0
-	for _, sub := range []string{"eval", "check", "test", "functions"} {
+	for _, sub := range []string{"eval", "check", "test", "functions", "template"} {
 		r := execute(t, "expr", sub, "--help")
 		_, text, ok := strings.Cut(r.stdout, "Examples:\n")
 		if r.code != 0 || !ok {
@@ -182,6 +187,10 @@ func TestExpr(t *testing.T) {
 		{"test another schema", []string{"test", fails, "--schema", broken}, 2, "no test was run\n", "-"},
 		{"no schema for tests", []string{"test", file("none.yaml", "tests: [{record: {a: b}}]")}, 1, "-", "it names no schema"},
 
+		{"unknown attribute in a test", []string{"test", file("typo.yaml", "template: API2AAD\ntests:\n- name: x\n  record: {externalId: a}\n  expect: {jobtitle: null}")}, 1, "-", "typo.yaml:3: x expects jobtitle, and the target object User has no such attribute; it is spelled jobTitle"},
+
+		{"template", []string{"template", "API2AD"}, 0, `"synchronizationRules": [`, "-"},
+		{"no template", []string{"template", "x"}, 1, "-", "there are API2AAD"},
 		{"functions", []string{"functions"}, 0, "\nJoin ", "-"},
 		{"function", []string{"functions", "join"}, 0, "Join(separator", "-"},
 		{"word", []string{"functions", "date"}, 0, "DateDiff", "-"},
@@ -202,7 +211,7 @@ func TestExpr(t *testing.T) {
 			if strings.Contains(r.stdout+r.stderr, "hush") {
 				t.Errorf("it shows what is redacted:\n%s%s", r.stdout, r.stderr)
 			}
-			if c.code != 1 {
+			if c.code != 1 && c.args[0] != "template" {
 				jsonToo(t, append(prefix[:1:1], append(c.args, "--json")...), c.code)
 			}
 		})

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,7 +80,7 @@ func exprTestCommand() *cobra.Command {
 	f.SortFlags = false
 	j.schema.flags(cmd)
 	f.Lookup("schema").Usage = "test this schema `FILE` in place of the one that the tests name"
-	f.Lookup("template").Usage = "test the default schema of a job `TEMPLATE`, such as API2AAD"
+	f.Lookup("template").Usage = "test the default schema of the job template `NAME`, such as API2AAD"
 	f.StringVar(&j.run, "run", "", "only tests whose name has this `TEXT` in it")
 	f.BoolVarP(&j.verbose, "verbose", "v", false, "name the tests that hold, too")
 	f.BoolVar(&j.asJSON, "json", false, "print one JSON document")
@@ -142,12 +144,37 @@ func (j *trialJob) one(cmd *cobra.Command, f *trials) error {
 	}
 	schema, err := source.read(cmd)
 	if err == nil {
+		err = f.known(schema)
+	}
+	if err == nil {
 		f.results, err = mapping.RunTests(schema, f.tests, f.settings)
 	}
 	if f.trialFile.schema, f.problems = source, source.problems(err); f.problems != nil {
 		return nil
 	}
 	return err
+}
+
+// known refuses tests of attributes that the target does not have: one that expects nothing of them would always hold.
+func (f *trialFile) known(s *mapping.Schema) error {
+	_, target := mappedObjects(s)
+	if target == nil {
+		return nil // the schema cannot run, and that is said when it is compiled
+	}
+	names := knownNames(target)
+	for i, t := range f.tests {
+		for _, name := range slices.Sorted(maps.Keys(t.Attributes)) {
+			if slices.Contains(names, name) {
+				continue
+			}
+			spelled := ""
+			if j := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) }); j >= 0 {
+				spelled = "; it is spelled " + names[j]
+			}
+			return fmt.Errorf("%s:%d: %s expects %s, and the target object %s has no such attribute%s", f.path, f.lines[i], t.Name, name, target.Name, spelled)
+		}
+	}
+	return nil
 }
 
 // failures counts the tests that do not hold; all of them if the schema cannot run.
