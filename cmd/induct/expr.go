@@ -103,12 +103,12 @@ func (s *schemaSource) read(cmd *cobra.Command) (schema *mapping.Schema, err err
 }
 
 // problems lists what err says about the schema, with lines; nil if it is not about that.
-func (s *schemaSource) problems(err error) []findingJSON {
+func (s *schemaSource) problems(err error) []finding {
 	var wrong *mapping.SchemaError
 	if !errors.As(err, &wrong) {
 		return nil
 	}
-	list := jsonProblems(wrong.Problems)
+	list := schemaProblems(wrong.Problems)
 	locate(s.body, list)
 	return list
 }

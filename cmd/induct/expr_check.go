@@ -45,9 +45,20 @@ type checkJob struct {
 // report is what there is to say about a file.
 type report struct {
 	file     string
-	problems []findingJSON
-	findings []findingJSON
+	problems []finding
+	findings []finding
 	checked  string // what has been looked at, such as "21 expressions"
+}
+
+// finding is a problem, or what is likely not meant. What is not known of its place is "" or 0.
+type finding struct {
+	line       int    // of the file
+	path, name string // in the schema
+	code       string // of what is likely not meant
+	message    string
+	advice     string
+	expression string // that pos and end are in
+	pos, end   int    // bytes of it
 }
 
 func exprCheckCommand() *cobra.Command {
@@ -111,7 +122,7 @@ func (r *report) schema(body []byte, set mapping.Settings) error {
 		_, err = mapping.Compile(schema, set)
 	}
 	if err == nil {
-		r.findings = jsonFindings(mapping.Lint(schema, set))
+		r.findings = schemaFindings(mapping.Lint(schema, set))
 		locate(body, r.findings)
 		return nil
 	}
@@ -122,14 +133,14 @@ func (r *report) schema(body []byte, set mapping.Settings) error {
 }
 
 // locate gives what has a path its line in the text of a schema.
-func locate(body []byte, list []findingJSON) {
+func locate(body []byte, list []finding) {
 	root, err := parseDocument(body)
 	if err != nil {
 		return // it is no JSON, and the problem says where
 	}
 	for i := range list {
-		if list[i].Path != "" {
-			list[i].Line = lineOf(root, list[i].Path)
+		if list[i].path != "" {
+			list[i].line = lineOf(root, list[i].path)
 		}
 	}
 }
@@ -184,17 +195,18 @@ func (r *report) expressions(text string, object *mapping.Object) error {
 		checked++
 		p, err := expr.Compile(line, env)
 		if e := asExprError(err); e != nil {
-			r.problems = append(r.problems, findingJSON{Line: number, Message: e.Msg, Expression: line, Start: e.Offset, End: e.End})
+			r.problems = append(r.problems, finding{line: number, message: e.Msg, expression: line, pos: e.Offset, end: e.End})
 			continue
 		}
 		if err != nil {
 			return err
 		}
 		if e := asExprError(compileStrictly(line, env)); e != nil {
-			r.findings = append(r.findings, findingJSON{Line: number, Code: codeUnknown, Message: e.Msg, Expression: line, Start: e.Offset, End: e.End})
+			r.findings = append(r.findings, finding{line: number, code: codeUnknown, message: e.Msg, expression: line, pos: e.Offset, end: e.End})
 		}
-		for _, f := range p.Lint() {
-			r.findings = append(r.findings, findingJSON{Line: number, Code: f.Code, Message: f.Message, Expression: line, Start: f.Pos, End: f.End})
+		for _, f := range lint(p, line) {
+			f.line = number
+			r.findings = append(r.findings, f)
 		}
 	}
 	if checked == 0 {
@@ -234,46 +246,57 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s, %s, %s\n", r.file, r.checked, count(len(r.problems), "error"), count(len(r.findings), "warning"))
 }
 
-// print writes file:line: place (name): severity: message, and the expression with the mistake underlined. What is not
+// print writes file:line: path (name): severity: message, and the expression with the mistake underlined. What is not
 // known is left out.
-func (f *findingJSON) print(w io.Writer, file, severity string) {
+func (f *finding) print(w io.Writer, file, severity string) {
 	where := file
-	if f.Line > 0 {
-		where += fmt.Sprintf(":%d", f.Line)
+	if f.line > 0 {
+		where += fmt.Sprintf(":%d", f.line)
 	}
-	for _, part := range []string{f.Path, f.Name} {
-		if part != "" && where != "" {
-			where += ": "
-		}
-		where += part
+	if f.path != "" {
+		where += ": " + f.path
+	}
+	if f.name != "" {
+		where += " (" + f.name + ")"
 	}
 	if where != "" {
 		where += ": "
 	}
-	text := f.Message
-	if f.Advice != "" {
-		text += "; " + f.Advice
+	text := f.message
+	if f.advice != "" {
+		text += "; " + f.advice
 	}
-	if f.Code != "" {
-		text += " [" + f.Code + "]"
+	if f.code != "" {
+		text += " [" + f.code + "]"
 	}
 	fmt.Fprintf(w, "%s%s: %s\n", clean(where), severity, clean(text))
-	if f.Expression != "" {
-		fmt.Fprint(w, caret(f.Expression, f.Start, f.End))
+	if f.expression != "" {
+		fmt.Fprint(w, caret(f.expression, f.pos, f.end))
 	}
 }
 
-func (r *report) json() any {
-	return struct {
-		File     string        `json:"file"`
-		Errors   []findingJSON `json:"errors"`
-		Warnings []findingJSON `json:"warnings"`
-	}{r.file, orEmpty(r.problems), orEmpty(r.findings)}
+func (r *report) json() checkJSON {
+	return checkJSON{r.file, len(r.problems) == 0, jsonFindings(r.problems), jsonFindings(r.findings)}
 }
 
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
+// lint lists what is likely not meant in an expression.
+func lint(p *expr.Program, source string) (list []finding) {
+	for _, f := range p.Lint() {
+		list = append(list, finding{code: f.Code, message: f.Message, expression: source, pos: f.Pos, end: f.End})
+	}
+	return list
+}
+
+func schemaFindings(findings []mapping.Finding) (list []finding) {
+	for _, f := range findings {
+		list = append(list, finding{path: f.Path, name: f.Name, code: f.Code, message: f.Message, expression: f.Expression, pos: f.Pos, end: f.End})
+	}
+	return list
+}
+
+func schemaProblems(problems []mapping.SchemaProblem) (list []finding) {
+	for _, p := range problems {
+		list = append(list, finding{path: p.Path, name: p.Name, message: p.Message, advice: p.Advice, expression: p.Expression, pos: p.Pos, end: p.End})
 	}
 	return list
 }

@@ -91,7 +91,7 @@ type evaluation struct {
 	err        error // an *expr.Error, *expr.EvalError, expr.ErrIgnoreAttribute or expr.ErrIgnoreObject
 	steps      []expr.Step
 	candidates []candidate
-	findings   []expr.Finding
+	findings   []finding
 }
 
 // candidate is one value of SelectUniqueValue, or why it has none.
@@ -155,7 +155,7 @@ func (e *evalJob) evaluate(source string, object *mapping.Object, record []byte)
 	if ev.err = ev.unreadable(tree); ev.err == nil {
 		ev.run(program, e.settings, e.seed)
 	}
-	ev.findings = program.Lint()
+	ev.findings = lint(program, source)
 	return ev, nil
 }
 
@@ -244,8 +244,8 @@ func (ev *evaluation) fails() bool {
 
 // print writes the value, and only that, to stdout; the trace stands before it.
 func (ev *evaluation) print(stdout, stderr io.Writer, trace bool) {
-	for _, f := range ev.findings {
-		(&findingJSON{Code: f.Code, Message: f.Message, Expression: ev.source, Start: f.Pos, End: f.End}).print(stderr, "", "warning")
+	for i := range ev.findings {
+		ev.findings[i].print(stderr, "", "warning")
 	}
 	if trace && ev.inputs != nil {
 		for _, v := range ev.inputs {

@@ -2,72 +2,135 @@ package main
 
 import (
 	"errors"
+	"unicode/utf8"
 
 	"induct/internal/expr"
 	"induct/internal/mapping"
 )
 
-// The documents of --json. A value is null, true, false, a number, a text, or an array of these.
+// The documents of --json. Members that the service's preview and validation of a schema have too are called as there
+// (docs/graph-extensions.md). Values are texts as logs show them, or null, or an array of texts; places in an expression
+// are in characters, from 0.
 type (
 	evalJSON struct {
 		Expression string          `json:"expression"`
 		Value      any             `json:"value"`
 		Flow       string          `json:"flow"` // value, ignoreAttribute, ignoreObject or error
-		Error      *placeJSON      `json:"error,omitempty"`
-		Candidates []candidateJSON `json:"candidates,omitempty"`
-		Findings   []findingJSON   `json:"findings,omitempty"`
-		Attributes []inputJSON     `json:"attributes,omitempty"`
-		Steps      []stepJSON      `json:"steps,omitempty"`
+		Error      *mistakeJSON    `json:"error"`
+		Candidates []candidateJSON `json:"candidates"`
+		Inputs     []inputJSON     `json:"inputs"`
+		Steps      []stepJSON      `json:"steps"` // with --trace
+		Findings   []findingJSON   `json:"findings"`
+	}
+	mistakeJSON struct {
+		Message  string `json:"message"`
+		Position int    `json:"position"`
+		End      int    `json:"end"`
 	}
 	candidateJSON struct {
-		Value any    `json:"value"`
-		Error string `json:"error,omitempty"`
+		Value any `json:"value"`
+		Error any `json:"error"`
 	}
 	inputJSON struct {
 		Name    string `json:"name"`
 		Sent    bool   `json:"sent"`
 		Value   any    `json:"value"`
-		Problem string `json:"problem,omitempty"`
+		Problem any    `json:"problem"`
 	}
 	stepJSON struct {
-		Function string    `json:"function"`
-		Start    int       `json:"start"` // bytes of the expression
-		End      int       `json:"end"`
-		Args     []argJSON `json:"arguments"`
-		Result   any       `json:"result"`
-		Error    string    `json:"error,omitempty"`
+		Function  string    `json:"function"`
+		Position  int       `json:"position"`
+		End       int       `json:"end"`
+		Arguments []argJSON `json:"arguments"`
+		Result    any       `json:"result"`
+		Error     any       `json:"error"`
 	}
 	argJSON struct {
 		Name      string `json:"name"`
 		Value     any    `json:"value"`
 		Evaluated bool   `json:"evaluated"`
 	}
-	placeJSON struct {
-		Message string `json:"message"`
-		Start   int    `json:"start"` // bytes of the expression
-		End     int    `json:"end"`
+
+	checkJSON struct {
+		File     string        `json:"file"`
+		Valid    bool          `json:"valid"`
+		Problems []findingJSON `json:"problems"`
+		Findings []findingJSON `json:"findings"`
 	}
 	findingJSON struct {
-		Path       string `json:"path,omitempty"`
-		Name       string `json:"name,omitempty"`
 		Line       int    `json:"line,omitempty"` // of the file
-		Code       string `json:"code,omitempty"`
+		Path       string `json:"path,omitempty"`
+		Name       any    `json:"name"`
+		Code       string `json:"code,omitempty"` // of findings
 		Message    string `json:"message"`
-		Advice     string `json:"advice,omitempty"`
-		Expression string `json:"expression,omitempty"`
-		Start      int    `json:"start,omitempty"` // bytes of the expression
-		End        int    `json:"end,omitempty"`
+		Advice     any    `json:"recommendedAction"`
+		Expression any    `json:"expression"`
+		Position   any    `json:"position"`
+		End        any    `json:"end"`
+	}
+
+	explanationJSON struct {
+		DisplayName any          `json:"displayName"`
+		Verdict     string       `json:"verdict"` // inScope, outOfScope or problem
+		Error       *problemJSON `json:"error"`
+		Scope       scopeJSON    `json:"scope"`
+		Matching    []matchJSON  `json:"matching"`
+		Attributes  []mappedJSON `json:"attributes"`
+		Inputs      []inputJSON  `json:"inputs"`
+		Warnings    []string     `json:"warnings"`
+		Unread      []string     `json:"unreadPaths"`
+	}
+	problemJSON struct {
+		Code      string `json:"code"`
+		Attribute any    `json:"attribute"`
+		Reason    string `json:"reason"`
+		Advice    any    `json:"recommendedAction"`
+	}
+	scopeJSON struct {
+		InScope any         `json:"inScope"` // null if it did not come to that
+		Groups  []groupJSON `json:"groups"`
+	}
+	groupJSON struct {
+		Name    string       `json:"name"`
+		Input   bool         `json:"inputFilter"`
+		Holds   bool         `json:"holds"`
+		Clauses []clauseJSON `json:"clauses"`
+	}
+	clauseJSON struct {
+		Text  string `json:"clause"`
+		Value any    `json:"value"`
+		Holds bool   `json:"holds"`
+		Why   any    `json:"reason"`
+	}
+	matchJSON struct {
+		Attribute string `json:"attribute"`
+		Value     any    `json:"value"`
+	}
+	mappedJSON struct {
+		Target     string       `json:"targetAttributeName"`
+		Type       string       `json:"mappingType"`
+		Expression any          `json:"expression"`
+		Matching   int          `json:"matchingPriority"`
+		FlowType   string       `json:"flowType"`
+		Reads      []string     `json:"sourceAttributes"`
+		Value      any          `json:"value"`
+		Flows      bool         `json:"flows"`
+		How        any          `json:"reason"`
+		Candidates []string     `json:"candidates"`
+		Steps      []stepJSON   `json:"steps"` // with --trace
+		Error      *problemJSON `json:"error"`
 	}
 )
 
 func (ev *evaluation) json(trace bool) evalJSON {
-	doc := evalJSON{Expression: ev.source, Value: jsonValue(ev.value), Flow: "value"}
+	doc := evalJSON{Expression: ev.source, Value: jsonValue(ev.value), Flow: "value", Candidates: []candidateJSON{}, Inputs: []inputJSON{},
+		Steps: []stepJSON{}, Findings: jsonFindings(ev.findings)}
 	var mistake *expr.EvalError
 	switch e := asExprError(ev.err); {
 	case e != nil:
-		doc.Flow, doc.Error = "error", &placeJSON{e.Msg, e.Offset, e.End}
+		doc.Flow, doc.Error = "error", &mistakeJSON{e.Msg, runes(ev.source, e.Offset), runes(ev.source, e.End)}
 	case errors.As(ev.err, &mistake):
-		doc.Flow, doc.Error = "error", &placeJSON{mistake.Error(), mistake.Pos, mistake.End}
+		doc.Flow, doc.Error = "error", &mistakeJSON{mistake.Error(), runes(ev.source, mistake.Pos), runes(ev.source, mistake.End)}
 	case errors.Is(ev.err, expr.ErrIgnoreAttribute):
 		doc.Flow = "ignoreAttribute"
 	case errors.Is(ev.err, expr.ErrIgnoreObject):
@@ -75,12 +138,6 @@ func (ev *evaluation) json(trace bool) evalJSON {
 	}
 	for _, c := range ev.candidates {
 		doc.Candidates = append(doc.Candidates, candidateJSON{jsonValue(c.value), message(c.err)})
-	}
-	for _, f := range ev.findings {
-		doc.Findings = append(doc.Findings, findingJSON{Code: f.Code, Message: f.Message, Start: f.Pos, End: f.End})
-	}
-	if !trace {
-		return doc
 	}
 	for _, v := range ev.inputs {
 		in := inputJSON{Name: v.Name, Sent: v.Sent, Value: jsonValue(v.Value)}
@@ -90,145 +147,77 @@ func (ev *evaluation) json(trace bool) evalJSON {
 		if v.Problem != nil {
 			in.Problem = ev.reason(v)
 		}
-		doc.Attributes = append(doc.Attributes, in)
+		doc.Inputs = append(doc.Inputs, in)
 	}
-	doc.Steps = jsonSteps(ev.steps)
+	if trace {
+		doc.Steps = jsonSteps(ev.source, ev.steps)
+	}
 	return doc
 }
 
-func jsonSteps(steps []expr.Step) (list []stepJSON) {
-	for _, s := range steps {
-		step := stepJSON{Function: s.Func, Start: s.Pos, End: s.End, Args: []argJSON{}, Result: jsonValue(s.Result), Error: message(s.Err)}
+func jsonSteps(source string, steps []expr.Step) []stepJSON {
+	list := make([]stepJSON, len(steps))
+	for i, s := range steps {
+		list[i] = stepJSON{Function: s.Func, Position: runes(source, s.Pos), End: runes(source, s.End), Arguments: []argJSON{},
+			Result: jsonValue(s.Result), Error: message(s.Err)}
 		for _, a := range s.Args {
-			step.Args = append(step.Args, argJSON{a.Name, jsonValue(a.Value), a.Evaluated})
+			list[i].Arguments = append(list[i].Arguments, argJSON{a.Name, jsonValue(a.Value), a.Evaluated})
 		}
-		list = append(list, step)
 	}
 	return list
 }
 
-func jsonValue(v expr.Value) any {
-	switch v.Kind() {
-	case expr.Null:
-		return nil
-	case expr.Boolean:
-		b, _ := v.AsBool()
-		return b
-	case expr.Integer:
-		n, _ := v.AsInt()
-		return n
-	case expr.List:
-		list := make([]any, 0, len(v.Elems()))
-		for _, e := range v.Elems() {
-			list = append(list, jsonValue(e))
+func jsonFindings(findings []finding) []findingJSON {
+	list := make([]findingJSON, len(findings))
+	for i, f := range findings {
+		list[i] = findingJSON{Line: f.line, Path: f.path, Name: orNull(f.name), Code: f.code, Message: f.message, Advice: orNull(f.advice)}
+		if f.expression != "" {
+			list[i].Expression, list[i].Position, list[i].End = f.expression, runes(f.expression, f.pos), runes(f.expression, f.end)
 		}
-		return list
-	}
-	return v.String()
-}
-
-func message(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-func jsonProblems(problems []mapping.SchemaProblem) (list []findingJSON) {
-	for _, p := range problems {
-		list = append(list, findingJSON{Path: p.Path, Name: p.Name, Message: p.Message, Advice: p.Advice, Expression: p.Expression, Start: p.Pos, End: p.End})
 	}
 	return list
 }
-
-func jsonFindings(findings []mapping.Finding) (list []findingJSON) {
-	for _, f := range findings {
-		list = append(list, findingJSON{Path: f.Path, Name: f.Name, Code: f.Code, Message: f.Message, Expression: f.Expression, Start: f.Pos, End: f.End})
-	}
-	return list
-}
-
-type (
-	explanationJSON struct {
-		Person     string       `json:"person"`
-		Verdict    string       `json:"verdict"` // inScope, outOfScope or problem
-		OutOfScope string       `json:"outOfScope,omitempty"`
-		Problem    *problemJSON `json:"problem,omitempty"`
-		Scope      []groupJSON  `json:"scope,omitempty"`
-		Matching   []matchJSON  `json:"matching,omitempty"`
-		Inputs     []inputJSON  `json:"inputs"`
-		Attributes []mappedJSON `json:"attributes"`
-		Warnings   []string     `json:"warnings,omitempty"`
-		Unread     []string     `json:"unread,omitempty"` // sent, and read by no mapping
-	}
-	problemJSON struct {
-		Code      string `json:"code"`
-		Attribute string `json:"attribute,omitempty"`
-		Reason    string `json:"reason"`
-		Advice    string `json:"advice,omitempty"`
-	}
-	groupJSON struct {
-		Name    string       `json:"name"`
-		Input   bool         `json:"input"`
-		Holds   bool         `json:"holds"`
-		Clauses []clauseJSON `json:"clauses"`
-	}
-	clauseJSON struct {
-		Text  string `json:"text"`
-		Value string `json:"value"`
-		Holds bool   `json:"holds"`
-		Why   string `json:"why,omitempty"`
-	}
-	matchJSON struct {
-		Attribute string `json:"attribute"`
-		Value     any    `json:"value"`
-	}
-	mappedJSON struct {
-		Target     string       `json:"target"`
-		Type       string       `json:"type"`
-		Expression string       `json:"expression,omitempty"`
-		Matching   int          `json:"matchingPriority,omitempty"`
-		FlowType   string       `json:"flowType"`
-		Value      *string      `json:"value"` // as logs show it
-		Flows      bool         `json:"flows"`
-		How        string       `json:"how"`
-		Reads      []string     `json:"reads,omitempty"`
-		Candidates []string     `json:"candidates,omitempty"`
-		Problem    *problemJSON `json:"problem,omitempty"`
-		Steps      []stepJSON   `json:"steps,omitempty"`
-	}
-)
 
 func (x *explanation) json(trace bool) explanationJSON {
 	o := &x.Outcome
-	doc := explanationJSON{Person: o.DisplayName, Verdict: "inScope", OutOfScope: o.OutOfScope, Problem: jsonProblem(o.Problem),
-		Inputs: []inputJSON{}, Attributes: []mappedJSON{}, Warnings: o.Warnings, Unread: o.Unread}
+	doc := explanationJSON{DisplayName: orNull(o.DisplayName), Verdict: "inScope", Error: jsonProblem(o.Problem), Scope: jsonScope(&x.Scope),
+		Matching: []matchJSON{}, Inputs: []inputJSON{}, Attributes: []mappedJSON{}, Warnings: orEmpty(o.Warnings), Unread: orEmpty(o.Unread)}
 	switch {
 	case o.Problem != nil:
 		doc.Verdict = "problem"
 	case o.OutOfScope != "":
 		doc.Verdict = "outOfScope"
 	}
-	for _, g := range x.Scope.Groups {
-		group := groupJSON{g.Name, g.Input, g.Holds, []clauseJSON{}}
-		for _, c := range g.Clauses {
-			group.Clauses = append(group.Clauses, clauseJSON{c.Text, c.Value, c.Holds, c.Why})
-		}
-		doc.Scope = append(doc.Scope, group)
-	}
 	for _, m := range o.Matching {
 		doc.Matching = append(doc.Matching, matchJSON{m.Attribute, jsonValue(m.Value)})
 	}
 	for _, in := range x.Inputs {
-		doc.Inputs = append(doc.Inputs, inputJSON{in.Name, in.Sent, textOrNull(in.Value, in.Null || !in.Sent), in.Problem})
+		doc.Inputs = append(doc.Inputs, inputJSON{in.Name, in.Sent, textOrNull(in.Value, in.Null), orNull(in.Problem)})
 	}
-	for _, a := range x.Attributes {
-		m := mappedJSON{Target: a.Target, Type: string(a.Type), Expression: a.Expression, Matching: a.Matching, FlowType: a.FlowType,
-			Value: textOrNull(a.Value, a.Null), Flows: a.Flows, How: a.How, Reads: a.Reads, Candidates: a.Candidates, Problem: jsonProblem(a.Problem)}
+	for i := range x.Attributes {
+		a := &x.Attributes[i]
+		m := mappedJSON{Target: a.Target, Type: string(a.Type), Expression: orNull(a.Expression), Matching: a.Matching, FlowType: a.FlowType,
+			Reads: orEmpty(a.Reads), Value: textOrNull(a.Value, a.Null), Flows: a.Flows, How: orNull(a.How), Candidates: orEmpty(a.Candidates),
+			Steps: []stepJSON{}, Error: jsonProblem(a.Problem)}
 		if trace {
-			m.Steps = jsonSteps(a.Steps)
+			m.Steps = jsonSteps(a.Expression, a.Steps)
 		}
 		doc.Attributes = append(doc.Attributes, m)
+	}
+	return doc
+}
+
+func jsonScope(s *mapping.ScopeExplanation) scopeJSON {
+	doc := scopeJSON{Groups: []groupJSON{}}
+	if s.Decided {
+		doc.InScope = s.InScope
+	}
+	for _, g := range s.Groups {
+		group := groupJSON{g.Name, g.Input, g.Holds, []clauseJSON{}}
+		for _, c := range g.Clauses {
+			group.Clauses = append(group.Clauses, clauseJSON{c.Text, orNull(c.Value), c.Holds, orNull(c.Why)})
+		}
+		doc.Groups = append(doc.Groups, group)
 	}
 	return doc
 }
@@ -237,12 +226,48 @@ func jsonProblem(p *mapping.Problem) *problemJSON {
 	if p == nil {
 		return nil
 	}
-	return &problemJSON{p.Code, p.Attribute, p.Reason, p.Advice}
+	return &problemJSON{p.Code, orNull(p.Attribute), p.Reason, orNull(p.Advice)}
 }
 
-func textOrNull(text string, null bool) *string {
+// jsonValue is a value as text, several as an array.
+func jsonValue(v expr.Value) any {
+	switch v.Kind() {
+	case expr.Null:
+		return nil
+	case expr.List:
+		list := make([]string, 0, len(v.Elems()))
+		for _, e := range v.Elems() {
+			list = append(list, e.String())
+		}
+		return list
+	}
+	return v.String()
+}
+
+func message(err error) any {
+	if err == nil {
+		return nil
+	}
+	return err.Error()
+}
+
+func orNull(text string) any { return textOrNull(text, text == "") }
+
+func textOrNull(text string, null bool) any {
 	if null {
 		return nil
 	}
-	return &text
+	return text
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// runes turns a place in bytes into one in characters.
+func runes(text string, offset int) int {
+	return utf8.RuneCountInString(text[:min(max(offset, 0), len(text))])
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"induct/internal/scim"
 )
 
 // personSource says who a command evaluates: a record from a file, and values that are set in it.
@@ -41,14 +44,32 @@ func (p *personSource) read(cmd *cobra.Command) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(p.set) == 0 {
-		return record, nil
+		return asSent(record)
 	}
 	for _, assignment := range p.set {
 		if err := assign(person, assignment); err != nil {
 			return nil, fmt.Errorf("--set %s: %w", assignment, err)
 		}
 	}
-	return json.Marshal(person)
+	if record, err = json.Marshal(person); err != nil {
+		return nil, err
+	}
+	return asSent(record)
+}
+
+// asSent makes of a person what the service makes of one in a bulk request: the values of passwords are gone, and what it
+// would refuse is refused.
+func asSent(person []byte) ([]byte, error) {
+	const before, after = `{"schemas":["` + scim.BulkRequestURN + `"],"Operations":[{"method":"POST","path":"/Users","data":`, `}]}`
+	operations, err := scim.ParseBulk(slices.Concat([]byte(before), person, []byte(after)), scim.Limits{})
+	var wrong *scim.Error
+	if errors.As(err, &wrong) {
+		return nil, fmt.Errorf("%s: %s", strings.Replace(wrong.Path, "Operations[0].data", "the person", 1), wrong.Reason)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return operations[0].Data, nil
 }
 
 // decodePerson reads a JSON object that is a person, and not a request with several of them.

@@ -106,8 +106,28 @@ func FuzzAssign(f *testing.F) {
 		if assign(person, assignment) != nil {
 			return
 		}
-		if _, err := json.Marshal(person); err != nil {
+		data, err := json.Marshal(person)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if data, err = asSent(data); err == nil && !json.Valid(data) {
+			t.Fatalf("%s is no JSON", data)
+		}
 	})
+}
+
+func TestAsSent(t *testing.T) {
+	for person, want := range map[string]string{
+		`{"userName": "a", "password": "hush"}`:                               `{"userName":"a","password":""}`,
+		`{"a":` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat(`}`, 41): "! the person",
+	} {
+		got, err := asSent([]byte(person))
+		if words, fails := strings.CutPrefix(want, "! "); fails {
+			if err == nil || !strings.Contains(err.Error(), words) {
+				t.Errorf("%s: %s, %v; want an error with %q", person, got, err, words)
+			}
+		} else if err != nil || string(got) != want {
+			t.Errorf("%s: %s, %v; want %s", person, got, err, want)
+		}
+	}
 }

@@ -63,7 +63,7 @@ type trialJob struct {
 type trials struct {
 	*trialFile
 	results  []mapping.TestResult
-	problems []findingJSON // the schema cannot run, and no test was
+	problems []finding // the schema cannot run, and no test was
 }
 
 func exprTestCommand() *cobra.Command {
@@ -244,9 +244,9 @@ type (
 		Files  []trialFileJSON `json:"files"`
 	}
 	trialFileJSON struct {
-		File    string        `json:"file"`
-		Errors  []findingJSON `json:"errors,omitempty"` // why the schema cannot run
-		Results []resultJSON  `json:"results"`
+		File     string        `json:"file"`
+		Problems []findingJSON `json:"problems"` // why the schema cannot run
+		Results  []resultJSON  `json:"results"`
 	}
 	resultJSON struct {
 		Name        string           `json:"name"`
@@ -266,7 +266,7 @@ type (
 func jsonTrials(files []*trials, tests, bad int) trialsJSON {
 	doc := trialsJSON{Tests: tests, Failed: bad}
 	for _, f := range files {
-		file := trialFileJSON{File: f.path, Errors: f.problems, Results: []resultJSON{}}
+		file := trialFileJSON{File: f.path, Problems: jsonFindings(f.problems), Results: []resultJSON{}}
 		for i := range f.results {
 			r := &f.results[i]
 			result := resultJSON{Name: r.Name, Line: f.lines[i], Passed: r.Passed(), Error: r.Err}

@@ -431,12 +431,19 @@ func (r *trialReader) record(n *yaml.Node) ([]byte, error) {
 		if err == nil {
 			_, err = decodePerson(data)
 		}
-		return data, err
+		if err != nil {
+			return nil, err
+		}
+		return asSent(data)
 	}
 	if n.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("write a person, or the name of a file with one, not %s", kindName(n))
 	}
-	return r.appendJSON(nil, n, 0)
+	data, err := r.appendJSON(nil, n, 0)
+	if err != nil {
+		return nil, err
+	}
+	return asSent(data)
 }
 
 // appendJSON writes a value as JSON. Scalars keep their spelling: what is no number of JSON, such as 007 or 2026-01-31,
