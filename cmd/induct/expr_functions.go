@@ -21,6 +21,9 @@ func exprFunctionsCommand() *cobra.Command {
 			"A part of a name, or a word of the explanation, finds the functions that have it.",
 		Example: "  induct expr functions\n  induct expr functions Replace\n  induct expr functions date",
 		Args:    cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return functionNames(), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list := expr.Functions()
 			if len(args) == 1 {
@@ -42,6 +45,13 @@ func exprFunctionsCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
+}
+
+func functionNames() (names []string) {
+	for _, f := range expr.Functions() {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // findFunctions returns the function of that name, else those with the word in their name, else in their explanation.

@@ -16,7 +16,7 @@ const testHelp = `Runs tests of attribute mappings: records of people, and what 
 
   schema: schema.json           # beside this file; or template: API2AAD
   domain: nordwind.example      # what DefaultDomain() gives; also disableMissing: true
-  now: 2026-03-01               # what Now() gives; a test may have its own
+  now: 2026-03-01               # what Now() gives, else 2026-01-01; a test may have its own
   tests:
     - name: a joiner gets a user name
       record: {externalId: "4711", userName: ana@hr.example, active: true}

@@ -17,7 +17,7 @@ func readText(text string) (*trialFile, error) {
 		switch path {
 		case "dir/t.yaml":
 			return []byte(text), nil
-		case "dir/ana.json":
+		case "dir/ana.json", "dir/people/tom.json":
 			return []byte(`{"externalId": "1"}`), nil
 		}
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
@@ -83,6 +83,16 @@ func TestTrialFile(t *testing.T) {
 	f, err := readText(yamlForm)
 	if err != nil || !slices.Equal(f.lines, []int{8, 16, 17, 18}) || len(f.tests[0].Attributes["e"]) != 1 {
 		t.Errorf("lines %v, expect %q", f.lines, f.tests[0].Attributes)
+	}
+}
+
+// The file that --help shows can be read.
+func TestTrialHelp(t *testing.T) {
+	_, text, _ := strings.Cut(testHelp, "JSON:\n\n")
+	text, _, _ = strings.Cut(text, "\n\nA test has")
+	f, err := readText(text)
+	if err != nil || len(f.tests) != 2 || f.tests[1].Clause != "userType" {
+		t.Errorf("%v: %s", err, text)
 	}
 }
 
