@@ -79,7 +79,8 @@ func refused() []struct {
 		{"read-only", mini(mapped("objectId", "[title]"), mapped("IsSoftDeleted", "False"))},
 		{"references", mini(mapped("manager", `Join("", [`+enterprise+`manager])`), withDefault(mapped("manager2", "[title]"), "x"))},
 		{"a reference's object", edited(func(_ *Schema, _, target *Object) {
-			target.Attributes[target.attribute("manager")].References = "Person"
+			i, _ := indexed(target).at("manager")
+			target.Attributes[i].References = "Person"
 		}, withDefault(mapped("manager", "[aliases]"), "7"))},
 		{"flow types", mini(flowing(mapped("city", "[title]"), "Sometimes"), flowing(mapped("state", "[title]"), FlowTypeMultiValueAdd),
 			AttributeMapping{TargetAttributeName: "country", Expression: "[title]", FlowBehavior: "FlowNever"})},
@@ -232,6 +233,18 @@ func TestCompileSaysEverythingThatIsWrong(t *testing.T) {
 		}
 	}
 	golden(t, "compile.txt", b.String())
+}
+
+func TestManyProblemsAreBounded(t *testing.T) {
+	var rules []AttributeMapping
+	for i := range 500 {
+		rules = append(rules, mapped(fmt.Sprintf("%s%d", strings.Repeat("x", 1000), i), "[nobody]"))
+	}
+	_, err := Compile(mini(rules...), settings)
+	var bad *SchemaError
+	if !errors.As(err, &bad) || len(bad.Problems) != maxProblems || len(err.Error()) > maxProblems*500 {
+		t.Errorf("%.200s", err)
+	}
 }
 
 func TestNamesAreComparedWithoutCase(t *testing.T) {
