@@ -245,8 +245,11 @@ func asExprError(err error) *expr.Error {
 	return nil
 }
 
-// caret draws the line of an expression that a mistake is in, with a caret below it, indented.
+// caret draws the line of an expression that a mistake is in, with a caret below it, indented; "" for an empty one.
 func caret(expression string, pos, end int) string {
+	if strings.TrimSpace(expression) == "" {
+		return ""
+	}
 	e := expr.Error{Offset: pos, End: end}
 	return indent(e.Caret(expression), "    ")
 }

@@ -118,7 +118,7 @@ func (r *report) schema(body []byte, set mapping.Settings) error {
 	source := schemaSource{body: body}
 	schema, err := syncschema.Parse(body)
 	if err == nil {
-		r.checked = count(mappings(schema), "attribute mapping")
+		r.checked = count(len(mapped(schema)), "attribute mapping")
 		_, err = mapping.Compile(schema, set)
 	}
 	if err == nil {
@@ -134,9 +134,16 @@ func (r *report) schema(body []byte, set mapping.Settings) error {
 
 // locate gives what has a path its line in the text of a schema.
 func locate(body []byte, list []finding) {
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(body, new(json.RawMessage)); errors.As(err, &syntax) {
+		for i := range list {
+			list[i].line = 1 + bytes.Count(body[:min(int(syntax.Offset), len(body))], []byte("\n"))
+		}
+		return
+	}
 	root, err := parseDocument(body)
 	if err != nil {
-		return // it is no JSON, and the problem says where
+		return // it is nested too deep, and the problem says so
 	}
 	for i := range list {
 		if list[i].path != "" {
@@ -170,15 +177,6 @@ func child(n *yaml.Node, step string) *yaml.Node {
 		}
 	}
 	return nil
-}
-
-func mappings(s *mapping.Schema) (n int) {
-	for _, r := range s.Rules {
-		for _, m := range r.ObjectMappings {
-			n += len(m.AttributeMappings)
-		}
-	}
-	return n
 }
 
 // expressions checks one expression to a line. An attribute that the source object does not have is a warning: what may

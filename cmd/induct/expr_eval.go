@@ -256,7 +256,7 @@ func (ev *evaluation) print(stdout, stderr io.Writer, trace bool) {
 	var mistake *expr.EvalError
 	switch e := asExprError(ev.err); {
 	case e != nil:
-		fmt.Fprintf(stderr, "error: %s\n%s", e, indent(e.Caret(ev.source), "    "))
+		fmt.Fprintf(stderr, "error: %s\n%s", clean(e.Error()), caret(ev.source, e.Offset, e.End))
 	case errors.As(ev.err, &mistake):
 		fmt.Fprintf(stderr, "error: %s\n%s", clean(mistake.Error()), caret(ev.source, mistake.Pos, mistake.End))
 	case ev.err != nil:

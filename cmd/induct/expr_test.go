@@ -176,6 +176,10 @@ func TestExpr(t *testing.T) {
 		{"strict", []string{"check", file("now.txt", "Now()"), "--strict"}, 2, "0 errors, 1 warning", "-"},
 		{"not strict", []string{"check", file("now2.txt", "Now()")}, 0, "0 errors, 1 warning", "-"},
 		{"check broken", []string{"check", broken}, 2, "it is no schema", "-"},
+		{"check no JSON", []string{"check", file("no.json", "{\n\n\"a\": }")}, 2, "no.json:3: error: ", "-"},
+		{"empty", []string{"eval", ""}, 2, "-", "the expression is empty"},
+		{"extension attribute in a test", []string{"test", file("ext.yaml", "schema: ext.json\ntests:\n- {name: x, record: {externalId: a, userName: b, displayName: c}, expect: {extension_00000000000000000000000000000000_shoe: c}}"),
+			"--schema", extended(t, dir, schema)}, 0, "1 test: 1 holds", "-"},
 		{"check nothing", []string{"check", file("empty", "\n# x\n")}, 1, "-", "nothing to check"},
 
 		{"test", []string{"test", filepath.Join(exampleDir, "tests.yaml")}, 0, "8 tests: 8 hold, 0 failed\n", "-"},
@@ -216,6 +220,20 @@ func TestExpr(t *testing.T) {
 			}
 		})
 	}
+}
+
+// extended writes a schema that maps an extension attribute of the directory, which needs no definition.
+func extended(t *testing.T, dir, schema string) string {
+	t.Helper()
+	text, err := os.ReadFile(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mappings = `"attributeMappings": [`
+	path := filepath.Join(dir, "ext.json")
+	write(t, path, []byte(strings.Replace(string(text), mappings, mappings+
+		`{"targetAttributeName": "extension_00000000000000000000000000000000_shoe", "source": {"expression": "[displayName]"}},`, 1)))
+	return path
 }
 
 // jsonToo checks that --json prints one document, and nothing else, and ends with the same code.

@@ -161,7 +161,7 @@ func (f *trialFile) known(s *mapping.Schema) error {
 	if target == nil {
 		return nil // the schema cannot run, and that is said when it is compiled
 	}
-	names := knownNames(target)
+	names := append(knownNames(target), mapped(s)...) // extension attributes are mapped without being defined
 	for i, t := range f.tests {
 		for _, name := range slices.Sorted(maps.Keys(t.Attributes)) {
 			if slices.Contains(names, name) {
@@ -175,6 +175,18 @@ func (f *trialFile) known(s *mapping.Schema) error {
 		}
 	}
 	return nil
+}
+
+// mapped lists the target attributes of all mappings.
+func mapped(s *mapping.Schema) (names []string) {
+	for _, r := range s.Rules {
+		for _, o := range r.ObjectMappings {
+			for _, m := range o.AttributeMappings {
+				names = append(names, m.TargetAttributeName)
+			}
+		}
+	}
+	return names
 }
 
 // failures counts the tests that do not hold; all of them if the schema cannot run.

@@ -20,7 +20,7 @@ type SourceValue struct {
 // Program sees the same. An attribute that the object does not have is read as text. The error says which name is no
 // attribute path, or that the record is not a JSON object.
 func ReadSource(o *Object, names []string, record []byte) ([]SourceValue, error) {
-	c := compiler{source: o}
+	c := compiler{source: o, from: indexed(o), slots: map[string]int{}}
 	slots := make([]int, len(names))
 	for i, name := range names {
 		slots[i] = c.slot(name)
@@ -36,12 +36,13 @@ func ReadSource(o *Object, names []string, record []byte) ([]SourceValue, error)
 	values := make([]SourceValue, len(names))
 	for i, slot := range slots {
 		in := c.inputs[slot]
-		v := SourceValue{Name: in.Name, Known: o.attribute(in.Name) >= 0, Sent: sent[slot].Kind != scim.Absent}
+		v := SourceValue{Name: in.Name, Sent: sent[slot].Kind != scim.Absent}
+		_, v.Known = c.from.at(in.Name)
 		value, bad := in.read(sent[slot])
 		switch {
 		case bad != nil:
 			v.Problem = &Problem{Code: bad.code, Attribute: in.Name, Reason: bad.reason, Advice: bad.advice}
-		case value.IsNull() && in.Name == "active":
+		case value.IsNull() && in.Name == activeName:
 			v.Value = expr.Bool(false)
 		default:
 			v.Value = value
