@@ -169,12 +169,22 @@ func (l *linter) groups(at place, groups []FilterGroup) {
 	for i := range groups {
 		for j := range groups[i].Clauses {
 			c := &groups[i].Clauses[j]
-			l.clause(place{fmt.Sprintf("%s[%d].clauses[%d]", at.path, i, j), c.SourceOperandName}, c)
+			l.clause(place{fmt.Sprintf("%s[%d].clauses[%d]", at.path, i, j), c.SourceOperandName}, c, groups)
 		}
 	}
 }
 
-func (l *linter) clause(at place, c *Clause) {
+// admitsNull reports whether one of the groups is for people without a value of an attribute.
+func admitsNull(groups []FilterGroup, attribute string) bool {
+	return slices.ContainsFunc(groups, func(g FilterGroup) bool {
+		return slices.ContainsFunc(g.Clauses, func(c Clause) bool {
+			return strings.EqualFold(c.OperatorName, isNull) && strings.EqualFold(c.SourceOperandName, attribute)
+		})
+	})
+}
+
+// clause looks at a clause of one of the groups.
+func (l *linter) clause(at place, c *Clause, groups []FilterGroup) {
 	in := &l.inputs[l.slot(c.SourceOperandName)]
 	l.spelling(at.member("sourceOperandName"), c.SourceOperandName, in.Name)
 	ops := operators()
@@ -185,7 +195,7 @@ func (l *linter) clause(at place, c *Clause) {
 	switch {
 	case in.MultiValued:
 		l.note(at, expr.CodePortable, "%s has several values: here the clause must hold for each of them, and Entra does not take such an attribute in a filter", in.Name)
-	case op.name == "NOT EQUALS" || op.name == "NOT REGEX MATCH" || op.name == "!&":
+	case (op.name == "NOT EQUALS" || op.name == "NOT REGEX MATCH" || op.name == "!&") && !admitsNull(groups, c.SourceOperandName):
 		l.note(at, CodeNullExcluded, "people without a %s are out of scope too: every operator but IS NULL is false for no value; add a group with IS NULL if they belong in", in.Name)
 	}
 	if strings.EqualFold(in.Name, activeName) && (op.name == "IS TRUE" || op.name == isNotNull) {
