@@ -2,6 +2,9 @@
 // and evaluates it for one record after another without any I/O.
 //
 // The language is that of Microsoft Learn, "Reference for writing expressions for attribute mappings".
+// A text goes through Parse (lex.go, parse.go, node.go), is resolved against the table of functions (functions.go,
+// table.go) and compiled to closures (compile.go). Every function is total and bounded: a value that it cannot
+// make is an error with a position, never a panic, and never more than MaxText bytes or MaxWork steps.
 package expr
 
 import (
@@ -18,25 +21,51 @@ type Env struct {
 	// Attribute returns the slot of a source attribute in Context.Attributes, or says why there is none.
 	// If nil, each name has the slot of its place in Program.Attributes.
 	Attribute func(name string) (slot int, err error)
-	// Known, which may be empty, are the names that a message may propose for a misspelt attribute.
+	// Known, which may be empty, are the names that a message may propose for a misspelt attribute, and that
+	// Lint compares the spelling with.
 	Known []string
+	// Salt, which may be empty, tells the random values of this program from those of others that see the same
+	// Context.Seed: the name of the target attribute, so that two attributes do not get the same Guid.
+	Salt string
 }
 
-// Context is one record, and all else that an evaluation reads.
+// Context is one record, and all else that an evaluation reads. One goroutine uses it at a time; it may be used for
+// one Program after another.
 type Context struct {
 	Attributes    []Value   // by slot; a slot beyond the end is null
 	Now           time.Time // what Now returns
 	Seed          uint64    // what RandomString and Guid derive from; as secret as the passwords made of it
 	DefaultDomain string    // what DefaultDomain returns
+
+	work  int // what is left of MaxWork
+	trace *tracer
 }
+
+// Bounds of one evaluation. A record that needs more fails.
+const (
+	// MaxText is the longest text that a function gives, in bytes.
+	MaxText = 1 << 20
+	// MaxValues is the longest list that a function gives.
+	MaxValues = 10_000
+	// MaxWork is how many bytes all functions of one evaluation give, and how many steps their regular expressions
+	// take, together.
+	MaxWork = 1 << 24
+)
 
 // Program is a compiled expression. It is immutable and may be used by many goroutines at once.
 type Program struct {
 	root       eval
+	candidates []eval // of SelectUniqueValue
+	written    *Node
+	tree       *Node // with the reference's spelling
 	source     string
 	attributes []string
+	redacted   []string
+	slots      map[string]int
+	known      []string
+	salt       string
 	volatile   bool
-	redacted   bool
+	masked     bool
 }
 
 // eval computes a value; it keeps nothing between calls.
@@ -45,10 +74,10 @@ type eval func(ctx *Context) (Value, error)
 // Compile checks src and makes it ready to run. The error is an *Error.
 func Compile(src string, env Env) (*Program, error) {
 	p, err := compile(src, env)
-	if e := (*Error)(nil); errors.As(err, &e) {
-		return nil, &Error{Pos: utf8.RuneCountInString(src[:min(e.Pos, len(src))]), Msg: e.Msg}
+	if err != nil {
+		return nil, locate(err, src)
 	}
-	return p, err
+	return p, nil
 }
 
 func compile(src string, env Env) (*Program, error) {
@@ -56,25 +85,77 @@ func compile(src string, env Env) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{env: env, slots: map[string]int{}, prog: &Program{}}
-	if tree, err = c.resolve(tree); err != nil {
+	c := compiler{src: src, env: env, prog: &Program{written: tree, slots: map[string]int{}, known: env.Known, salt: env.Salt}}
+	if c.prog.tree, err = c.resolve(tree); err != nil {
 		return nil, err
 	}
-	if c.prog.root, err = c.compile(tree); err != nil {
+	if err := onlyOutermost(c.prog.tree); err != nil {
 		return nil, err
 	}
-	c.prog.source = tree.String()
+	c.markRedacted()
+	if c.prog.root, err = c.compile(c.prog.tree); err != nil {
+		return nil, err
+	}
+	c.prog.source = c.prog.tree.String()
 	return c.prog, nil
 }
 
-// Eval returns the value for one record. The error is an *EvalError, ErrIgnoreAttribute or ErrIgnoreObject.
-func (p *Program) Eval(ctx *Context) (Value, error) { return p.root(ctx) }
+const selectUniqueValue = "SelectUniqueValue"
 
-// Volatile reports whether the value may differ from one evaluation to the next of the same record.
+func onlyOutermost(tree *Node) (err error) {
+	tree.walk(func(n *Node) {
+		if n != tree && n.Kind == CallNode && n.Name == selectUniqueValue && err == nil {
+			err = n.errorf("SelectUniqueValue must be the outermost function; write it around the others")
+		}
+	})
+	return err
+}
+
+// Eval returns the value for one record. The error is an *EvalError, ErrIgnoreAttribute or ErrIgnoreObject.
+// If the program is Unique it is the first candidate, unprobed.
+func (p *Program) Eval(ctx *Context) (Value, error) {
+	ctx.work = MaxWork
+	return p.root(ctx)
+}
+
+// Unique reports whether the value has to be one that nobody in the target has: the program is a call of
+// SelectUniqueValue. Whoever runs it asks for one Candidate after another, in order, until it finds one that it
+// could reserve.
+func (p *Program) Unique() bool { return p.candidates != nil }
+
+// Candidate returns the value of rule i of SelectUniqueValue, counted from 0; ok is false if there is no such rule,
+// and then nobody can be given a value. A rule is evaluated when it is asked for, and not before: an error concerns
+// this rule only, so that a caller that found a free value earlier never sees it. The same context always has the
+// same candidates.
+//
+// A candidate that is null or an empty text is no value: the caller passes over it without probing. Two rules may
+// give the same value; the caller need not probe it twice. If every rule is passed over or taken, the record fails
+// and is tried again later. ErrIgnoreAttribute and ErrIgnoreObject end the search: they decide about the record.
+//
+// A program that is not Unique has itself as its only candidate.
+func (p *Program) Candidate(ctx *Context, i int) (v Value, ok bool, err error) {
+	rules := p.candidates
+	if rules == nil {
+		rules = []eval{p.root}
+	}
+	if i < 0 || i >= len(rules) {
+		return Value{}, false, nil
+	}
+	ctx.work = MaxWork
+	v, err = rules[i](ctx)
+	return v, true, err
+}
+
+// Volatile reports whether the value may differ from one evaluation to the next of the same record: the program reads
+// the clock, randomness, or by SelectUniqueValue the target.
 func (p *Program) Volatile() bool { return p.volatile }
 
-// Redacted reports whether the value must not be shown in logs.
-func (p *Program) Redacted() bool { return p.redacted }
+// Redacted reports whether the value must not be shown in logs: anything below a Redact can reach it.
+func (p *Program) Redacted() bool { return p.masked }
+
+// RedactedAttributes returns the names of the attributes that are read under a Redact, each once. Wherever they are
+// shown they must be masked, in other mappings of the record too.
+func (p *Program) RedactedAttributes() []string { return slices.Clone(p.redacted) }
 
 // Attributes returns the names of the source attributes, each once, in the order of their first use.
 func (p *Program) Attributes() []string { return slices.Clone(p.attributes) }
@@ -83,141 +164,166 @@ func (p *Program) Attributes() []string { return slices.Clone(p.attributes) }
 func (p *Program) String() string { return p.source }
 
 type compiler struct {
-	env   Env
-	slots map[string]int
-	sites int // volatile calls so far
-	prog  *Program
+	src     string
+	env     Env
+	sites   int // volatile calls so far
+	tracing bool
+	masked  map[*Node]bool // nodes whose values nobody may see
+	prog    *Program
 }
 
-// resolve gives each call the reference's spelling of its function and checks the shape of the tree.
-func (c *compiler) resolve(n node) (node, error) {
-	switch n := n.(type) {
-	case comparison:
-		return nil, errorAt(n.pos, "a comparison can only be the condition of IIF or CBool")
-	case keyword:
-		if n.name == wordTextCompare || n.name == wordBinaryCompare {
-			return nil, errorAt(n.pos, "%s can only be the compareType of InStr", n.name)
+// resolve returns a copy of the tree with the reference's spelling of the functions, and checks its shape.
+func (c *compiler) resolve(n *Node) (*Node, error) {
+	switch n.Kind {
+	case ComparisonNode:
+		return nil, n.errorf("a comparison can only be the condition of IIF or CBool")
+	case KeywordNode:
+		if isCompareType(n) {
+			return nil, n.errorf("%s can only be the compareType of InStr", n.Name)
 		}
-	case call:
+	case CallNode:
 		return c.resolveCall(n)
 	}
 	return n, nil
 }
 
-func (c *compiler) resolveCall(n call) (node, error) {
-	f := lookup(n.name)
+func (c *compiler) resolveCall(n *Node) (*Node, error) {
+	f := lookup(n.Name)
 	if f == nil {
 		return nil, unknownFunction(n)
 	}
-	n.name = f.Name
 	if f.Refused != "" {
-		return nil, errorAt(n.pos, "%s is not supported: %s", f.Name, f.Refused)
+		return nil, n.errorf("%s is not supported: %s", f.Name, f.Refused)
 	}
 	if err := f.checkArity(n); err != nil {
 		return nil, err
 	}
-	args := slices.Clone(n.args)
-	for i, a := range args {
+	out := *n
+	out.Name, out.Args = f.Name, slices.Clone(n.Args)
+	for i, a := range out.Args {
 		if a == nil {
 			continue
 		}
 		var err error
-		if args[i], err = c.resolveArgument(f.param(i), a); err != nil {
+		if out.Args[i], err = c.resolveArgument(f, f.param(i), a); err != nil {
 			return nil, err
 		}
 	}
-	n.args = args
-	return n, nil
+	return &out, nil
 }
 
-func (c *compiler) resolveArgument(p Param, n node) (node, error) {
-	if cmp, ok := n.(comparison); ok && p.Type == Condition {
-		var err error
-		if cmp.left, err = c.resolve(cmp.left); err != nil {
-			return nil, err
+func (c *compiler) resolveArgument(f *Function, p Param, n *Node) (*Node, error) {
+	if n.Kind == ComparisonNode && p.Type == Condition {
+		out := *n
+		out.Args = make([]*Node, 2)
+		for i, side := range n.Args {
+			var err error
+			if out.Args[i], err = c.resolve(side); err != nil {
+				return nil, err
+			}
 		}
-		cmp.right, err = c.resolve(cmp.right)
-		return cmp, err
+		return &out, nil
 	}
 	if p.Type == CompareType {
-		if k, ok := n.(keyword); ok && (k.name == wordTextCompare || k.name == wordBinaryCompare) {
-			return k, nil
+		if isCompareType(n) {
+			return n, nil
 		}
-		return nil, errorAt(n.position(), "%s must be %s or %s", p.Name, wordBinaryCompare, wordTextCompare)
+		return nil, n.errorf("%s: %s must be %s or %s", f.Name, p.Name, wordBinaryCompare, wordTextCompare)
 	}
 	if v, ok := constant(n); ok && p.Type == Number {
 		if _, ok := integer(v); !ok {
-			return nil, errorAt(n.position(), "%s must be a whole number, not %s", p.Name, n)
+			return nil, n.errorf("%s: %s must be a whole number, not %s", f.Name, p.Name, n)
 		}
 	}
 	return c.resolve(n)
 }
 
-func unknownFunction(n call) error {
+func unknownFunction(n *Node) error {
 	var names []string
 	for i := range table {
 		names = append(names, table[i].Name)
 	}
-	if _, ok := keywordOf(n.name); ok {
-		return errorAt(n.pos, "%s takes no arguments", n.name)
+	if _, ok := keywordOf(n.Name); ok {
+		return n.errorf("%s takes no arguments", n.Name)
 	}
-	if near := nearest(n.name, names); near != "" {
-		return errorAt(n.pos, "there is no function %s; did you mean %s?", n.name, near)
+	if near := nearest(n.Name, names); near != "" {
+		return n.errorf("there is no function %s; did you mean %s?", n.Name, near)
 	}
-	return errorAt(n.pos, "there is no function %s", n.name)
+	return n.errorf("there is no function %s", n.Name)
 }
 
-// constant returns the value that n writes out.
-func constant(n node) (Value, bool) {
-	switch n := n.(type) {
-	case text:
-		return Text(n.value), true
-	case number:
-		return Int(n.value), true
-	case boolean:
-		return Bool(n.value), true
-	case keyword:
-		return Text(n.name), n.name == wordTextCompare || n.name == wordBinaryCompare
+// markRedacted finds what lies below a Redact, and every node that such a value can reach.
+func (c *compiler) markRedacted() {
+	var below func(n *Node, inside bool)
+	below = func(n *Node, inside bool) {
+		if n == nil {
+			return
+		}
+		if inside && n.Kind == AttributeNode && !slices.Contains(c.prog.redacted, n.Name) {
+			c.prog.redacted = append(c.prog.redacted, n.Name)
+		}
+		if isRedact := n.Kind == CallNode && n.Name == "Redact"; isRedact || inside {
+			inside, c.prog.masked = true, true
+		}
+		for _, a := range n.Args {
+			below(a, inside)
+		}
 	}
-	return Value{}, false
+	if below(c.prog.tree, false); !c.prog.masked {
+		return
+	}
+	c.masked = map[*Node]bool{}
+	var reach func(n *Node, inside bool) bool
+	reach = func(n *Node, inside bool) bool {
+		if n == nil {
+			return false
+		}
+		hit := inside || n.Kind == CallNode && n.Name == "Redact" || n.Kind == AttributeNode && slices.Contains(c.prog.redacted, n.Name)
+		for _, a := range n.Args {
+			hit = reach(a, inside || n.Kind == CallNode && n.Name == "Redact") || hit
+		}
+		c.masked[n] = hit
+		return hit
+	}
+	reach(c.prog.tree, false)
 }
 
-func (c *compiler) compile(n node) (eval, error) {
+func null(*Context) (Value, error) { return Value{}, nil }
+
+func (c *compiler) compile(n *Node) (eval, error) {
 	if v, ok := constant(n); ok {
 		return func(*Context) (Value, error) { return v, nil }, nil
 	}
-	switch n := n.(type) {
-	case attribute:
+	switch n.Kind {
+	case AttributeNode:
 		return c.attribute(n)
-	case keyword:
+	case KeywordNode:
 		ignore := ErrIgnoreAttribute
-		if n.name == wordIgnoreObject {
+		if n.Name == wordIgnoreObject {
 			ignore = ErrIgnoreObject
 		}
 		return func(*Context) (Value, error) { return Value{}, ignore }, nil
-	case comparison:
+	case ComparisonNode:
 		return c.comparison(n)
-	case call:
-		return c.call(n)
 	}
-	return nil, errorAt(n.position(), "unexpected %s", n)
+	return c.call(n)
 }
 
-func (c *compiler) attribute(n attribute) (eval, error) {
-	slot, seen := c.slots[n.name]
+func (c *compiler) attribute(n *Node) (eval, error) {
+	slot, seen := c.prog.slots[n.Name]
 	if !seen {
 		slot = len(c.prog.attributes)
 		if c.env.Attribute != nil {
 			var err error
-			if slot, err = c.env.Attribute(n.name); err != nil {
+			if slot, err = c.env.Attribute(n.Name); err != nil {
 				return nil, c.unknownAttribute(n, err)
 			}
 		}
 		if slot < 0 {
-			return nil, errorAt(n.pos, "the attribute [%s] cannot be read", n.name)
+			return nil, n.errorf("the attribute [%s] cannot be read", n.Name)
 		}
-		c.slots[n.name] = slot
-		c.prog.attributes = append(c.prog.attributes, n.name)
+		c.prog.slots[n.Name] = slot
+		c.prog.attributes = append(c.prog.attributes, n.Name)
 	}
 	return func(ctx *Context) (Value, error) {
 		if slot < len(ctx.Attributes) {
@@ -227,55 +333,49 @@ func (c *compiler) attribute(n attribute) (eval, error) {
 	}, nil
 }
 
-func (c *compiler) unknownAttribute(n attribute, err error) error {
-	if near := nearest(n.name, c.env.Known); near != "" {
-		return errorAt(n.pos, "%v; did you mean [%s]?", err, near)
+func (c *compiler) unknownAttribute(n *Node, err error) error {
+	if near := nearest(n.Name, c.env.Known); near != "" {
+		return n.errorf("%v; did you mean [%s]?", err, near)
 	}
-	return errorAt(n.pos, "%v", err)
+	return n.errorf("%v", err)
 }
 
-func (c *compiler) comparison(n comparison) (eval, error) {
-	left, err := c.compile(n.left)
+func (c *compiler) comparison(n *Node) (eval, error) {
+	left, err := c.compile(n.Args[0])
 	if err != nil {
 		return nil, err
 	}
-	right, err := c.compile(n.right)
+	right, err := c.compile(n.Args[1])
 	if err != nil {
 		return nil, err
 	}
-	holds := map[string]func(order int) bool{
-		"=":  func(o int) bool { return o == 0 },
-		"<>": func(o int) bool { return o != 0 },
-		"<":  func(o int) bool { return o < 0 },
-		"<=": func(o int) bool { return o <= 0 },
-		">":  func(o int) bool { return o > 0 },
-		">=": func(o int) bool { return o >= 0 },
-	}[n.op]
-	return func(ctx *Context) (Value, error) {
-		l, err := left(ctx)
+	args := []eval{left, right}
+	less, equal, more := strings.Contains(n.Name, "<"), n.Name != "<>" && strings.Contains(n.Name, "="), strings.Contains(n.Name, ">")
+	c.watch(n, args)
+	return c.finish(n, "comparison", func(ctx *Context) (Value, error) {
+		l, err := args[0](ctx)
 		if err != nil {
 			return Value{}, err
 		}
-		r, err := right(ctx)
+		r, err := args[1](ctx)
 		if err != nil {
 			return Value{}, err
 		}
 		order, ok, err := compare(l, r)
-		return Bool(ok && holds(order)), err
-	}, nil
+		return Bool(ok && (order < 0 && less || order == 0 && equal || order > 0 && more)), err
+	}), nil
 }
 
-func (c *compiler) call(n call) (eval, error) {
-	f := lookup(n.name)
-	s := site{fn: f, pos: n.pos, nodes: n.args, args: make([]eval, len(n.args))}
+func (c *compiler) call(n *Node) (eval, error) {
+	f := lookup(n.Name)
+	s := site{src: c.src, salt: c.prog.salt, fn: f, node: n, args: make([]eval, len(n.Args))}
 	if f.Volatile {
 		c.prog.volatile = true
 		s.index = c.sites
 		c.sites++
 	}
-	c.prog.redacted = c.prog.redacted || f.Name == "Redact"
-	for i, a := range n.args {
-		s.args[i] = func(*Context) (Value, error) { return Value{}, nil }
+	for i, a := range n.Args {
+		s.args[i] = null
 		if a == nil {
 			continue
 		}
@@ -284,50 +384,122 @@ func (c *compiler) call(n call) (eval, error) {
 			return nil, err
 		}
 	}
+	c.watch(n, s.args)
 	run, err := f.build(&s)
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx *Context) (Value, error) {
+	if f.Name == selectUniqueValue && !c.tracing {
+		c.prog.candidates = s.args
+	}
+	return c.finish(n, f.Name, run), nil
+}
+
+// errRedacted stands for the message of a function that has seen a redacted value.
+var errRedacted = errors.New("it fails, and why is not shown because the value is redacted")
+
+// finish bounds what a call gives, and names it in its error.
+func (c *compiler) finish(n *Node, name string, run evalFunc) eval {
+	masked := c.masked[n]
+	bounded := func(ctx *Context) (Value, error) {
 		v, err := run(ctx)
-		if err == nil || err == ErrIgnoreAttribute || err == ErrIgnoreObject {
-			return v, err
+		if err == nil {
+			if ctx.work -= len(v.str) + 1; v.kind != List && ctx.work >= 0 && len(v.str) <= MaxText {
+				return v, nil
+			}
+			if err = ctx.check(v); err == nil {
+				return v, nil
+			}
+		}
+		if err == ErrIgnoreAttribute || err == ErrIgnoreObject {
+			return Value{}, err
 		}
 		if _, named := err.(*EvalError); named {
 			return Value{}, err
 		}
-		return Value{}, &EvalError{Func: f.Name, Msg: err.Error()}
-	}, nil
+		if masked {
+			err = errRedacted
+		}
+		return Value{}, &EvalError{Func: name, Pos: n.Pos, End: n.End, Msg: err.Error()}
+	}
+	if !c.tracing {
+		return bounded
+	}
+	return c.traced(n, name, bounded)
+}
+
+var (
+	errTooLong = fmt.Errorf("the result is longer than %d bytes", MaxText)
+	errTooMany = fmt.Errorf("the result has more than %d values", MaxValues)
+	errWork    = errors.New("the expression does more work than one record may take; make it, or its regular expressions, simpler")
+)
+
+// check takes what making a list cost from the work that is left, and says what is too much of v.
+func (ctx *Context) check(v Value) error {
+	size := len(v.str)
+	if v.kind == List {
+		for _, e := range *v.list {
+			size += len(e.str) + 64
+		}
+		ctx.work -= size
+	}
+	switch {
+	case v.kind == List && len(*v.list) > MaxValues:
+		return errTooMany
+	case size > MaxText:
+		return errTooLong
+	case ctx.work < 0:
+		return errWork
+	}
+	return nil
 }
 
 // site is one call in an expression, as the builder of its function sees it.
 type site struct {
+	src   string // of the whole expression
+	salt  string
 	fn    *Function
-	pos   int
+	node  *Node
 	index int // of a volatile call among those of the expression
-	nodes []node
 	args  []eval
 }
 
 // given reports whether argument i was written.
-func (s *site) given(i int) bool { return i >= 0 && i < len(s.nodes) && s.nodes[i] != nil }
+func (s *site) given(i int) bool { return i >= 0 && i < len(s.node.Args) && s.node.Args[i] != nil }
 
 // constant returns argument i if it is written out in the expression.
 func (s *site) constant(i int) (string, bool) {
 	if !s.given(i) {
 		return "", false
 	}
-	v, ok := constant(s.nodes[i])
+	v, ok := constant(s.node.Args[i])
 	return v.String(), ok
 }
 
 // errorf is a compile error at argument i, or at the call if i is -1.
 func (s *site) errorf(i int, format string, args ...any) error {
-	pos := s.pos
+	n := s.node
 	if s.given(i) {
-		pos = s.nodes[i].position()
+		n = n.Args[i]
 	}
-	return errorAt(pos, "%s: %s", s.fn.Name, fmt.Sprintf(format, args...))
+	return n.errorf("%s: %s", s.fn.Name, fmt.Sprintf(format, args...))
+}
+
+// errorIn is a compile error at a character of the text constant that argument i is.
+func (s *site) errorIn(i, character int, err error) error {
+	n := s.node.Args[i]
+	if n.Kind != TextNode || n.End > len(s.src) {
+		return s.errorf(i, "%v", err)
+	}
+	at := n.Pos + 1
+	for range character {
+		if rest := s.src[at:n.End]; strings.HasPrefix(rest, `\\`) || strings.HasPrefix(rest, `\"`) {
+			at++
+		}
+		_, size := utf8.DecodeRuneInString(s.src[at:])
+		at = min(at+size, n.End-1)
+	}
+	return errorAt(at, at+1, "%s: %v", s.fn.Name, err)
 }
 
 // value evaluates argument i as one scalar; an argument not written is null.
@@ -336,16 +508,19 @@ func (s *site) value(ctx *Context, i int) (Value, error) {
 		return Value{}, nil
 	}
 	v, err := s.args[i](ctx)
-	if err != nil {
-		return Value{}, err
+	if v.kind == List && err == nil {
+		return scalar(v)
 	}
-	return scalar(v)
+	return v, err
 }
 
 // text evaluates argument i as text; ok is false for null.
 func (s *site) text(ctx *Context, i int) (t string, ok bool, err error) {
 	v, err := s.value(ctx, i)
-	return v.String(), !v.IsNull(), err
+	if v.kind == String || v.kind == Null {
+		return v.str, v.kind == String, err
+	}
+	return v.String(), true, err
 }
 
 // integer evaluates argument i as a whole number.
@@ -390,9 +565,9 @@ func scalar(v Value) (Value, error) {
 
 // integer reads a number, a decimal text or a hexadecimal text such as &HF7.
 func integer(v Value) (int64, bool) {
-	if t := strings.ToUpper(v.String()); v.Kind() == String && strings.HasPrefix(t, "&H") {
-		tok, err := (&lexer{src: t}).number()
-		return tok.num, err == nil && tok.hex && len(tok.text) == len(t)
+	if v.kind == String && strings.HasPrefix(v.str, "&") {
+		tok, err := (&lexer{src: v.str}).number()
+		return tok.num, err == nil && tok.hex && len(tok.text) == len(v.str)
 	}
 	return v.AsInt()
 }
@@ -404,7 +579,7 @@ func compare(l, r Value) (order int, ok bool, err error) {
 		r, err = scalar(r)
 	}
 	if err != nil || l.IsNull() || r.IsNull() {
-		return 0, false, asEvalError("comparison", err)
+		return 0, false, err
 	}
 	if a, ok := integer(l); ok {
 		if b, ok := integer(r); ok {
@@ -424,13 +599,6 @@ func compare(l, r Value) (order int, ok bool, err error) {
 		}
 	}
 	return strings.Compare(l.String(), r.String()), true, nil
-}
-
-func asEvalError(name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &EvalError{Func: name, Msg: err.Error()}
 }
 
 func order3(less, more bool) int {

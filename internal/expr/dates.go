@@ -3,41 +3,41 @@ package expr
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"strconv"
 	"time"
+
+	"induct/internal/expr/netdate"
 )
 
-// dateText is the text of a date that a function gives: M/d/yyyy h:mm:ss tt, in UTC.
-const dateText = "1/2/2006 3:04:05 PM"
-
-var isoLayouts = []string{
-	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02T15:04",
-	"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04:05", "2006-01-02 15:04",
-	"2006-01-02Z07:00", "2006-01-02",
+// appendDate writes a date as the functions give it: M/d/yyyy h:mm:ss tt, in UTC.
+func appendDate(b []byte, d time.Time) []byte {
+	b = strconv.AppendInt(b, int64(d.Month()), 10)
+	b = strconv.AppendInt(append(b, '/'), int64(d.Day()), 10)
+	b = append(b, '/')
+	for y := d.Year(); y < 1000; y *= 10 {
+		b = append(b, '0')
+	}
+	b = strconv.AppendInt(b, int64(d.Year()), 10)
+	b = strconv.AppendInt(append(b, ' '), int64((d.Hour()+11)%12+1), 10)
+	for _, n := range [...]int{d.Minute(), d.Second()} {
+		b = append(b, ':', byte('0'+n/10), byte('0'+n%10))
+	}
+	return append(b, " AM PM"[d.Hour()/12*3:][:3]...)
 }
 
-var usLayouts = []string{dateText, "1/2/2006 3:04 PM", "1/2/2006 15:04:05", "1/2/2006 15:04", "1/2/2006"}
+func dateValue(d time.Time) Value {
+	var b [32]byte
+	return Text(string(appendDate(b[:0], d)))
+}
 
-const (
-	firstSecond = -62135596800 // 0001-01-01T00:00:00Z
-	lastSecond  = 253402300799 // 9999-12-31T23:59:59Z
-	fileTime0   = -11644473600 // 1601-01-01T00:00:00Z
-)
+const fileTime0 = -11644473600 // 1601-01-01T00:00:00Z
 
-// parseDate reads a date; one without an offset is in UTC.
-func parseDate(t string, layouts []string) (time.Time, error) {
-	for _, layout := range layouts {
-		d, err := time.Parse(layout, strings.TrimSpace(t))
-		if err != nil {
-			continue
-		}
-		if s := d.Unix(); s < firstSecond || s > lastSecond {
-			return d, fmt.Errorf("%s is outside of the years 1 to 9999 in UTC", shown(Text(t)))
-		}
-		return d.UTC(), nil
+func parseDate(t string) (time.Time, error) {
+	d, err := netdate.Parse(t)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", shown(Text(t)), err)
 	}
-	return time.Time{}, fmt.Errorf("%s is not a date that can be read, such as 2006-01-02T15:04:05Z; use FormatDateTime first", shown(Text(t)))
+	return d.UTC(), nil
 }
 
 func (s *site) date(ctx *Context, i int) (time.Time, error) {
@@ -46,9 +46,9 @@ func (s *site) date(ctx *Context, i int) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if !ok || t == "" {
-		return time.Time{}, fmt.Errorf("%s is null or empty, not a date", s.fn.param(i).Name)
+		return time.Time{}, fmt.Errorf("%s is null or empty, not a date; guard it with IIF(IsNullOrEmpty(...), ..., ...)", s.fn.param(i).Name)
 	}
-	return parseDate(t, slices.Concat(isoLayouts, usLayouts))
+	return parseDate(t)
 }
 
 func cDate(s *site, ctx *Context) (Value, error) {
@@ -56,41 +56,67 @@ func cDate(s *site, ctx *Context) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	return Text(d.Format(dateText)), nil
+	return dateValue(d), nil
 }
 
-// seconds are the lengths of the intervals that have a fixed one.
-var seconds = map[string]int64{"ww": 7 * 86400, "d": 86400, "h": 3600, "n": 60, "s": 1}
+// interval is a unit of DateAdd and DateDiff (Microsoft Learn, "DateInterval Enum" of Visual Basic).
+type interval struct {
+	seconds int64 // of a unit that has a fixed length
+	months  int64 // of one that has not
+	weeks   bool  // DateDiff counts the Sundays passed
+}
 
-func checkInterval(name string) error {
-	if _, ok := seconds[name]; ok || name == "yyyy" || name == "m" {
-		return nil
+func intervalOf(name string) (interval, error) {
+	switch name {
+	case "yyyy":
+		return interval{months: 12}, nil
+	case "q":
+		return interval{months: 3}, nil
+	case "m":
+		return interval{months: 1}, nil
+	case "ww":
+		return interval{seconds: 7 * 86400, weeks: true}, nil
+	case "w": // see dateAdd
+		return interval{seconds: 7 * 86400}, nil
+	case "d", "y":
+		return interval{seconds: 86400}, nil
+	case "h":
+		return interval{seconds: 3600}, nil
+	case "n":
+		return interval{seconds: 60}, nil
+	case "s":
+		return interval{seconds: 1}, nil
 	}
-	return fmt.Errorf("the interval is %s; it must be one of yyyy, m, ww, d, h, n, s", shown(Text(name)))
+	return interval{}, fmt.Errorf("the interval is %s; it must be one of yyyy, m, d, ww, h, n (minute), s, or q, w, y", shown(Text(name)))
 }
 
 // onInterval builds a function whose first argument is an interval.
-func onInterval(f func(s *site, ctx *Context, interval string) (Value, error)) builder {
+func onInterval(f func(s *site, ctx *Context, name string, unit interval) (Value, error)) builder {
 	return func(s *site) (evalFunc, error) {
 		if name, ok := s.constant(0); ok {
-			if err := checkInterval(name); err != nil {
+			unit, err := intervalOf(name)
+			if err != nil {
 				return nil, s.errorf(0, "%v", err)
 			}
+			return func(ctx *Context) (Value, error) { return f(s, ctx, name, unit) }, nil
 		}
 		return func(ctx *Context) (Value, error) {
 			name, _, err := s.text(ctx, 0)
-			if err == nil {
-				err = checkInterval(name)
-			}
 			if err != nil {
 				return Value{}, err
 			}
-			return f(s, ctx, name)
+			unit, err := intervalOf(name)
+			if err != nil {
+				return Value{}, err
+			}
+			return f(s, ctx, name, unit)
 		}, nil
 	}
 }
 
-func dateAdd(s *site, ctx *Context, interval string) (Value, error) {
+var errOverflow = errors.New("the result is outside of the years 1 to 9999")
+
+func dateAdd(s *site, ctx *Context, name string, unit interval) (Value, error) {
 	n, err := s.integer(ctx, 1)
 	if err != nil {
 		return Value{}, err
@@ -99,26 +125,22 @@ func dateAdd(s *site, ctx *Context, interval string) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	overflow := errors.New("the result is outside of the years 1 to 9999")
-	const most = lastSecond - firstSecond
-	if n > most || n < -most {
-		return Value{}, overflow
+	if name == "w" { // Visual Basic adds weekdays as days, and counts them as weeks
+		unit.seconds = 86400
 	}
-	if unit, ok := seconds[interval]; ok {
-		d = time.Unix(d.Unix()+n*unit, int64(d.Nanosecond())).UTC()
-	} else {
-		if interval == "yyyy" {
-			n *= 12
-		}
-		if n > 120_000 || n < -120_000 {
-			return Value{}, overflow
-		}
-		d = addMonths(d, int(n))
+	const most = 10_000 * 366 * 86400
+	switch months := n * unit.months; {
+	case n > most || n < -most || months > 120_000 || months < -120_000:
+		return Value{}, errOverflow
+	case unit.months == 0:
+		d = time.Unix(d.Unix()+n*unit.seconds, int64(d.Nanosecond())).UTC()
+	default:
+		d = addMonths(d, int(months))
 	}
-	if u := d.Unix(); u < firstSecond || u > lastSecond {
-		return Value{}, overflow
+	if netdate.Check(d) != nil {
+		return Value{}, errOverflow
 	}
-	return Text(d.Format(dateText)), nil
+	return dateValue(d), nil
 }
 
 // addMonths keeps to the last day of a month that is too short.
@@ -129,7 +151,7 @@ func addMonths(d time.Time, n int) time.Time {
 }
 
 // dateDiff counts as DateAndTime.DateDiff of Visual Basic does.
-func dateDiff(s *site, ctx *Context, interval string) (Value, error) {
+func dateDiff(s *site, ctx *Context, _ string, unit interval) (Value, error) {
 	from, err := s.date(ctx, 1)
 	if err != nil {
 		return Value{}, err
@@ -138,18 +160,19 @@ func dateDiff(s *site, ctx *Context, interval string) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	years := int64(to.Year() - from.Year())
-	switch interval {
-	case "yyyy":
-		return Int(years), nil
-	case "m":
-		return Int(12*years + int64(to.Month()) - int64(from.Month())), nil
-	case "ww":
+	if unit.weeks {
 		from, to = from.AddDate(0, 0, -int(from.Weekday())), to.AddDate(0, 0, -int(to.Weekday()))
-		return Int((to.Unix() - from.Unix()) / 86400 / 7), nil
+		return Int((dayOf(to) - dayOf(from)) / 7), nil
 	}
-	return Int((to.Unix() - from.Unix()) / seconds[interval]), nil
+	if unit.months == 0 {
+		return Int((to.Unix() - from.Unix()) / unit.seconds), nil
+	}
+	count := func(d time.Time) int64 { return (int64(d.Year())*12 + int64(d.Month()) - 1) / unit.months }
+	return Int(count(to) - count(from)), nil
 }
+
+// dayOf numbers the days; it divides from the year 1 on, where nothing is negative.
+func dayOf(d time.Time) int64 { return (d.Unix() + 62_135_596_800) / 86400 }
 
 const ticks = 10_000_000 // in a second
 
@@ -157,7 +180,10 @@ func numFromDate(t string) (Value, error) {
 	if t == "" {
 		return Value{}, nil
 	}
-	d, err := parseDate(t, isoLayouts)
+	if len(t) < 5 || t[4] != '-' { // the reference takes ISO 8601 only
+		return Value{}, fmt.Errorf("%s is not an ISO 8601 date such as 2006-01-31T15:04:05Z; use FormatDateTime first", shown(Text(t)))
+	}
+	d, err := parseDate(t)
 	if err != nil {
 		return Value{}, err
 	}
@@ -175,106 +201,93 @@ func dateFromNum(t string) (Value, error) {
 	if n == 0 || n == 1<<63-1 {
 		return Value{}, nil // never
 	}
-	sec := n/ticks + fileTime0
-	if sec > lastSecond {
+	d := time.Unix(n/ticks+fileTime0, n%ticks*100).UTC()
+	if netdate.Check(d) != nil {
 		return Value{}, errors.New("the date is after the year 9999")
 	}
-	return Text(time.Unix(sec, n%ticks*100).UTC().Format(dateText)), nil
+	return dateValue(d), nil
 }
 
-// dateTokens are the parts of a .NET custom date format, with those of a layout of package time.
-var dateTokens = map[string]string{
-	"yyyy": "2006", "yy": "06", "MMMM": "January", "MMM": "Jan", "MM": "01", "M": "1",
-	"dddd": "Monday", "ddd": "Mon", "dd": "02", "d": "2", "HH": "15", "H": "15", "hh": "03", "h": "3",
-	"mm": "04", "m": "4", "ss": "05", "s": "5", "tt": "PM", "zzz": "-07:00", "K": "Z07:00",
-}
-
-// layoutOf translates a .NET custom date format. What cannot be said in a layout is an error.
-func layoutOf(format string, output bool) (string, error) {
-	if len(format) < 2 {
-		return "", fmt.Errorf("the format %q is not a custom date format such as yyyy-MM-dd", format)
-	}
-	var b strings.Builder
-	for i := 0; i < len(format); {
-		c := format[i]
-		n := 1
-		for i+n < len(format) && format[i+n] == c {
-			n++
+// formatOf returns what gives the compiled form of a date format.
+func formatOf(s *site, i int) (func(*Context) (*netdate.Format, error), error) {
+	source, fixed := s.constant(i)
+	if fixed {
+		f, err := netdate.Compile(source)
+		if err != nil {
+			return nil, s.errorf(i, "%v", err)
 		}
-		run := format[i : i+n]
-		token, known := dateTokens[run]
-		switch {
-		case run == "H" && output:
-			return "", errors.New("the format H is not supported in an output format; use HH")
-		case known:
-			b.WriteString(token)
-		case (c == 'f' || c == 'F') && i > 0 && format[i-1] == '.' && n <= 7:
-			b.WriteString(strings.Repeat(map[byte]string{'f': "0", 'F': "9"}[c], n))
-		case c == '\'':
-			end := strings.IndexByte(format[i+1:], '\'')
-			if end < 0 {
-				return "", fmt.Errorf("the quote in the format %q is not closed", format)
-			}
-			if err := literal(&b, format[i+1:i+1+end]); err != nil {
-				return "", err
-			}
-			n = end + 2
-		case strings.IndexByte("yMdHhmsftzKgF%\\\"", c) >= 0:
-			return "", fmt.Errorf("%q in the format %q is not supported", run, format)
-		default:
-			if err := literal(&b, run); err != nil {
-				return "", err
-			}
-		}
-		i += n
+		return func(*Context) (*netdate.Format, error) { return f, nil }, nil
 	}
-	return b.String(), nil
+	var compiled cache[*netdate.Format]
+	return func(ctx *Context) (*netdate.Format, error) {
+		source, _, err := s.text(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		return compiled.get(source, netdate.Compile)
+	}, nil
 }
 
-// literal writes text that a layout would not take for a part of the date.
-func literal(b *strings.Builder, t string) error {
-	if len(t) > 1 && strings.ContainsFunc(t, func(r rune) bool { return r < 128 && isLetter(byte(r)) }) ||
-		strings.ContainsAny(t, "0123456789_") {
-		return fmt.Errorf("the literal %q in a date format is not supported", t)
+func stylesOf(s *site, i int) (func(*Context) (netdate.Styles, error), error) {
+	names, fixed := s.constant(i)
+	if fixed || !s.given(i) {
+		styles, err := netdate.ParseStyles(names)
+		if err != nil {
+			return nil, s.errorf(i, "%v", err)
+		}
+		return func(*Context) (netdate.Styles, error) { return styles, nil }, nil
 	}
-	b.WriteString(t)
-	return nil
+	return func(ctx *Context) (netdate.Styles, error) {
+		names, _, err := s.text(ctx, i)
+		if err != nil {
+			return netdate.Styles{}, err
+		}
+		return netdate.ParseStyles(names)
+	}, nil
 }
 
 // buildFormatDateTime takes (source, dateTimeStyles, inputFormat, outputFormat) or the old form without styles.
 func buildFormatDateTime(s *site) (evalFunc, error) {
-	in, out := 2, 3
-	if len(s.nodes) == 3 {
-		in, out = 1, 2
+	style, in, out := 1, 2, 3
+	if len(s.node.Args) == 3 {
+		style, in, out = -1, 1, 2
 	}
 	if !s.given(in) || !s.given(out) {
 		return nil, s.errorf(-1, "inputFormat or outputFormat is missing; expected %s", s.fn.Signature())
 	}
-	if style, _ := s.constant(1); in == 2 && s.given(1) && !slices.Contains(
-		[]string{"", "None", "RoundtripKind", "AllowLeadingWhite", "AllowTrailingWhite", "AllowWhiteSpaces", "AssumeUniversal"}, style) {
-		return nil, s.errorf(1, "the dateTimeStyles %s are not supported", s.nodes[1])
+	styles, err := stylesOf(s, style)
+	if err != nil {
+		return nil, err
 	}
-	var layouts [2]string
-	for i, arg := range []int{in, out} {
-		format, ok := s.constant(arg)
-		if !ok {
-			return nil, s.errorf(arg, "a format must be a string constant")
-		}
-		var err error
-		if layouts[i], err = layoutOf(format, arg == out); err != nil {
-			return nil, s.errorf(arg, "%v", err)
-		}
+	from, err := formatOf(s, in)
+	if err != nil {
+		return nil, err
 	}
-	format, _ := s.constant(in)
+	to, err := formatOf(s, out)
+	if err != nil {
+		return nil, err
+	}
 	return func(ctx *Context) (Value, error) {
 		t, ok, err := s.text(ctx, 0)
 		if err != nil || !ok || t == "" {
 			return Value{}, err
 		}
-		d, err := time.Parse(layouts[0], strings.TrimSpace(t))
+		style, err := styles(ctx)
 		if err != nil {
-			return Value{}, fmt.Errorf("%s does not have the format %q", shown(Text(t)), format)
+			return Value{}, err
 		}
-		return Text(d.Format(layouts[1])), nil
+		f, err := from(ctx)
+		if err != nil {
+			return Value{}, err
+		}
+		d, err := f.Parse(t, style)
+		if err != nil {
+			return Value{}, fmt.Errorf("%s: %w", shown(Text(t)), err)
+		}
+		if f, err = to(ctx); err != nil {
+			return Value{}, err
+		}
+		var b [64]byte
+		return Text(string(f.Append(b[:0], d))), nil
 	}, nil
 }

@@ -7,23 +7,39 @@ import (
 	"strings"
 )
 
-// ParamType is what a parameter takes.
+// ParamType is what a parameter takes, or what a function gives.
 type ParamType string
 
-// The types of parameters.
+// The types of parameters and results.
 const (
 	Any         ParamType = "value"     // anything, a list too
 	Scalar      ParamType = "text"      // one value, read as text
 	Number      ParamType = "integer"   // a whole number, quoted or not
+	Truth       ParamType = "boolean"   // True or False
+	DateText    ParamType = "date"      // a text that says a date
+	Values      ParamType = "values"    // a list
 	Condition   ParamType = "condition" // a comparison, or a value that is true or false
 	CompareType ParamType = "compare"   // vbBinaryCompare or vbTextCompare
 )
 
+// Schema returns the attribute type of Graph that comes closest: String, Integer or Boolean.
+func (t ParamType) Schema() string {
+	switch t {
+	case Number:
+		return "Integer"
+	case Truth, Condition:
+		return "Boolean"
+	}
+	return "String"
+}
+
 // Param describes one parameter of a function.
 type Param struct {
-	Name     string
+	Name     string // as the function reference spells it
+	Wire     string // as Graph's listing of functions, and the key of a structured mapping, spell it
 	Type     ParamType
 	Required bool
+	Doc      string
 }
 
 // Given is the value of one source attribute in an example; null if Values is empty.
@@ -36,21 +52,28 @@ type Given struct {
 type Example struct {
 	Expr   string
 	Given  []Given
-	Result string // as logs show it; for a volatile function one of many
+	Result string // as logs show it
 }
 
 // Function describes one function of the language.
 type Function struct {
-	Name     string
-	Params   []Param
-	Repeat   int // how many of the last parameters may be given again, together
-	Doc      string
-	Examples []Example
-	Volatile bool   // differs from one evaluation to the next
-	Refused  string // why the function cannot be used here, "" if it can
+	Name        string
+	Params      []Param
+	Repeat      int // how many of the last parameters may be given again, together
+	Returns     ParamType
+	Doc         string   // what it does, in Markdown
+	Traps       []string // what surprises people
+	Examples    []Example
+	Volatile    bool   // differs from one evaluation to the next
+	MultiValued bool   // is made for attributes with several values
+	Extension   bool   // Entra's reference for app provisioning does not have it
+	Refused     string // why the function cannot be used here, "" if it can
 
 	build func(*site) (func(*Context) (Value, error), error)
 }
+
+// Repeats reports whether parameter i may be given again.
+func (f *Function) Repeats(i int) bool { return i >= len(f.Params)-f.Repeat }
 
 // Functions returns the functions in alphabetical order, those that are refused too.
 func Functions() []Function { return slices.Clone(table) }
@@ -86,38 +109,52 @@ func (f *Function) param(i int) Param {
 	return f.Params[i]
 }
 
-func (f *Function) checkArity(n call) error {
+func (f *Function) checkArity(n *Node) error {
 	for i, p := range f.Params {
-		if p.Required && (i >= len(n.args) || n.args[i] == nil) {
-			return errorAt(n.pos, "%s: the argument %s (number %d) is missing; expected %s", f.Name, p.Name, i+1, f.Signature())
+		if p.Required && (i >= len(n.Args) || n.Args[i] == nil) {
+			return n.errorf("%s: the argument %s (number %d) is missing; expected %s", f.Name, p.Name, i+1, f.Signature())
 		}
 	}
-	extra := len(n.args) - len(f.Params)
+	extra := len(n.Args) - len(f.Params)
 	if extra <= 0 {
 		return nil
 	}
+	if len(f.Params) == 0 {
+		return n.errorf("%s takes no arguments; write %s()", f.Name, f.Name)
+	}
 	if f.Repeat == 0 {
 		// Trailing empty arguments, as in ToLower([x], , ), mean nothing.
-		for _, a := range n.args[len(f.Params):] {
+		for _, a := range n.Args[len(f.Params):] {
 			if a != nil {
-				return errorAt(a.position(), "%s takes at most %d arguments, %d given; expected %s", f.Name, len(f.Params), len(n.args), f.Signature())
+				return a.errorf("%s takes at most %d arguments, %d given; expected %s", f.Name, len(f.Params), len(n.Args), f.Signature())
 			}
 		}
-		return errorAt(n.pos, "%s takes at most %d arguments, %d given; remove the commas at the end", f.Name, len(f.Params), len(n.args))
+		return n.errorf("%s takes at most %d arguments, %d given; remove the commas at the end", f.Name, len(f.Params), len(n.Args))
 	}
 	if extra%f.Repeat != 0 {
-		return errorAt(n.pos, "%s: the last key has no value; expected %s", f.Name, f.Signature())
+		return n.errorf("%s: the last key has no value; expected %s", f.Name, f.Signature())
 	}
-	for i := len(f.Params); i < len(n.args); i++ {
-		if n.args[i] == nil && f.param(i).Required {
-			return errorAt(n.pos, "%s: the argument %s (number %d) is empty", f.Name, f.param(i).Name, i+1)
+	for i := len(f.Params); i < len(n.Args); i++ {
+		if n.Args[i] == nil && f.param(i).Required {
+			return n.errorf("%s: the argument %s (number %d) is empty", f.Name, f.param(i).Name, i+1)
 		}
 	}
 	return nil
 }
 
-func required(name string, t ParamType) Param { return Param{Name: name, Type: t, Required: true} }
-func optional(name string, t ParamType) Param { return Param{Name: name, Type: t} }
+func required(name string, t ParamType, doc string) Param {
+	return Param{Name: name, Wire: name, Type: t, Required: true, Doc: doc}
+}
+
+func optional(name string, t ParamType, doc string) Param {
+	return Param{Name: name, Wire: name, Type: t, Doc: doc}
+}
+
+func wire(name string, p Param) Param {
+	p.Wire = name
+	return p
+}
+
 func given(name string, values ...string) Given {
 	return Given{Name: name, Values: values}
 }
@@ -127,11 +164,6 @@ func example(expr, result string, attributes ...Given) Example {
 
 type evalFunc = func(*Context) (Value, error)
 type builder = func(*site) (evalFunc, error)
-
-// maxText bounds the text that a function builds, in bytes.
-const maxText = 64 << 10
-
-var errTooLong = fmt.Errorf("the result is longer than %d bytes", maxText)
 
 // onText builds a function of one text; null gives null.
 func onText(f func(string) (Value, error)) builder {
@@ -175,10 +207,10 @@ const (
 	cloudSyncOnly = "it belongs to the language of cloud sync, not to that of app provisioning"
 )
 
-// truth reads a condition: null is false, a number is true unless it is 0.
+// truth reads a condition: null and an empty text are false, a number is true unless it is 0.
 func truth(v Value) (bool, error) {
 	v, err := scalar(v)
-	if err != nil || v.IsNull() {
+	if err != nil || v.IsEmpty() {
 		return false, err
 	}
 	if n, ok := integer(v); ok {
@@ -206,22 +238,40 @@ func iif(s *site, ctx *Context) (Value, error) {
 	return s.args[2](ctx)
 }
 
-func switchOn(s *site, ctx *Context) (Value, error) {
-	source, _, err := s.text(ctx, 0)
-	if err != nil {
-		return Value{}, err
-	}
+// buildSwitch compares with keys that are constants without evaluating them.
+func buildSwitch(s *site) (evalFunc, error) {
+	keys, fixed := make([]string, len(s.args)), make([]bool, len(s.args))
 	for i := 2; i < len(s.args); i += 2 {
-		key, _, err := s.text(ctx, i)
+		keys[i], fixed[i] = s.constant(i)
+	}
+	return func(ctx *Context) (Value, error) {
+		source, _, err := s.text(ctx, 0)
 		if err != nil {
 			return Value{}, err
 		}
-		if key == source {
-			return s.args[i+1](ctx)
+		for i := 2; i < len(s.args); i += 2 {
+			key := keys[i]
+			if !fixed[i] {
+				if key, _, err = s.text(ctx, i); err != nil {
+					return Value{}, err
+				}
+			}
+			if key == source {
+				return s.args[i+1](ctx)
+			}
 		}
-	}
-	return s.args[1](ctx)
+		return s.args[1](ctx)
+	}, nil
 }
+
+func defaultDomain(_ *site, ctx *Context) (Value, error) {
+	if ctx.DefaultDomain == "" {
+		return Value{}, errors.New("no default domain is configured")
+	}
+	return Text(ctx.DefaultDomain), nil
+}
+
+func isNull(v Value) (Value, error) { return Bool(v.IsNull()), nil }
 
 func coalesce(s *site, ctx *Context) (Value, error) {
 	var kept Value
@@ -242,46 +292,42 @@ func join(s *site, ctx *Context) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	var b strings.Builder
+	var short [128]byte
+	out := short[:0]
 	for _, arg := range s.args[1:] {
 		v, err := arg(ctx)
 		if err != nil {
 			return Value{}, err
 		}
-		for e := range elements(v) {
-			if e.IsEmpty() {
-				continue
-			}
-			if b.Len() > 0 {
-				b.WriteString(sep)
-			}
-			b.WriteString(e.String())
-			if b.Len() > maxText {
-				return Value{}, errTooLong
+		if v.kind != List {
+			out = appendPart(out, sep, v)
+		} else {
+			for _, e := range *v.list {
+				out = appendPart(out, sep, e)
 			}
 		}
+		if len(out) > MaxText {
+			return Value{}, errTooLong
+		}
 	}
-	if b.Len() == 0 {
+	if len(out) == 0 {
 		return Value{}, nil
 	}
-	return Text(b.String()), nil
+	return Text(string(out)), nil
 }
 
-// elements ranges over the values of v without making a list of a scalar.
-func elements(v Value) func(func(Value) bool) {
-	return func(yield func(Value) bool) {
-		if v.Kind() != List {
-			if !v.IsNull() {
-				yield(v)
-			}
-			return
-		}
-		for _, e := range v.Elems() {
-			if !yield(e) {
-				return
-			}
-		}
+// appendPart adds v to a text that is being joined, if it is not empty; beyond MaxText it adds no more.
+func appendPart(out []byte, sep string, v Value) []byte {
+	if v.IsEmpty() || len(out) > MaxText {
+		return out
 	}
+	if len(out) > 0 {
+		out = append(out, sep...)
+	}
+	if v.kind == String {
+		return append(out, v.str...)
+	}
+	return append(out, v.String()...)
 }
 
 // concat builds Append(source, suffix) and Prepend(prefix, source).
@@ -295,7 +341,7 @@ func concat(source int) builder {
 		if err != nil || !ok0 && source == 0 || !ok1 && source == 1 {
 			return Value{}, err
 		}
-		if len(first)+len(second) > maxText {
+		if len(first)+len(second) > MaxText {
 			return Value{}, errTooLong
 		}
 		return Text(first + second), nil
@@ -341,8 +387,11 @@ func split(s *site) (evalFunc, error) {
 		}
 		var parts []Value
 		for p := range strings.SplitSeq(source, d) {
-			if p != "" {
-				parts = append(parts, Text(p))
+			if p == "" {
+				continue
+			}
+			if parts = append(parts, Text(p)); len(parts) > MaxValues {
+				return Value{}, errTooMany
 			}
 		}
 		return Multi(parts...), nil

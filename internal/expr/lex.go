@@ -23,6 +23,7 @@ const (
 type token struct {
 	kind tokenKind
 	pos  int    // byte offset
+	end  int    // byte offset behind it
 	text string // attribute name, string value, identifier or operator
 	num  int64
 	hex  bool
@@ -37,7 +38,7 @@ func (t token) String() string {
 	case tokString:
 		return quote(t.text)
 	case tokNumber:
-		return number{value: t.num, hex: t.hex}.String()
+		return numberNode(t.num, t.hex).Name
 	}
 	return "'" + t.text + "'"
 }
@@ -49,6 +50,12 @@ type lexer struct {
 }
 
 func (l *lexer) next() (token, error) {
+	t, err := l.read()
+	t.end = l.pos
+	return t, err
+}
+
+func (l *lexer) read() (token, error) {
 	for l.pos < len(l.src) && strings.IndexByte(" \t\r\n", l.src[l.pos]) >= 0 {
 		l.pos++
 	}
@@ -79,10 +86,10 @@ func (l *lexer) next() (token, error) {
 			n++
 		}
 		return l.take(tokName, n), nil
-	case c == '\'':
-		return token{}, errorAt(l.pos, `a string constant is written in double quotes, not in single quotes`)
+	case c == '\'' || c == '`' || strings.HasPrefix(rest, "“") || strings.HasPrefix(rest, "”") || strings.HasPrefix(rest, "‘") || strings.HasPrefix(rest, "’"):
+		return token{}, errorAt(l.pos, l.pos+1, `a string constant is written in straight double quotes, as in "text"`)
 	}
-	return token{}, errorAt(l.pos, "unexpected character %q; expected an [attribute], a \"string\", a number or a function", []rune(rest)[0])
+	return token{}, errorAt(l.pos, l.pos+1, "unexpected character %q; expected an [attribute], a \"string\", a number or a function", []rune(rest)[0])
 }
 
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
@@ -115,13 +122,13 @@ func (l *lexer) attribute() (token, error) {
 			}
 			name := strings.TrimSpace(l.src[start+1 : i])
 			if name == "" {
-				return token{}, errorAt(start, "an attribute name is missing between [ and ]")
+				return token{}, errorAt(start, start+1, "an attribute name is missing between [ and ]")
 			}
 			l.pos = i + 1
 			return token{kind: tokAttribute, pos: start, text: name}, nil
 		}
 	}
-	return token{}, errorAt(start, "the attribute reference that starts here has no closing ]")
+	return token{}, errorAt(start, start+1, "the attribute reference that starts here has no closing ]")
 }
 
 // text reads a string constant. \\ and \" stand for \ and "; any other backslash stands for itself.
@@ -140,7 +147,7 @@ func (l *lexer) text() (token, error) {
 			b.WriteByte(c)
 		}
 	}
-	return token{}, errorAt(start, `the string that starts here has no closing quote (inside a string, write \" for a quote and \\ for a backslash)`)
+	return token{}, errorAt(start, start+1, `the string that starts here has no closing quote (inside a string, write \" for a quote and \\ for a backslash)`)
 }
 
 func (l *lexer) number() (token, error) {
@@ -148,7 +155,7 @@ func (l *lexer) number() (token, error) {
 	n, base, digits := 0, 10, ""
 	if rest[0] == '&' {
 		if len(rest) < 2 || rest[1]|0x20 != 'h' {
-			return token{}, errorAt(l.pos, "there is no & operator; use Join(\"\", ...) to put texts together")
+			return token{}, errorAt(l.pos, l.pos+1, "there is no & operator; use Join(\"\", ...) to put texts together")
 		}
 		n, base = 2, 16
 	} else if rest[0] == '-' {
@@ -159,17 +166,19 @@ func (l *lexer) number() (token, error) {
 		n++
 	}
 	if digits = rest[start:n]; digits == "" {
-		return token{}, errorAt(l.pos, "expected digits after %q", rest[:start])
+		return token{}, errorAt(l.pos, l.pos+1, "expected digits after %q", rest[:start])
 	}
 	if n < len(rest) && rest[n] == '.' {
-		return token{}, errorAt(l.pos, "only whole numbers can be written here; quote %q if it is text", rest[:n+1])
+		for n++; n < len(rest) && (isDigit(rest[n]) || isLetter(rest[n])); n++ {
+		}
+		return token{}, errorAt(l.pos, l.pos+n, "only whole numbers can be written here; quote %s if it is text", rest[:n])
 	}
 	if rest[0] == '-' {
 		digits = "-" + digits
 	}
 	value, err := strconv.ParseInt(digits, base, 64)
 	if err != nil || strings.Contains(digits, "_") {
-		return token{}, errorAt(l.pos, "%q is not a whole number from %d to %d", rest[:n], math.MinInt64, math.MaxInt64)
+		return token{}, errorAt(l.pos, l.pos+n, "%q is not a whole number from %d to %d", rest[:n], math.MinInt64, math.MaxInt64)
 	}
 	t := l.take(tokNumber, n)
 	t.num, t.hex = value, base == 16

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// random returns the source of randomness of one call for one record: the same each time
-// that the record is evaluated with the same seed.
+// random returns the source of randomness of one call for one record: the same each time that the record is evaluated
+// with the same seed, and another for each call of each program that has a salt of its own.
 func (s *site) random(ctx *Context) *rand.Rand {
-	var in [16]byte
-	binary.LittleEndian.PutUint64(in[:8], ctx.Seed)
+	in := make([]byte, 16, 64)
+	binary.LittleEndian.PutUint64(in, ctx.Seed)
 	binary.LittleEndian.PutUint64(in[8:], uint64(s.index))
-	return rand.New(rand.NewChaCha8(sha256.Sum256(in[:])))
+	return rand.New(rand.NewChaCha8(sha256.Sum256(append(in, s.salt...))))
 }
 
 func guid(s *site, ctx *Context) (Value, error) {

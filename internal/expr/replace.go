@@ -2,12 +2,10 @@ package expr
 
 import (
 	"errors"
-	"fmt"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
+	"sync"
+
+	"induct/internal/expr/regex"
 )
 
 // The arguments of Replace.
@@ -29,10 +27,12 @@ func buildReplace(s *site) (evalFunc, error) {
 		return buildReplacePattern(s)
 	case !has(replaceOld):
 		return nil, s.errorf(-1, "nothing to look for; give oldValue or regexPattern")
-	case has(replaceGroup) || has(replaceAttribute):
-		return nil, s.errorf(-1, "regexGroupName and replacementAttributeName need regexPattern")
+	case has(replaceGroup):
+		return nil, s.errorf(replaceGroup, "regexGroupName needs regexPattern, the third argument; oldValue is plain text")
+	case has(replaceAttribute):
+		return nil, s.errorf(replaceAttribute, "replacementAttributeName needs regexPattern and regexGroupName")
 	case has(replaceValue) == has(replaceTemplate):
-		return nil, s.errorf(-1, "oldValue needs either replacementValue or template")
+		return nil, s.errorf(-1, "oldValue needs either replacementValue, the fifth argument, or template, the seventh")
 	}
 	if old, ok := s.constant(replaceOld); ok && old == "" {
 		return nil, s.errorf(replaceOld, "oldValue is empty")
@@ -63,307 +63,200 @@ func replaceText(s *site, ctx *Context) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	if n := strings.Count(in, old); len(in)+n*(len(by)-len(old)) > maxText && n > 0 {
+	if n := strings.Count(in, old); n > 0 && len(in)+n*(len(by)-len(old)) > MaxText {
 		return Value{}, errTooLong
 	}
 	return Text(strings.ReplaceAll(in, old, by)), nil
 }
 
-func buildReplacePattern(s *site) (evalFunc, error) {
-	if s.given(replaceOld) || s.given(replaceTemplate) {
-		return nil, s.errorf(replacePattern, "regexPattern cannot be combined with oldValue or template")
+// patternOf returns what gives the pattern of a call and the group that it replaces; group 0 is the whole match.
+func patternOf(s *site) (func(ctx *Context) (re *regex.Regexp, group int, err error), error) {
+	groupOf := func(re *regex.Regexp, name string) (int, error) {
+		group, ok := re.Group(name)
+		if !ok {
+			return 0, errors.New("regexPattern has no group named " + shown(Text(name)))
+		}
+		return group, nil
 	}
-	source, ok := s.constant(replacePattern)
-	if !ok {
-		return nil, s.errorf(replacePattern, "regexPattern must be a string constant")
+	source, fixed := s.constant(replacePattern)
+	if !fixed {
+		var compiled cache[*regex.Regexp]
+		return func(ctx *Context) (*regex.Regexp, int, error) {
+			source, _, err := s.text(ctx, replacePattern)
+			if err != nil {
+				return nil, 0, err
+			}
+			re, err := compiled.get(source, regex.Compile)
+			if err != nil || !s.given(replaceGroup) {
+				return re, 0, err
+			}
+			name, _, err := s.text(ctx, replaceGroup)
+			if err != nil {
+				return nil, 0, err
+			}
+			group, err := groupOf(re, name)
+			return re, group, err
+		}, nil
 	}
-	p, err := compilePattern(source)
-	if err != nil {
-		return nil, s.errorf(replacePattern, "%v", err)
+	re, err := regex.Compile(source)
+	if e := (*regex.Error)(nil); errors.As(err, &e) {
+		return nil, s.errorIn(replacePattern, e.Pos, errors.New("the regular expression is wrong here: "+e.Msg))
+	}
+	name, fixed := s.constant(replaceGroup)
+	if s.given(replaceGroup) && !fixed {
+		return func(ctx *Context) (*regex.Regexp, int, error) {
+			name, _, err := s.text(ctx, replaceGroup)
+			if err != nil {
+				return nil, 0, err
+			}
+			group, err := groupOf(re, name)
+			return re, group, err
+		}, nil
 	}
 	group := 0
-	if s.given(replaceGroup) {
-		name, ok := s.constant(replaceGroup)
-		if !ok {
-			return nil, s.errorf(replaceGroup, "regexGroupName must be a string constant")
+	if fixed {
+		if group, err = groupOf(re, name); err != nil {
+			return nil, s.errorf(replaceGroup, "%v", err)
 		}
-		if group, ok = p.group(name); !ok {
-			return nil, s.errorf(replaceGroup, "regexPattern has no group named %q", name)
+	}
+	return func(*Context) (*regex.Regexp, int, error) { return re, group, nil }, nil
+}
+
+func buildReplacePattern(s *site) (evalFunc, error) {
+	for _, i := range []int{replaceOld, replaceTemplate} {
+		if s.given(i) {
+			return nil, s.errorf(i, "oldValue and template replace plain text and cannot be combined with regexPattern; leave one empty")
 		}
+	}
+	pattern, err := patternOf(s)
+	if err != nil {
+		return nil, err
 	}
 	switch value, attribute := s.given(replaceValue), s.given(replaceAttribute); {
 	case value && attribute:
-		return nil, s.errorf(-1, "replacementValue cannot be combined with replacementAttributeName")
+		return nil, s.errorf(replaceAttribute, "replacementAttributeName cannot be combined with replacementValue")
 	case value:
-		return func(ctx *Context) (Value, error) { return replaceMatches(s, ctx, p, group) }, nil
+		return func(ctx *Context) (Value, error) {
+			re, group, err := pattern(ctx)
+			if err != nil {
+				return Value{}, err
+			}
+			return replaceMatches(s, ctx, re, group)
+		}, nil
 	case attribute && s.given(replaceGroup):
-		return func(ctx *Context) (Value, error) { return extractGroup(s, ctx, p, group) }, nil
+		return func(ctx *Context) (Value, error) {
+			re, group, err := pattern(ctx)
+			if err != nil {
+				return Value{}, err
+			}
+			return extractGroup(s, ctx, re, group)
+		}, nil
 	case attribute:
-		return nil, s.errorf(-1, "replacementAttributeName needs regexGroupName")
+		return nil, s.errorf(replaceAttribute, "replacementAttributeName needs regexGroupName, the part that is taken of it")
 	}
 	return nil, s.errorf(-1, "regexPattern needs replacementValue, or regexGroupName and replacementAttributeName")
 }
 
 // replaceMatches replaces each match by replacementValue, or only what the group took of it.
-func replaceMatches(s *site, ctx *Context, p *pattern, group int) (Value, error) {
+func replaceMatches(s *site, ctx *Context, re *regex.Regexp, group int) (Value, error) {
 	source, ok, err := s.text(ctx, replaceSource)
 	if err != nil || !ok {
 		return Value{}, err
 	}
 	by, _, err := s.text(ctx, replaceValue)
-	if err == nil {
-		err = p.check(source)
-	}
 	if err != nil {
 		return Value{}, err
 	}
-	var b strings.Builder
-	done := 0
-	for _, m := range p.matches(source) {
-		if m[2*group] < done {
-			continue // the group took no part in this match
+	whole := !s.given(replaceGroup) && strings.Contains(by, "$")
+	var short [128]byte
+	out, done, any := short[:0], int32(0), false
+	err = re.Each(source, &ctx.work, func(m []int32) bool {
+		from, to := m[2*group], m[2*group+1]
+		if from < done || to < from {
+			return true // the group took no part in this match
 		}
-		b.WriteString(source[done:m[2*group]])
-		if s.given(replaceGroup) {
-			b.WriteString(by)
-		} else if err := p.expand(&b, by, source, m); err != nil {
-			return Value{}, err
+		any = true
+		out = append(out, source[done:from]...)
+		if whole {
+			out = expand(out, re, by, source, m)
+		} else {
+			out = append(out, by...)
 		}
-		done = m[2*group+1]
-		if b.Len() > maxText {
-			return Value{}, errTooLong
-		}
+		done = to
+		return len(out) <= MaxText
+	})
+	switch {
+	case err != nil:
+		return Value{}, err
+	case !any:
+		return Text(source), nil
+	case len(out) > MaxText:
+		return Value{}, errTooLong
 	}
-	b.WriteString(source[done:])
-	return Text(b.String()), nil
+	return Text(string(append(out, source[done:]...))), nil
 }
 
 // extractGroup returns the source, or if it is empty what the group takes of the other attribute.
-func extractGroup(s *site, ctx *Context, p *pattern, group int) (Value, error) {
+func extractGroup(s *site, ctx *Context, re *regex.Regexp, group int) (Value, error) {
 	source, err := s.value(ctx, replaceSource)
 	if err != nil || !source.IsEmpty() {
 		return source, err
 	}
 	other, ok, err := s.text(ctx, replaceAttribute)
-	if err == nil {
-		err = p.check(other)
-	}
 	if err != nil || !ok {
 		return Value{}, err
 	}
-	m := p.re.FindStringSubmatchIndex(other)
-	if m == nil || m[2*group] < 0 {
-		return Value{}, nil
-	}
-	return Text(other[m[2*group]:m[2*group+1]]), nil
-}
-
-// pattern is a .NET regular expression that runs in linear time.
-type pattern struct {
-	re       *regexp.Regexp
-	after    *regexp.Regexp // re at the second character of a text, for empty matches that abut another; nil if re never matches nothing
-	groups   []int          // index in re by .NET number: unnamed groups first, then named
-	boundary bool           // uses \b or \B, which know ASCII letters only
-}
-
-func compilePattern(source string) (*pattern, error) {
-	translated, boundary, err := translatePattern(source)
-	if err != nil {
-		return nil, err
-	}
-	re, err := regexp.Compile(translated)
-	if err != nil {
-		return nil, fmt.Errorf("the regular expression is not valid: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-	}
-	p := &pattern{re: re, boundary: boundary, groups: []int{0}}
-	for _, named := range []bool{false, true} {
-		for i, name := range re.SubexpNames() {
-			if i > 0 && (name != "") == named {
-				p.groups = append(p.groups, i)
-			}
+	var found Value
+	err = re.Each(other, &ctx.work, func(m []int32) bool {
+		if from, to := m[2*group], m[2*group+1]; from >= 0 && to >= from {
+			found = Text(other[from:to])
 		}
-	}
-	if p.after, err = regexp.Compile(`\A(?s:.)(?:` + translated + `)`); err != nil {
-		return nil, errors.New("the regular expression is too large")
-	}
-	return p, nil
+		return false
+	})
+	return found, err
 }
 
-// classes are the .NET classes, which know all of Unicode, as members of a class of Go.
-var classes = map[byte]string{
-	'd': `\p{Nd}`,
-	'D': `\P{Nd}`,
-	'w': `\p{L}\p{Mn}\p{Nd}\p{Pc}`,
-	's': `\t-\r \x{85}\p{Z}`,
-	'S': `\x00-\x08\x0e-\x1f!-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff}`,
-}
-
-// translatePattern writes a .NET pattern for Go: classes know all of Unicode, and what Go would
-// read differently, or cannot run in linear time, is an error.
-func translatePattern(src string) (out string, boundary bool, err error) {
-	var b strings.Builder
-	class := 0 // 0 outside of [ ], else position of its first member
-	for i := 0; i < len(src); i++ {
-		c := src[i]
-		switch {
-		case c == '\\' && i+1 == len(src):
-			return "", false, errors.New(`the regular expression ends in a backslash`)
-		case c == '\\':
-			i++
-			e := src[i]
-			set, isSet := classes[e]
-			switch {
-			case isSet && class > 0:
-				b.WriteString(set)
-			case isSet:
-				b.WriteString("[" + set + "]")
-			case e == 'W' && class == 0:
-				b.WriteString("[^" + classes['w'] + "]")
-			case e == 'W' || e == 'b' && class > 0:
-				return "", false, fmt.Errorf(`\%c inside [ ] is not supported`, e)
-			case e == 'b' || e == 'B':
-				boundary = true
-				b.WriteString(src[i-1 : i+1])
-			case e >= '1' && e <= '9' || e == 'k':
-				return "", false, errors.New("the regular expression refers back to a group, which is not supported")
-			case e >= utf8.RuneSelf:
-				b.WriteByte(e) // outside of ASCII a letter stands for itself
-			case strings.IndexByte("QEZGuce", e) >= 0:
-				return "", false, fmt.Errorf(`\%c in a regular expression is not supported`, e)
-			default:
-				b.WriteString(src[i-1 : i+1])
-			}
-		case class > 0 && c == ']' && i > class:
-			class = 0
-			b.WriteByte(c)
-		case class > 0 && c == '[':
-			if src[i-1] == '-' && i-1 > class {
-				return "", false, errors.New("subtracting a class, as in [a-z-[aeiou]], is not supported")
-			}
-			b.WriteString(`\[`)
-		case class == 0 && c == '[':
-			b.WriteByte(c)
-			class = i + 1
-			if class < len(src) && src[class] == '^' {
-				b.WriteByte('^')
-				i++
-				class++
-			}
-		case class == 0 && strings.HasPrefix(src[i:], "(?"):
-			if err := checkGroup(src[i+2:]); err != nil {
-				return "", false, err
-			}
-			b.WriteByte(c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String(), boundary, nil
-}
-
-// checkGroup explains the constructs after "(?" that are not supported.
-func checkGroup(rest string) error {
-	for _, p := range []string{"=", "!", "<=", "<!"} {
-		if strings.HasPrefix(rest, p) {
-			return errors.New("the regular expression looks ahead or behind, which is not supported")
-		}
-	}
-	for _, p := range []string{">", "(", "#", "'", "P"} {
-		if strings.HasPrefix(rest, p) {
-			return fmt.Errorf("(?%s in a regular expression is not supported; name a group with (?<name>...)", p)
-		}
-	}
-	return nil
-}
-
-// group returns the index in re of a group given by name or .NET number.
-func (p *pattern) group(name string) (int, bool) {
-	if i := p.re.SubexpIndex(name); i >= 0 {
-		return i, true
-	}
-	n, err := strconv.Atoi(name)
-	if err != nil || n < 0 || n >= len(p.groups) {
-		return 0, false
-	}
-	return p.groups[n], true
-}
-
-func (p *pattern) check(source string) error {
-	if p.boundary && strings.ContainsFunc(source, func(r rune) bool { return r >= utf8.RuneSelf }) {
-		return errors.New(`\b in a regular expression knows English letters only and cannot be used on ` + shown(Text(source)))
-	}
-	return nil
-}
-
-// matches returns the matches as .NET finds them: also the empty ones right after another match.
-func (p *pattern) matches(source string) [][]int {
-	found := p.re.FindAllStringSubmatchIndex(source, -1)
-	for i := len(found) - 1; i >= 0; i-- {
-		start, end := found[i][0], found[i][1]
-		if start == end || i+1 < len(found) && found[i+1][0] == end {
-			continue
-		}
-		_, size := utf8.DecodeLastRuneInString(source[:end])
-		m := p.after.FindStringSubmatchIndex(source[end-size:])
-		if m == nil || m[1] != size {
-			continue
-		}
-		for j := range m {
-			if m[j] >= 0 {
-				m[j] += end - size
-			}
-		}
-		m[0] = end
-		found = slices.Insert(found, i+1, m)
-	}
-	return found
-}
-
-// expand writes a .NET replacement: $1, ${name}, $$, $&, $`, $', $_ and $+ stand for something,
-// anything else for itself.
-func (p *pattern) expand(b *strings.Builder, by, source string, m []int) error {
+// expand writes a .NET replacement: $1, ${name}, $$, $&, $`, $', $_ and $+ stand for something, anything else for
+// itself (Microsoft Learn, "Substitutions in Regular Expressions"). It stops once there is more than MaxText.
+func expand(out []byte, re *regex.Regexp, by, source string, m []int32) []byte {
 	write := func(group int) {
-		if m[2*group] >= 0 {
-			b.WriteString(source[m[2*group]:m[2*group+1]])
+		if from, to := m[2*group], m[2*group+1]; from >= 0 && to >= from {
+			out = append(out, source[from:to]...)
 		}
 	}
-	for by != "" && b.Len() <= maxText {
+	for by != "" && len(out) <= MaxText {
 		i := strings.IndexByte(by, '$')
 		if i < 0 || i+1 == len(by) {
-			b.WriteString(by)
-			return nil
+			return append(out, by...)
 		}
-		b.WriteString(by[:i])
+		out = append(out, by[:i]...)
 		by = by[i+1:]
 		name, n := reference(by)
-		group, known := p.group(name)
+		group, known := re.Group(name)
 		switch c := by[0]; {
 		case name != "" && known:
 			write(group)
 			by = by[n:]
 			continue
 		case c == '$':
-			b.WriteByte('$')
+			out = append(out, '$')
 		case c == '&':
 			write(0)
 		case c == '`':
-			b.WriteString(source[:m[0]])
+			out = append(out, source[:m[0]]...)
 		case c == '\'':
-			b.WriteString(source[m[1]:])
+			out = append(out, source[m[1]:]...)
 		case c == '_':
-			b.WriteString(source)
+			out = append(out, source...)
 		case c == '+':
-			write(p.groups[len(p.groups)-1])
+			write(re.Groups() - 1)
 		default:
-			b.WriteByte('$')
+			out = append(out, '$')
 			continue
 		}
 		by = by[1:]
 	}
-	if b.Len() > maxText {
-		return errTooLong
-	}
-	return nil
+	return out
 }
 
 // reference reads 12 or {name} at the start of s, and tells how long it was.
@@ -378,4 +271,35 @@ func reference(s string) (name string, n int) {
 		n++
 	}
 	return s[:n], n
+}
+
+// maxCached is how many compiled forms of one argument are kept.
+const maxCached = 32
+
+// cache keeps compiled forms of an argument that is not a constant. The zero cache is ready. It may be used by many
+// goroutines at once; when it is full it starts anew.
+type cache[T any] struct {
+	mu    sync.Mutex
+	forms map[string]T
+}
+
+// get returns the compiled form of source. An error is not kept.
+func (c *cache[T]) get(source string, compile func(string) (T, error)) (T, error) {
+	c.mu.Lock()
+	form, ok := c.forms[source]
+	c.mu.Unlock()
+	if ok {
+		return form, nil
+	}
+	form, err := compile(source)
+	if err != nil {
+		return form, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.forms) >= maxCached || c.forms == nil {
+		c.forms = make(map[string]T, maxCached)
+	}
+	c.forms[strings.Clone(source)] = form
+	return form, nil
 }

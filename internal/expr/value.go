@@ -41,9 +41,9 @@ func (k Kind) String() string {
 // The zero Value is null. Values are copied freely; a List shares its elements.
 type Value struct {
 	kind Kind
-	num  int64  // Boolean (0, 1), Integer
-	str  string // String; DateTime as RFC 3339 with the offset it came with
-	list []Value
+	num  int64    // Boolean (0, 1), Integer
+	str  string   // String; DateTime as RFC 3339 with the offset it came with
+	list *[]Value // List; a pointer, because values are copied much and lists are few
 }
 
 // Text returns a String value. The empty string is a value, not null.
@@ -64,7 +64,7 @@ func Int(n int64) Value { return Value{kind: Integer, num: n} }
 func Time(t time.Time) Value { return Value{kind: DateTime, str: t.Format(time.RFC3339Nano)} }
 
 // Multi returns a List value that owns elems. Elements must not be lists themselves.
-func Multi(elems ...Value) Value { return Value{kind: List, list: elems} }
+func Multi(elems ...Value) Value { return Value{kind: List, list: &elems} }
 
 // Kind returns what v holds.
 func (v Value) Kind() Kind { return v.kind }
@@ -80,7 +80,7 @@ func (v Value) IsEmpty() bool {
 	case String:
 		return v.str == ""
 	case List:
-		return len(v.list) == 0
+		return len(*v.list) == 0
 	}
 	return false
 }
@@ -108,10 +108,18 @@ func (v Value) AsInt() (n int64, ok bool) {
 	case Integer:
 		return v.num, true
 	case String:
-		n, err := strconv.ParseInt(strings.TrimSpace(v.str), 10, 64)
-		return n, err == nil
+		return parseInt(v.str)
 	}
 	return 0, false
+}
+
+// parseInt is strconv.ParseInt of a text that may have white space around it; what is not a number costs no memory.
+func parseInt(t string) (int64, bool) {
+	if t = strings.TrimSpace(t); t == "" || len(t) > 40 || t[len(t)-1] < '0' || t[len(t)-1] > '9' || t[0] > '9' {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(t, 10, 64)
+	return n, err == nil
 }
 
 // Elems returns the elements of a List, or v alone, or nothing for null. The caller must not change them.
@@ -120,7 +128,7 @@ func (v Value) Elems() []Value {
 	case Null:
 		return nil
 	case List:
-		return v.list
+		return *v.list
 	}
 	return []Value{v}
 }
@@ -139,8 +147,8 @@ func (v Value) String() string {
 	case Integer:
 		return strconv.FormatInt(v.num, 10)
 	case List:
-		parts := make([]string, len(v.list))
-		for i, e := range v.list {
+		parts := make([]string, len(*v.list))
+		for i, e := range *v.list {
 			parts[i] = e.String()
 		}
 		return strings.Join(parts, ";")

@@ -16,12 +16,6 @@ import (
 	"induct/internal/scim"
 )
 
-// SchemaError lists everything that keeps a Schema from being compiled. Each problem is one sentence that
-// begins with its place, as in synchronizationRules[0].objectMappings[0].attributeMappings[3] (displayName): ….
-type SchemaError struct{ Problems []string }
-
-func (e *SchemaError) Error() string { return strings.Join(e.Problems, "\n") }
-
 // objectFilter is a target that nothing is written to: its expression decides, with IgnoreObjectFlow, about the record.
 const objectFilter = "objectFilter"
 
@@ -53,14 +47,15 @@ type rule struct {
 
 // compiler collects problems; there is one per Compile.
 type compiler struct {
-	problems       []string
+	problems       []SchemaProblem
 	source, target *Object
 	inputs         []input
 	rules          []rule
 }
 
 func (c *compiler) fail(place, format string, args ...any) {
-	c.problems = append(c.problems, place+": "+fmt.Sprintf(format, args...))
+	path, name, _ := strings.Cut(place, " (")
+	c.problems = append(c.problems, SchemaProblem{Path: path, Name: strings.TrimSuffix(name, ")"), Message: fmt.Sprintf(format, args...)})
 }
 
 // Compile checks a schema and makes the Program that evaluates records by it. The schema must have exactly one
@@ -279,7 +274,7 @@ func (c *compiler) checkKind(at string, m *AttributeMapping, r *rule) {
 // the expression's machinery.
 func (c *compiler) expression(at, src string, r *rule) bool {
 	read := map[int]bool{}
-	prog, err := expr.Compile(src, expr.Env{Attribute: func(name string) (int, error) {
+	prog, err := expr.Compile(src, expr.Env{Salt: r.target.Name, Attribute: func(name string) (int, error) {
 		slot, err := c.known(name)
 		if err == nil {
 			read[slot] = true
@@ -288,6 +283,10 @@ func (c *compiler) expression(at, src string, r *rule) bool {
 	}})
 	if err != nil {
 		c.fail(at, "%s", expressionProblem(err))
+		return false
+	}
+	if prog.Unique() {
+		c.fail(at, "SelectUniqueValue is not supported yet: values cannot be probed in this target")
 		return false
 	}
 	r.redacted = prog.Redacted()

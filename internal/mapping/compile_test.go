@@ -35,16 +35,16 @@ func TestCompileSaysEverythingThatIsWrong(t *testing.T) {
 		matching(mapped("otherMails", "[aliases]"), 7),
 	)
 	s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: []FilterGroup{{Name: "g", Clauses: []Clause{
-		{"title", "LIKE", []string{"x"}},
-		{"title", "EQUALS", nil},
-		{"title", "IS NULL", []string{"x"}},
-		{"active", "EQUALS", []string{"True"}},
-		{"title", "IS TRUE", nil},
-		{"hired", "IS NULL", nil},
-		{"aliases", "EQUALS", []string{"x"}},
-		{"grade", "Greater_Than", []string{"x"}},
-		{"title", "REGEX MATCH", []string{"("}},
-		{"nobody", "IS NULL", nil},
+		{SourceOperandName: "title", OperatorName: "LIKE", Values: []string{"x"}},
+		{SourceOperandName: "title", OperatorName: "EQUALS", Values: nil},
+		{SourceOperandName: "title", OperatorName: "IS NULL", Values: []string{"x"}},
+		{SourceOperandName: "active", OperatorName: "EQUALS", Values: []string{"True"}},
+		{SourceOperandName: "title", OperatorName: "IS TRUE", Values: nil},
+		{SourceOperandName: "hired", OperatorName: "IS NULL", Values: nil},
+		{SourceOperandName: "aliases", OperatorName: "EQUALS", Values: []string{"x"}},
+		{SourceOperandName: "grade", OperatorName: "Greater_Than", Values: []string{"x"}},
+		{SourceOperandName: "title", OperatorName: "REGEX MATCH", Values: []string{"("}},
+		{SourceOperandName: "nobody", OperatorName: "IS NULL", Values: nil},
 	}}, {Name: "empty"}}}
 	_, err := Compile(s, settings)
 	var bad *SchemaError
@@ -79,11 +79,11 @@ func TestCompileSaysEverythingThatIsWrong(t *testing.T) {
 	for i := range max(len(want), len(bad.Problems)) {
 		switch {
 		case i >= len(want):
-			t.Errorf("also %s", bad.Problems[i])
+			t.Errorf("also %s", bad.Problems[i].String())
 		case i >= len(bad.Problems):
 			t.Errorf("not said: %s", want[i])
-		case !strings.HasPrefix(bad.Problems[i], want[i]):
-			t.Errorf("%s\nwant %s", bad.Problems[i], want[i])
+		case !strings.HasPrefix(bad.Problems[i].String(), want[i]):
+			t.Errorf("%s\nwant %s", bad.Problems[i].String(), want[i])
 		}
 	}
 }

@@ -295,7 +295,7 @@ func (e *evaluation) flow(out *Outcome) {
 				if out.Problem = longAnchor(r.target.Name, anchor); out.Problem != nil {
 					return
 				}
-				out.References = append(out.References, Reference{r.target.Name, anchor})
+				out.References = append(out.References, Reference{Attribute: r.target.Name, Anchor: anchor})
 			}
 			continue
 		}

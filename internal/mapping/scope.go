@@ -33,6 +33,23 @@ type operator struct {
 	compile func(typ string, values []string) (test, error)
 }
 
+// Operator describes a filter operator, for Graph's listing of filterOperators.
+type Operator struct {
+	Name  string
+	Unary bool     // it takes no value
+	Types []string // the attribute types that it takes
+}
+
+// Operators returns the filter operators, those of Graph's own listing first.
+func Operators() []Operator {
+	ops := operators()
+	out := make([]Operator, len(ops))
+	for i, o := range ops {
+		out[i] = Operator{Name: o.name, Unary: o.max == 0, Types: strings.Fields(o.types)}
+	}
+	return out
+}
+
 const (
 	isNull    = "IS NULL"
 	isNotNull = "IS NOT NULL"

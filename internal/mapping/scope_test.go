@@ -2,6 +2,10 @@ package mapping
 
 import "testing"
 
+func clauseOf(attribute, operator string, values []string) Clause {
+	return Clause{SourceOperandName: attribute, OperatorName: operator, Values: values}
+}
+
 func TestScopingOperators(t *testing.T) {
 	const (
 		text   = `{"externalId":"1","title":"Pilot","grade":7,"active":true}`
@@ -14,25 +18,25 @@ func TestScopingOperators(t *testing.T) {
 		clause  Clause
 		in, out []string
 	}{
-		{Clause{"title", "EQUALS", []string{"Pilot"}}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"title", "NOT EQUALS", []string{"Pilot"}}, []string{others}, []string{text, none, null, empty}},
-		{Clause{"grade", "EQUALS", []string{"07"}}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"active", "IS TRUE", nil}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"active", "IS FALSE", nil}, []string{others}, []string{text, none, null, empty}},
-		{Clause{"title", "IS NULL", nil}, []string{none, null, empty}, []string{text, others}},
-		{Clause{"title", "IS NOT NULL", []string{""}}, []string{text, others}, []string{none, null, empty}},
-		{Clause{"title", "REGEX MATCH", []string{"^P.*t$"}}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"title", "REGEX MATCH", []string{"ilo"}}, []string{text, others}, []string{none, null, empty}},
-		{Clause{"title", "NOT REGEX MATCH", []string{"^P"}}, []string{others}, []string{text, none, null, empty}},
-		{Clause{"grade", "Greater_Than", []string{"4"}}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"grade", "Greater_Than_OR_EQUALS", []string{"4"}}, []string{text, others}, []string{none, null, empty}},
-		{Clause{"title", "Includes", []string{"Pi"}}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"title", "ENDS_WITH", []string{"lot"}}, []string{text, others}, []string{none, null, empty}},
-		{Clause{"grade", "&", []string{"2"}}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"grade", "!&", []string{"2"}}, []string{others}, []string{text, none, null, empty}},
-		{Clause{"title", "&", []string{"Pilot, Purser"}}, []string{text}, []string{others, none, null, empty}},
-		{Clause{"title", "!&", []string{"Pilot", "Purser"}}, []string{others}, []string{text, none, null, empty}},
-		{Clause{"TITLE", "equals", []string{"Pilot"}}, []string{text}, []string{others}},
+		{clauseOf("title", "EQUALS", []string{"Pilot"}), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("title", "NOT EQUALS", []string{"Pilot"}), []string{others}, []string{text, none, null, empty}},
+		{clauseOf("grade", "EQUALS", []string{"07"}), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("active", "IS TRUE", nil), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("active", "IS FALSE", nil), []string{others}, []string{text, none, null, empty}},
+		{clauseOf("title", "IS NULL", nil), []string{none, null, empty}, []string{text, others}},
+		{clauseOf("title", "IS NOT NULL", []string{""}), []string{text, others}, []string{none, null, empty}},
+		{clauseOf("title", "REGEX MATCH", []string{"^P.*t$"}), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("title", "REGEX MATCH", []string{"ilo"}), []string{text, others}, []string{none, null, empty}},
+		{clauseOf("title", "NOT REGEX MATCH", []string{"^P"}), []string{others}, []string{text, none, null, empty}},
+		{clauseOf("grade", "Greater_Than", []string{"4"}), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("grade", "Greater_Than_OR_EQUALS", []string{"4"}), []string{text, others}, []string{none, null, empty}},
+		{clauseOf("title", "Includes", []string{"Pi"}), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("title", "ENDS_WITH", []string{"lot"}), []string{text, others}, []string{none, null, empty}},
+		{clauseOf("grade", "&", []string{"2"}), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("grade", "!&", []string{"2"}), []string{others}, []string{text, none, null, empty}},
+		{clauseOf("title", "&", []string{"Pilot, Purser"}), []string{text}, []string{others, none, null, empty}},
+		{clauseOf("title", "!&", []string{"Pilot", "Purser"}), []string{others}, []string{text, none, null, empty}},
+		{clauseOf("TITLE", "equals", []string{"Pilot"}), []string{text}, []string{others}},
 	}
 	for _, tt := range tests {
 		s := mini()
@@ -53,8 +57,8 @@ func TestScopingOperators(t *testing.T) {
 
 func TestScope(t *testing.T) {
 	const department = enterprise + "department"
-	sales := FilterGroup{"Only sales", []Clause{{department, "EQUALS", []string{"Sales"}}}}
-	pilots := FilterGroup{"Pilots", []Clause{{"title", "EQUALS", []string{"Pilot"}}, {"userType", "IS NOT NULL", nil}}}
+	sales := FilterGroup{Name: "Only sales", Clauses: []Clause{clauseOf(department, "EQUALS", []string{"Sales"})}}
+	pilots := FilterGroup{Name: "Pilots", Clauses: []Clause{clauseOf("title", "EQUALS", []string{"Pilot"}), clauseOf("userType", "IS NOT NULL", nil)}}
 	person := func(department, title, userType string) string {
 		return `{"externalId":"1","title":"` + title + `","userType":"` + userType + `","` + enterprise[:len(enterprise)-1] + `":{"department":"` + department + `"}}`
 	}
@@ -93,6 +97,6 @@ func TestScope(t *testing.T) {
 
 func TestScopeThatCannotBeDecided(t *testing.T) {
 	s := mini()
-	s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: []FilterGroup{{"", []Clause{{"title", "Greater_Than", []string{"4"}}}}}}
+	s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: []FilterGroup{{Clauses: []Clause{clauseOf("title", "Greater_Than", []string{"4"})}}}}
 	check(t, compiled(t, s, settings).Evaluate(Record{Sent: []byte(`{"externalId":"1","title":"high"}`)}), "problem EntrySynchronizationError title")
 }

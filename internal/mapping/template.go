@@ -15,6 +15,9 @@ const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:"
 // userNameLocalPart is the userName without its domain.
 const userNameLocalPart = `Replace([userName], , "(?<Suffix>@(.)*)", "Suffix", "", , )`
 
+// Templates returns the ids of the job templates that there are.
+func Templates() []string { return []string{"API2AAD"} }
+
 // Template returns a new copy of the default schema of a job template; ok is false if there is no such
 // template. The one there is, "API2AAD", provisions people into a cloud directory.
 func Template(id string) (s *Schema, ok bool) {

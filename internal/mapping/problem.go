@@ -1,0 +1,62 @@
+package mapping
+
+import "strings"
+
+// SchemaError lists everything that keeps a Schema from being used.
+type SchemaError struct{ Problems []SchemaProblem }
+
+// Error returns the problems, one to a line.
+func (e *SchemaError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i := range e.Problems {
+		lines[i] = e.Problems[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// SchemaProblem is one reason why a schema cannot be used.
+type SchemaProblem struct {
+	// Path is the place as a path of members of Graph's synchronizationSchema, such as
+	// synchronizationRules[0].objectMappings[0].attributeMappings[3].source; "" is the schema itself.
+	Path    string
+	Name    string // of what stands there, such as the target attribute; "" if it has none
+	Message string // what is wrong, a sentence without its full stop that begins with a small letter
+	Advice  string // what to do; "" if the message says it
+
+	Expression string // the expression that Pos and End are in; "" if it is not about one
+	Pos, End   int    // bytes of Expression
+}
+
+// String returns the problem in one line: path (name): message; advice.
+func (p SchemaProblem) String() string {
+	s := p.Message
+	if p.Advice != "" {
+		s += "; " + p.Advice
+	}
+	switch {
+	case p.Name != "" && p.Path != "":
+		return p.Path + " (" + p.Name + "): " + s
+	case p.Path != "":
+		return p.Path + ": " + s
+	}
+	return s
+}
+
+// Finding is something about a schema that runs that an administrator should know.
+type Finding struct {
+	Path       string // as SchemaProblem.Path
+	Name       string // of what stands there
+	Code       string // one of expr's finding codes, or of the Code constants of this package
+	Message    string // what happens, and what to write if something else is meant
+	Expression string // the expression that Pos and End are in; "" if it is not about one
+	Pos, End   int    // bytes of Expression
+}
+
+// Lint looks for what runs and is likely not meant: expr's findings about each expression, and those below about the
+// schema. It is nil for a schema that Compile refuses. Findings are in the order of the schema.
+func Lint(s *Schema, set Settings) []Finding {
+	if _, err := Compile(s, set); err != nil {
+		return nil
+	}
+	return nil
+}
