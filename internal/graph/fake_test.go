@@ -83,6 +83,49 @@ func (f *fakeService) SetJobState(_ context.Context, _ int64, state provision.Jo
 	return nil
 }
 
+// SetSchema refuses what cannot run.
+func (f *fakeService) SetSchema(_ context.Context, _ int64, s *mapping.Schema) error {
+	if _, err := mapping.Compile(s, mapping.Settings{DefaultDomain: "contoso.example"}); err != nil {
+		return fmt.Errorf("job: %w", err)
+	}
+	next := *s
+	next.ID, next.Version = f.job.ID, f.job.Schema.Version+"+"
+	job := *f.job
+	job.Schema = &next
+	f.job = &job
+	return nil
+}
+
+// Preview evaluates, and finds a user by employeeId.
+func (f *fakeService) Preview(_ context.Context, _ int64, q provision.PreviewQuery) (*provision.Preview, error) {
+	if q.Operation.Data == nil {
+		return nil, provision.ErrNotFound
+	}
+	s := f.job.Schema
+	if q.Schema != nil {
+		s = q.Schema
+	}
+	program, err := mapping.Compile(s, mapping.Settings{DefaultDomain: "contoso.example"})
+	if err != nil {
+		return nil, fmt.Errorf("job: %w", err)
+	}
+	r := mapping.Record{Sent: q.Operation.Data}
+	p := &provision.Preview{Explanation: program.Explain(r), Entry: provision.LogEntry{End: provision.EndFailed, Anchor: q.Operation.Anchor}}
+	out := program.Evaluate(r)
+	if problem := out.Problem; problem != nil {
+		p.Entry.Code, p.Entry.Attribute, p.Entry.Reason, p.Entry.Advice = problem.Code, problem.Attribute, problem.Reason, problem.Advice
+		return p, nil
+	}
+	for i := range f.users {
+		if f.users[i].Attributes["employeeId"].String() == q.Operation.Anchor {
+			p.Current = &f.users[i]
+		}
+	}
+	p.Planned = provision.Plan(&out, p.Current, program.FlowTypes())
+	p.Entry.End = p.Planned.End
+	return p, nil
+}
+
 var uploadID = uuid.MustParse("5f0c7b1e-6a58-4a36-9c2f-2c0a3b8f1a01")
 
 func (f *fakeService) Accept(_ context.Context, u provision.Upload) (provision.Accepted, error) {
