@@ -245,6 +245,8 @@ type world struct {
 	now     time.Time
 	log     bytes.Buffer
 	schemas map[string]*jsonschema.Compiler
+
+	extended bool // answers hold members that a client has added: Graph's own schemas do not allow those
 }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
@@ -281,7 +283,9 @@ func (w *world) send(method, target, body string, headers ...string) *httptest.R
 	if _, err := uuid.Parse(rec.Header().Get("Request-Id")); err != nil || rec.Header().Get("Client-Request-Id") == "" {
 		w.t.Errorf("%s %s: request ids %v", method, target, rec.Header())
 	}
-	w.validate(method, path, rec)
+	if !w.extended {
+		w.validate(method, path, rec)
+	}
 	return rec
 }
 
@@ -347,6 +351,10 @@ func (w *world) validate(method, path string, rec *httptest.ResponseRecorder) {
 	if compiler == nil {
 		var doc any
 		readJSON(w.t, "graph-"+version+".schema.json", &doc)
+		for _, named := range []string{"attributeMappingFunctionSchema", "filterOperatorSchema"} {
+			// Graph's metadata knows these by id, its documented listings by name: both are answered.
+			definitionProperties(doc, named)["name"] = map[string]any{"type": "string"}
+		}
 		compiler = jsonschema.NewCompiler()
 		if err := compiler.AddResource("graph.json", doc); err != nil {
 			w.t.Fatal(err)
@@ -364,6 +372,10 @@ func (w *world) validate(method, path string, rec *httptest.ResponseRecorder) {
 	if err != nil {
 		w.t.Errorf("%s %s: %d does not validate as %s: %v\n%s", method, path, rec.Code, name, err, rec.Body)
 	}
+}
+
+func definitionProperties(doc any, definition string) map[string]any {
+	return doc.(map[string]any)["$defs"].(map[string]any)[definition].(map[string]any)["properties"].(map[string]any)
 }
 
 // errorOf returns the error object's code and message.
