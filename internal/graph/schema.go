@@ -146,7 +146,7 @@ func invalidSchema(e *mapping.SchemaError) *problem {
 		p.details = append(p.details, errorDetail{"InvalidSchema", schemaSentence(q), q.Path})
 	}
 	if n := len(e.Problems); n == 1 {
-		p.message = capital(located(&e.Problems[0]))
+		p.message = located(&e.Problems[0])
 	} else if n > 1 {
 		p.message = fmt.Sprintf("The schema has %d problems; nothing was changed. The first: %s", n, located(&e.Problems[0]))
 	}
@@ -164,9 +164,9 @@ func located(p *mapping.SchemaProblem) string {
 
 // advised is a problem with its advice and without its place.
 func advised(p *mapping.SchemaProblem) string {
-	s := p.Message
+	s := capital(p.Message)
 	if p.Name != "" {
-		s = p.Name + ": " + s
+		s = p.Name + ": " + p.Message
 	}
 	if p.Advice != "" {
 		s += "; " + p.Advice
@@ -177,9 +177,9 @@ func advised(p *mapping.SchemaProblem) string {
 // schemaSentence says what is wrong, and with an expression where in it.
 func schemaSentence(p *mapping.SchemaProblem) string {
 	if p.Expression == "" {
-		return capital(advised(p))
+		return advised(p)
 	}
-	return capital(advised(p)) + "\n" + caret(p.Expression, p.Pos, p.End)
+	return advised(p) + "\n" + caret(p.Expression, p.Pos, p.End)
 }
 
 // caret draws the line of an expression that bytes from to end are in, and a caret below them.
