@@ -109,6 +109,10 @@ func (n *Node) errorf(format string, args ...any) *Error {
 // maxNearest bounds the names that nearest compares: a longer one is not a misspelling of anything.
 const maxNearest = 200
 
+// Nearest returns the one of names that is likely meant by name, or "" if none is close: for messages about names that
+// are no part of an expression.
+func Nearest(name string, names []string) string { return nearest(name, names) }
+
 // nearest returns the one of names that is closest to name, or "" if none is close.
 func nearest(name string, names []string) string {
 	best, limit := "", max(2, len(name)/3)+1

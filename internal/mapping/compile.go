@@ -7,9 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"induct/internal/expr"
@@ -22,9 +21,23 @@ const objectFilter = "objectFilter"
 // anchorName is the source anchor of every record.
 const anchorName = "externalId"
 
+// activeName is the source attribute that a record should never lack.
+const activeName = "active"
+
+// Bounds of a schema. A larger one is refused.
+const (
+	maxProblems   = 100
+	maxMappings   = 1000
+	maxGroups     = 200
+	maxClauses    = 200
+	maxAttributes = 10_000
+	maxNameLength = 512
+)
+
 // input is one source attribute that a Program reads; its place in Program.inputs is its slot.
 type input struct {
 	Attribute
+	holder   int // 1 + the place in Program.holders of what the attribute is part of; 0 if that does not matter
 	order    int // in the source object; attributes that the schema does not know come last
 	mapped   bool
 	scoped   bool
@@ -33,109 +46,174 @@ type input struct {
 
 // rule is a compiled AttributeMapping.
 type rule struct {
-	target      Attribute
-	text        string        // the expression, for sentences
-	expr        *expr.Program // nil if slot is read as it is, or there is no source
-	slot        int           // the attribute that flows as it is; -1 with expr or without source
-	reads       []int         // slots that expr reads
-	byDefault   expr.Value
-	priority    int
-	createOnly  bool
-	redacted    bool
-	readsActive bool
+	target    Attribute
+	place     place
+	mapping   *AttributeMapping
+	kind      MappingType
+	text      string        // the expression, for sentences
+	expr      *expr.Program // nil if slot is read as it is, or there is no source
+	slot      int           // the attribute that flows as it is; -1 with expr or without source
+	reads     []int         // slots that the source reads
+	byDefault expr.Value
+	priority  int
+	unique    bool
+
+	createOnly, whenEmpty, addValues, always bool // as in Flow
+	flowNull                                 bool // nothing removes what stands in the target
+	redacted                                 bool
+	readsActive                              bool
 }
+
+// place is where something stands in a schema.
+type place struct{ path, name string }
+
+func (at place) member(name string) place { return place{at.path + "." + name, at.name} }
 
 // compiler collects problems; there is one per Compile.
 type compiler struct {
 	problems       []SchemaProblem
+	schema         *Schema
 	source, target *Object
+	targets        *Directory // that target is in
+	known          []string   // the names of the source's attributes
 	inputs         []input
 	rules          []rule
+	holders        []string
 }
 
-func (c *compiler) fail(place, format string, args ...any) {
-	path, name, _ := strings.Cut(place, " (")
-	c.problems = append(c.problems, SchemaProblem{Path: path, Name: strings.TrimSuffix(name, ")"), Message: fmt.Sprintf(format, args...)})
+func (c *compiler) fail(at place, advice, format string, args ...any) {
+	c.add(SchemaProblem{Path: at.path, Name: at.name, Message: fmt.Sprintf(format, args...), Advice: advice})
+}
+
+func (c *compiler) add(p SchemaProblem) {
+	if len(c.problems) < maxProblems {
+		c.problems = append(c.problems, p)
+	}
 }
 
 // Compile checks a schema and makes the Program that evaluates records by it. The schema must have exactly one
-// enabled object mapping. The error is a *SchemaError with every problem that was found.
+// enabled object mapping. The error is a *SchemaError with every problem that was found, at most 100.
 func Compile(s *Schema, set Settings) (*Program, error) {
-	c := &compiler{}
-	place, om := c.pick(s)
-	if om == nil {
+	c, p := compile(s, set)
+	if len(c.problems) > 0 {
 		return nil, &SchemaError{c.problems}
 	}
-	c.mappings(place, om)
-	filter := c.filter(place+".scope", om.Scope)
+	return p, nil
+}
+
+// compile is Compile for Lint, too, which looks at what was compiled. The Program is nil if there are problems.
+func compile(s *Schema, set Settings) (*compiler, *Program) {
+	c := &compiler{schema: s}
+	c.definitions()
+	at, om := c.pick()
+	if om == nil {
+		return c, nil
+	}
+	c.anchor(at)
+	c.mappings(at, om)
+	in, out := c.filters(at.member("scope"), om.Scope)
 	p := &Program{
 		set:    set,
 		flow:   om.FlowTypes,
 		rules:  c.rules,
-		scope:  filter,
-		anchor: c.slot(anchorName), active: c.slot("active"), userName: c.slot("userName"),
+		input:  in,
+		scope:  out,
+		anchor: c.slot(anchorName), active: c.slot(activeName), userName: c.slot("userName"),
 		displayName: c.slot("displayName"), givenName: c.slot("name.givenName"), familyName: c.slot("name.familyName"),
 	}
 	p.inputs = c.inputs
 	p.inputs[p.anchor].mapped = true // the engine itself reads it
+	c.redact(p)
 	for i := range p.rules {
-		p.rules[i].readsActive = p.rules[i].slot == p.active || slices.Contains(p.rules[i].reads, p.active)
+		p.rules[i].readsActive = slices.Contains(p.rules[i].reads, p.active)
 	}
-	reader, err := scim.CompilePaths(c.paths())
-	if err != nil {
-		c.fail(place, "a source attribute cannot be read: %v", err)
+	var err error
+	if p.reader, err = scim.CompilePaths(c.paths()); err != nil {
+		c.fail(at, "correct its name", "a source attribute cannot be read: %v", err)
+	} else if p.holders, err = scim.CompilePaths(c.holders); err != nil {
+		c.fail(at, "", "a source attribute cannot be read: %v", err)
 	}
 	if len(c.problems) > 0 {
-		return nil, &SchemaError{c.problems}
+		return c, nil
 	}
-	p.reader = reader
 	p.finish(s)
-	return p, nil
+	return c, p
 }
 
-// pick returns the enabled object mapping and its place, and sets the objects that it maps.
-func (c *compiler) pick(s *Schema) (place string, om *ObjectMapping) {
+// pick returns the enabled object mapping and its place, and sets the objects that it maps; nil if there is none.
+func (c *compiler) pick() (at place, om *ObjectMapping) {
 	var from *Rule
-	for i := range s.Rules {
-		for j := range s.Rules[i].ObjectMappings {
-			m := &s.Rules[i].ObjectMappings[j]
-			at := fmt.Sprintf("synchronizationRules[%d].objectMappings[%d]", i, j)
+	var fromPath string
+	for i := range c.schema.Rules {
+		path := fmt.Sprintf("synchronizationRules[%d]", i)
+		for j := range c.schema.Rules[i].ObjectMappings {
+			m := &c.schema.Rules[i].ObjectMappings[j]
+			here := place{path: fmt.Sprintf("%s.objectMappings[%d]", path, j)}
 			switch {
 			case !m.Enabled:
-			case om != nil:
-				c.fail(at, "a job provisions one type of object; disable this object mapping or the one at %s", place)
+			case om == nil:
+				at, om, from, fromPath = here, m, &c.schema.Rules[i], path
 			default:
-				place, om, from = at, m, &s.Rules[i]
+				c.fail(here, "disable this object mapping or the one at "+at.path, "a job provisions one type of object, and two object mappings are enabled")
 			}
 		}
 	}
 	if om == nil {
-		c.fail("synchronizationRules", "no object mapping is enabled; enable one")
-		return "", nil
+		c.fail(place{path: "synchronizationRules"}, "enable one", "no object mapping is enabled")
+		return at, nil
 	}
-	c.source = c.object(s, place+".sourceObjectName", from.SourceDirectoryName, om.SourceObjectName)
-	c.target = c.object(s, place+".targetObjectName", from.TargetDirectoryName, om.TargetObjectName)
+	source := c.directory(place{path: fromPath + ".sourceDirectoryName"}, from.SourceDirectoryName)
+	c.targets = c.directory(place{path: fromPath + ".targetDirectoryName"}, from.TargetDirectoryName)
+	if source == nil || c.targets == nil {
+		return at, nil
+	}
+	c.source = c.object(at.member("sourceObjectName"), source, om.SourceObjectName)
+	c.target = c.object(at.member("targetObjectName"), c.targets, om.TargetObjectName)
 	if c.source == nil || c.target == nil {
-		return place, nil
+		return at, nil
 	}
-	return place, om
+	c.known = c.source.names()
+	return at, om
 }
 
-func (c *compiler) object(s *Schema, place, directory, object string) *Object {
-	for i := range s.Directories {
-		if s.Directories[i].Name != directory {
-			continue
+func (c *compiler) directory(at place, name string) *Directory {
+	var names []string
+	for i := range c.schema.Directories {
+		if c.schema.Directories[i].Name == name {
+			return &c.schema.Directories[i]
 		}
-		for j := range s.Directories[i].Objects {
-			if o := &s.Directories[i].Objects[j]; o.Name == object {
-				return o
-			}
-		}
-		c.fail(place, "the directory %q has no object %q", directory, object)
-		return nil
+		names = append(names, c.schema.Directories[i].Name)
 	}
-	c.fail(place, "the schema has no directory %q", directory)
+	c.fail(at, oneOf(names, "the directories are"), "the schema has no directory %s", quote(name))
 	return nil
+}
+
+func (c *compiler) object(at place, d *Directory, name string) *Object {
+	var names []string
+	for i := range d.Objects {
+		if d.Objects[i].Name == name {
+			return &d.Objects[i]
+		}
+		names = append(names, d.Objects[i].Name)
+	}
+	c.fail(at, oneOf(names, "its objects are"), "the directory %s has no object %s", quote(d.Name), quote(name))
+	return nil
+}
+
+// oneOf lists the names that there are, if they are few.
+func oneOf(names []string, are string) string {
+	if len(names) == 0 || len(names) > 10 {
+		return "correct the name"
+	}
+	return are + " " + strings.Join(names, ", ")
+}
+
+func (o *Object) names() []string {
+	names := make([]string, len(o.Attributes))
+	for i := range o.Attributes {
+		names[i] = o.Attributes[i].Name
+	}
+	return names
 }
 
 // attribute finds a definition by name; the exact spelling wins over one that differs in case.
@@ -146,12 +224,30 @@ func (o *Object) attribute(name string) int {
 	return slices.IndexFunc(o.Attributes, func(a Attribute) bool { return strings.EqualFold(a.Name, name) })
 }
 
+// targetAttribute finds the definition of a mapping's target. Extension attributes of the directory need none: they are texts.
+func (c *compiler) targetAttribute(name string) (Attribute, bool) {
+	i := c.target.attribute(name)
+	switch {
+	case i >= 0:
+		return c.target.Attributes[i], true
+	case name == objectFilter:
+		return Attribute{Name: objectFilter}, true
+	case directoryExtension.MatchString(name):
+		return Attribute{Name: name, Type: "String", CaseExact: true, MaxLength: 256}, true
+	}
+	return Attribute{}, false
+}
+
+// directoryExtension is the name of a directory extension (Microsoft Graph, "Add custom data to resources using
+// extensions"): extension, the application's id without hyphens, the attribute's own name.
+var directoryExtension = regexp.MustCompile(`^extension_[0-9a-fA-F]{32}_[A-Za-z0-9_]{1,60}$`)
+
 // slot returns where a source attribute is read, whether or not the schema knows it.
 func (c *compiler) slot(name string) int {
 	a, order := Attribute{Name: name}, len(c.source.Attributes)
 	if i := c.source.attribute(name); i >= 0 {
 		a, order = c.source.Attributes[i], i
-	} else if name == "active" {
+	} else if name == activeName {
 		a.Type = "Boolean"
 	}
 	if i := slices.IndexFunc(c.inputs, func(in input) bool { return strings.EqualFold(in.Name, a.Name) }); i >= 0 {
@@ -159,14 +255,6 @@ func (c *compiler) slot(name string) int {
 	}
 	c.inputs = append(c.inputs, input{Attribute: a, order: order})
 	return len(c.inputs) - 1
-}
-
-// known is slot for a name that the schema must know.
-func (c *compiler) known(name string) (int, error) {
-	if c.source.attribute(name) < 0 {
-		return 0, fmt.Errorf("the source object %q has no attribute %q; add it to the object or correct the name", c.source.Name, name)
-	}
-	return c.slot(name), nil
 }
 
 // paths lists where the inputs stand in a record. A reference is named without its sub-attribute value.
@@ -178,173 +266,202 @@ func (c *compiler) paths() []string {
 	return names
 }
 
-func (c *compiler) mappings(place string, om *ObjectMapping) {
+func (c *compiler) mappings(at place, om *ObjectMapping) {
+	if n := len(om.AttributeMappings); n > maxMappings {
+		c.fail(at.member("attributeMappings"), "", "there are %d attribute mappings; at most %d are allowed", n, maxMappings)
+		return
+	}
 	targets, priorities := map[string]int{}, map[int]string{}
 	for i := range om.AttributeMappings {
 		m := &om.AttributeMappings[i]
-		at := fmt.Sprintf("%s.attributeMappings[%d] (%s)", place, i, m.TargetAttributeName)
+		here := place{fmt.Sprintf("%s.attributeMappings[%d]", at.path, i), m.TargetAttributeName}
 		if first, ok := targets[strings.ToLower(m.TargetAttributeName)]; ok {
-			c.fail(at, "the target attribute is mapped twice; remove this mapping or attributeMappings[%d]", first)
+			c.fail(here, fmt.Sprintf("remove this mapping or attributeMappings[%d]", first), "the target attribute is mapped twice")
 			continue
 		}
 		targets[strings.ToLower(m.TargetAttributeName)] = i
 		if other, ok := priorities[m.MatchingPriority]; ok && m.MatchingPriority > 0 {
-			c.fail(at, "the matching priority %d is taken by %s", m.MatchingPriority, other)
+			c.fail(here, "give each matching attribute a number of its own, in the order in which to try them",
+				"the matching priority %d is taken by %s", m.MatchingPriority, other)
 		}
 		priorities[m.MatchingPriority] = m.TargetAttributeName
-		c.mapping(at, m)
+		c.mapping(here, m)
 	}
 	delete(priorities, 0)
 	if len(priorities) == 0 {
-		c.fail(place, "no attribute mapping is a matching attribute; give one a matchingPriority of 1")
+		c.fail(at.member("attributeMappings"), "give one a matchingPriority of 1", "no attribute mapping is a matching attribute")
 	}
 }
 
-func (c *compiler) mapping(at string, m *AttributeMapping) {
-	r := rule{slot: -1, text: m.Expression, priority: m.MatchingPriority}
-	switch t := c.target.attribute(m.TargetAttributeName); {
-	case t >= 0:
-		r.target = c.target.Attributes[t]
-	case m.TargetAttributeName == objectFilter:
-		r.target = Attribute{Name: objectFilter}
-	default:
-		c.fail(at, "the target object %q has no such attribute; add it to the object or correct the name", c.target.Name)
+func (c *compiler) mapping(at place, m *AttributeMapping) {
+	r := rule{place: at, mapping: m, slot: -1, text: strings.TrimSpace(m.Expression), priority: m.MatchingPriority}
+	var ok bool
+	if r.target, ok = c.targetAttribute(m.TargetAttributeName); !ok {
+		advice := "correct the name, or add it to the object's attributes"
+		if near := expr.Nearest(m.TargetAttributeName, c.target.names()); near != "" {
+			advice = "did you mean " + near + "? Else add it to the object's attributes"
+		}
+		c.fail(at.member("targetAttributeName"), advice, "the target object %s has no such attribute", quote(c.target.Name))
 		return
 	}
-	c.flow(at, m, &r)
-	if m.Expression == "" && m.DefaultValue == nil {
-		c.fail(at, "there is neither a source nor a default value; give one")
+	byDefault := m.DefaultValue
+	if byDefault == nil {
+		byDefault = r.target.DefaultValue
+	}
+	if r.text == "" && byDefault == nil {
+		c.fail(at, "give one", "there is neither a source nor a default value")
 		return
 	}
-	if m.Expression != "" && !c.expression(at, m.Expression, &r) {
+	if r.kind = m.Type(); r.text != "" && !c.expression(at, &r) {
 		return
 	}
-	c.checkKind(at, m, &r)
-	if m.DefaultValue != nil {
-		v, bad := r.target.fit(expr.Text(*m.DefaultValue))
+	c.checkFlow(at, &r)
+	c.checkKind(at, &r)
+	if byDefault != nil && r.target.Type != "Reference" {
+		v, bad := r.target.fit(expr.Text(*byDefault))
 		if bad != nil {
-			c.fail(at, "the default value does not fit: %s", bad.reason)
+			c.fail(at.member("defaultValue"), "write another one", "the default value does not fit: %s", bad.reason)
 		}
 		r.byDefault = v
 	}
-	r.redacted = r.redacted || r.target.Mutability == "WriteOnly" || strings.HasPrefix(r.target.Name, "CSA.")
 	c.rules = append(c.rules, r)
-}
-
-func (c *compiler) flow(at string, m *AttributeMapping, r *rule) {
-	switch m.FlowType {
-	case "", "Always":
-	case "ObjectAddOnly":
-		r.createOnly = true
-	default:
-		c.fail(at, "the flowType %q is not supported; use Always or ObjectAddOnly", m.FlowType)
-	}
-	switch m.FlowBehavior {
-	case "", "FlowWhenChanged", "FlowAlways":
-	default:
-		c.fail(at, "there is no flowBehavior %q; use FlowWhenChanged or FlowAlways", m.FlowBehavior)
-	}
-}
-
-// checkKind checks what a mapping may do with a target attribute of its kind.
-func (c *compiler) checkKind(at string, m *AttributeMapping, r *rule) {
-	if r.target.Anchor || r.target.Mutability == "ReadOnly" {
-		c.fail(at, "the target sets this attribute itself; remove the mapping")
-	}
-	if m.MatchingPriority < 0 {
-		c.fail(at, "the matchingPriority %d is negative; use 0 for none, else 1, 2, …", m.MatchingPriority)
-	}
-	if m.MatchingPriority > 0 && (r.target.MultiValued || r.target.Type == "Reference" || r.target.Name == objectFilter || r.target.Mutability == "WriteOnly") {
-		c.fail(at, "people cannot be matched by this attribute; use a text attribute with one value")
-	}
-	if r.target.Type != "Reference" {
-		return
-	}
-	if r.slot < 0 {
-		c.fail(at, "a reference must be mapped from a plain attribute such as [manager], without functions and constants")
-	} else if in := c.inputs[r.slot]; in.MultiValued || in.Type != "Reference" && in.Type != "String" && in.Type != "" {
-		c.fail(at, "a reference must be mapped from one Reference or String, and %s is another", in.Name)
-	}
-	if m.DefaultValue != nil {
-		c.fail(at, "a reference cannot have a default value")
-	}
 }
 
 // expression compiles the source of a mapping; false means that it failed. A plain attribute is read without
 // the expression's machinery.
-func (c *compiler) expression(at, src string, r *rule) bool {
-	read := map[int]bool{}
-	prog, err := expr.Compile(src, expr.Env{Salt: r.target.Name, Attribute: func(name string) (int, error) {
-		slot, err := c.known(name)
-		if err == nil {
-			read[slot] = true
+func (c *compiler) expression(at place, r *rule) bool {
+	prog, err := expr.Compile(r.text, expr.Env{Known: c.known, Salt: r.target.Name, Attribute: func(name string) (int, error) {
+		if c.source.attribute(name) < 0 {
+			return 0, fmt.Errorf("the source object %q has no attribute %q", c.source.Name, name)
 		}
-		return slot, err
+		return c.slot(name), nil
 	}})
 	if err != nil {
-		c.fail(at, "%s", expressionProblem(err))
+		c.add(expressionProblem(at.member("source"), r.text, err))
 		return false
 	}
-	if prog.Unique() {
-		c.fail(at, "SelectUniqueValue is not supported yet: values cannot be probed in this target")
-		return false
+	for _, name := range prog.Attributes() {
+		r.reads = append(r.reads, c.slot(name))
 	}
-	r.redacted = prog.Redacted()
-	r.reads = slices.Sorted(maps.Keys(read))
+	for _, name := range prog.RedactedAttributes() {
+		c.inputs[c.slot(name)].redacted = true
+	}
 	for _, slot := range r.reads {
 		c.inputs[slot].mapped = true
-		c.inputs[slot].redacted = c.inputs[slot].redacted || r.redacted
 	}
-	if plain(prog) {
-		r.slot, r.reads = r.reads[0], nil
-		return true
+	r.redacted = prog.Redacted()
+	r.unique = prog.Unique()
+	r.createOnly = r.unique
+	if r.kind == Direct {
+		r.slot = r.reads[0]
+	} else {
+		r.expr = prog
 	}
-	r.expr = prog
 	return true
 }
 
-func expressionProblem(err error) string {
+func expressionProblem(at place, src string, err error) SchemaProblem {
+	p := SchemaProblem{Path: at.path, Name: at.name, Message: "the expression is wrong: " + err.Error(), Expression: src}
 	var e *expr.Error
 	if errors.As(err, &e) {
-		return "the expression is wrong at character " + strconv.Itoa(e.Pos+1) + ": " + e.Msg
+		p.Message = fmt.Sprintf("the expression is wrong at character %d: %s", e.Pos+1, e.Msg)
+		p.Pos, p.End = e.Offset, e.End
+		if strings.HasPrefix(e.Msg, "the source object") {
+			p.Advice = "else add it to the object's attributes"
+			if !strings.HasSuffix(e.Msg, "?") {
+				p.Advice = "correct the name, or add it to the object's attributes"
+			}
+		}
 	}
-	return "the expression is wrong: " + err.Error()
+	return p
 }
 
-// plain reports whether an expression is one attribute and nothing else.
-func plain(p *expr.Program) bool {
-	names := p.Attributes()
-	return len(names) == 1 && p.String() == "["+names[0]+"]"
-}
-
-func (c *compiler) filter(place string, f *Filter) scope {
+// filters compiles the filters that decide who is looked at, and who is in scope.
+func (c *compiler) filters(at place, f *Filter) (in, out scope) {
 	if f == nil {
+		return nil, nil
+	}
+	if len(f.CategoryGroups) > 0 {
+		c.fail(at.member("categoryFilterGroups"), "move its clauses to groups", "category filters are experimental on the reference, and not evaluated here")
+	}
+	return c.filter(at.member("inputFilterGroups"), f.InputGroups), c.filter(at.member("groups"), f.Groups)
+}
+
+func (c *compiler) filter(at place, groups []FilterGroup) scope {
+	if len(groups) > maxGroups {
+		c.fail(at, "", "there are %d groups; at most %d are allowed", len(groups), maxGroups)
 		return nil
 	}
-	out := make(scope, 0, len(f.Groups))
-	for i, g := range f.Groups {
-		if len(g.Clauses) == 0 {
-			c.fail(fmt.Sprintf("%s.groups[%d]", place, i), "the group has no clause, so everybody would be in scope; add a clause or remove the group")
+	out := make(scope, 0, len(groups))
+	for i, g := range groups {
+		here := place{fmt.Sprintf("%s[%d]", at.path, i), g.Name}
+		switch n := len(g.Clauses); {
+		case n == 0:
+			c.fail(here, "add a clause or remove the group", "the group has no clause, so everybody would be in scope")
+		case n > maxClauses:
+			c.fail(here, "", "there are %d clauses; at most %d are allowed", n, maxClauses)
+			continue
 		}
-		clauses := make([]clause, 0, len(g.Clauses))
-		for j, cl := range g.Clauses {
-			at := fmt.Sprintf("%s.groups[%d].clauses[%d] (%s)", place, i, j, cl.SourceOperandName)
-			slot, err := c.known(cl.SourceOperandName)
-			if err != nil {
-				c.fail(at, "%v", err)
-				continue
-			}
-			compiled, err := compileClause(g.Name, cl, &c.inputs[slot].Attribute, slot)
-			if err != nil {
-				c.fail(at, "%v", err)
-				continue
-			}
-			c.inputs[slot].scoped = true
-			clauses = append(clauses, compiled)
-		}
-		out = append(out, clauses)
+		out = append(out, group{g.Name, c.clauses(here, g)})
 	}
 	return out
+}
+
+func (c *compiler) clauses(at place, g FilterGroup) []clause {
+	var out []clause
+	for i, cl := range g.Clauses {
+		here := place{fmt.Sprintf("%s.clauses[%d]", at.path, i), cl.SourceOperandName}
+		if c.source.attribute(cl.SourceOperandName) < 0 {
+			advice := "correct the name, or add it to the object's attributes"
+			if near := expr.Nearest(cl.SourceOperandName, c.known); near != "" {
+				advice = "did you mean " + near + "? Else add it to the object's attributes"
+			}
+			c.fail(here.member("sourceOperandName"), advice, "the source object %s has no such attribute", quote(c.source.Name))
+			continue
+		}
+		slot := c.slot(cl.SourceOperandName)
+		compiled, err := compileClause(g.Name, cl, &c.inputs[slot].Attribute, slot)
+		if err != nil {
+			c.fail(here, "", "%v", err)
+			continue
+		}
+		c.inputs[slot].scoped = true
+		out = append(out, compiled)
+	}
+	return out
+}
+
+// redact masks what is read under Redact wherever it is shown, and what flows into a secret target unless it flows
+// into another one openly.
+func (c *compiler) redact(p *Program) {
+	p.inputs[p.anchor].redacted = false // it names the record everywhere
+	for i := range p.rules {
+		r := &p.rules[i]
+		r.redacted = r.redacted || slices.ContainsFunc(r.reads, func(slot int) bool { return p.inputs[slot].redacted })
+	}
+	open := map[int]bool{p.anchor: true}
+	for i := range p.rules {
+		if r := &p.rules[i]; !r.redacted && !r.secret() {
+			for _, slot := range r.reads {
+				open[slot] = true
+			}
+		}
+	}
+	for i := range p.rules {
+		r := &p.rules[i]
+		if r.redacted = r.redacted || r.secret(); !r.secret() {
+			continue
+		}
+		for _, slot := range r.reads {
+			p.inputs[slot].redacted = p.inputs[slot].redacted || !open[slot]
+		}
+	}
+}
+
+// secret reports whether the values of the target are not for logs: passwords, and custom security attributes
+// (Microsoft Learn, "Provision custom security attributes from HR sources").
+func (r *rule) secret() bool {
+	return r.target.Mutability == "WriteOnly" || strings.HasPrefix(r.target.Name, "CSA.")
 }
 
 // finish derives what Evaluate and the accessors need.
@@ -353,7 +470,7 @@ func (p *Program) finish(s *Schema) {
 		if r.priority > 0 {
 			p.matching = append(p.matching, i)
 		}
-		p.volatile = p.volatile || r.expr != nil && r.expr.Volatile()
+		p.volatile = p.volatile || r.volatile()
 	}
 	slices.SortFunc(p.matching, func(a, b int) int { return cmp.Compare(p.rules[a].priority, p.rules[b].priority) })
 	for i := range p.inputs {
@@ -363,6 +480,14 @@ func (p *Program) finish(s *Schema) {
 	}
 	slices.SortStableFunc(p.imported, func(a, b int) int { return cmp.Compare(p.inputs[a].order, p.inputs[b].order) })
 	p.id = fingerprint(s, p.set)
+}
+
+// volatile reports whether the rule can decide otherwise about an object that is there already.
+func (r *rule) volatile() bool {
+	if r.expr == nil || !r.expr.Volatile() {
+		return false
+	}
+	return !r.createOnly || strings.Contains(r.expr.String(), "IgnoreObjectFlow")
 }
 
 // fingerprint hashes what a schema and settings mean, not what they are called.

@@ -2,6 +2,11 @@ package mapping
 
 import (
 	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,101 +25,129 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-func TestCompileSaysEverythingThatIsWrong(t *testing.T) {
-	s := mini(
-		mapped("noSuch", "[title]"),
-		mapped("city", "[noSource]"),
-		mapped("state", `Join("",`),
-		mapped("country", "[title]"), mapped("Country", "[locale]"),
-		mapped("manager", `Join("", ["`+enterprise+`manager"])`),
-		mapped("objectId", "[title]"),
-		mapped("mail", ""),
-		matching(mapped("mobile", "[title]"), 1),
-		AttributeMapping{TargetAttributeName: "surname", Expression: "[title]", FlowType: "ValueAddOnly"},
-		withDefault(mapped("accountEnabled", "[active]"), "perhaps"),
-		matching(mapped("otherMails", "[aliases]"), 7),
-	)
-	s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: []FilterGroup{{Name: "g", Clauses: []Clause{
-		{SourceOperandName: "title", OperatorName: "LIKE", Values: []string{"x"}},
-		{SourceOperandName: "title", OperatorName: "EQUALS", Values: nil},
-		{SourceOperandName: "title", OperatorName: "IS NULL", Values: []string{"x"}},
-		{SourceOperandName: "active", OperatorName: "EQUALS", Values: []string{"True"}},
-		{SourceOperandName: "title", OperatorName: "IS TRUE", Values: nil},
-		{SourceOperandName: "hired", OperatorName: "IS NULL", Values: nil},
-		{SourceOperandName: "aliases", OperatorName: "EQUALS", Values: []string{"x"}},
-		{SourceOperandName: "grade", OperatorName: "Greater_Than", Values: []string{"x"}},
-		{SourceOperandName: "title", OperatorName: "REGEX MATCH", Values: []string{"("}},
-		{SourceOperandName: "nobody", OperatorName: "IS NULL", Values: nil},
-	}}, {Name: "empty"}}}
-	_, err := Compile(s, settings)
-	var bad *SchemaError
-	if !errors.As(err, &bad) {
-		t.Fatalf("%v", err)
-	}
-	const place = "synchronizationRules[0].objectMappings[0]."
-	want := []string{
-		place + "attributeMappings[1] (noSuch): the target object",
-		place + "attributeMappings[2] (city): the expression is wrong at character 1:",
-		place + "attributeMappings[3] (state): the expression is wrong at character",
-		place + "attributeMappings[5] (Country): the target attribute is mapped twice",
-		place + "attributeMappings[6] (manager): ",
-		place + "attributeMappings[7] (objectId): the target sets",
-		place + "attributeMappings[8] (mail): there is neither",
-		place + "attributeMappings[9] (mobile): the matching priority 1 is taken by employeeId",
-		place + "attributeMappings[10] (surname): the flowType",
-		place + "attributeMappings[11] (accountEnabled): the default value",
-		place + "attributeMappings[12] (otherMails): people cannot be matched",
-		place + "scope.groups[0].clauses[0] (title): there is no operator",
-		place + "scope.groups[0].clauses[1] (title): EQUALS takes one value, not 0",
-		place + "scope.groups[0].clauses[2] (title): IS NULL takes no value, not 1",
-		place + "scope.groups[0].clauses[3] (active): EQUALS takes String, Integer, and active is a Boolean",
-		place + "scope.groups[0].clauses[4] (title): IS TRUE takes Boolean",
-		place + "scope.groups[0].clauses[5] (hired): IS NULL takes",
-		place + "scope.groups[0].clauses[6] (aliases): aliases has several values",
-		place + `scope.groups[0].clauses[7] (grade): the value "x" is not an Integer`,
-		place + "scope.groups[0].clauses[8] (title): the pattern",
-		place + "scope.groups[0].clauses[9] (nobody): the source object",
-		place + "scope.groups[1]: the group has no clause",
-	}
-	for i := range max(len(want), len(bad.Problems)) {
-		switch {
-		case i >= len(want):
-			t.Errorf("also %s", bad.Problems[i].String())
-		case i >= len(bad.Problems):
-			t.Errorf("not said: %s", want[i])
-		case !strings.HasPrefix(bad.Problems[i].String(), want[i]):
-			t.Errorf("%s\nwant %s", bad.Problems[i].String(), want[i])
+// golden compares with a file of testdata; -update writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
 		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != got {
+		t.Errorf("%s differs; see what changed with -update and git diff. Got\n%s", path, got)
 	}
 }
 
-func TestCompileNeedsOneObjectMapping(t *testing.T) {
-	tests := []struct {
+var update = flag.Bool("update", false, "write the golden files")
+
+// scoped is mini with a scope.
+func scoped(s *Schema, f Filter) *Schema {
+	s.Rules[0].ObjectMappings[0].Scope = &f
+	return s
+}
+
+func clauses(c ...Clause) Filter { return Filter{Groups: []FilterGroup{{Name: "g", Clauses: c}}} }
+
+func flowing(m AttributeMapping, flowType string) AttributeMapping { m.FlowType = flowType; return m }
+
+func clearing(m AttributeMapping) AttributeMapping { m.FlowNullValues = true; return m }
+
+// edited is mini after a change.
+func edited(change func(s *Schema, source, target *Object), rules ...AttributeMapping) *Schema {
+	s := mini(rules...)
+	change(s, &s.Directories[0].Objects[0], &s.Directories[1].Objects[0])
+	return s
+}
+
+// refused are schemas that cannot run.
+func refused() []struct {
+	about  string
+	schema *Schema
+} {
+	return []struct {
 		about  string
-		change func(s *Schema)
-		want   string
+		schema *Schema
 	}{
-		{"none enabled", func(s *Schema) { s.Rules[0].ObjectMappings[0].Enabled = false }, "no object mapping is enabled"},
-		{"two enabled", func(s *Schema) {
+		{"names", mini(mapped("noSuch", "[title]"), mapped("citty", "[title]"), mapped("state", "[noSource]"), mapped("country", "[tittle]"))},
+		{"expressions", mini(mapped("city", `Join("",`), mapped("state", `Nobody([title])`), mapped("country", `Mid([title], "x", 1)`), mapped("mail", ""))},
+		{"twice", mini(mapped("city", "[title]"), mapped("City", "[locale]"), matching(mapped("mobile", "[title]"), 1))},
+		{"read-only", mini(mapped("objectId", "[title]"), mapped("IsSoftDeleted", "False"))},
+		{"references", mini(mapped("manager", `Join("", [`+enterprise+`manager])`), withDefault(mapped("manager2", "[title]"), "x"))},
+		{"a reference's object", edited(func(_ *Schema, _, target *Object) {
+			target.Attributes[target.attribute("manager")].References = "Person"
+		}, withDefault(mapped("manager", "[aliases]"), "7"))},
+		{"flow types", mini(flowing(mapped("city", "[title]"), "Sometimes"), flowing(mapped("state", "[title]"), FlowTypeMultiValueAdd),
+			AttributeMapping{TargetAttributeName: "country", Expression: "[title]", FlowBehavior: "FlowNever"})},
+		{"clearing", mini(clearing(matching(mapped("mail", "[title]"), 2)), clearing(mapped("displayName", "[title]")), clearing(mapped("otherMails", "[aliases]")))},
+		{"types", mini(mapped("level", "[shown]"), mapped("employeeHireDate", "[grade]"), mapped("showInAddressList", "[hired]"), mapped("employeeLeaveDateTime", "IsNull([title])"),
+			mapped("accountEnabled", `"perhaps"`), mapped("usageLocation", `"DEU"`))},
+		{"default values", mini(withDefault(mapped("accountEnabled", "[active]"), "perhaps"), withDefault(mapped("usageLocation", ""), "DEU"))},
+		{"matching", mini(matching(mapped("otherMails", "[aliases]"), 2), matching(mapped("accountEnabled", "[active]"), 3), matching(mapped("employeeHireDate", "[hired]"), 4),
+			matching(mapped("extensionAttribute1", "[title]"), 5), matching(mapped("CSA.hr.clearance", "[title]"), 6), matching(mapped("mail", `"a@b.example"`), 7),
+			matching(mapped("userPrincipalName", `SelectUniqueValue([title], [userName])`), 8), matching(mapped("mobile", "Redact([secret])"), 9), matching(withDefault(mapped("city", ""), "x"), 10),
+			matching(mapped("state", "[title]"), -1))},
+		{"unique values", mini(mapped("otherMails", `SelectUniqueValue([title], [userName])`), mapped("city", `Join("", SelectUniqueValue([title], [userName]))`))},
+		{"filters", scoped(mini(), clauses(
+			clauseOf("title", "LIKE", []string{"x"}), clauseOf("title", "EQUALS", nil), clauseOf("title", "IS NULL", []string{"x"}), clauseOf("active", "EQUALS", []string{"True"}),
+			clauseOf("title", "IS TRUE", nil), clauseOf("hired", "IS NULL", nil), clauseOf("grade", "Greater_Than", []string{"x"}), clauseOf("title", "REGEX MATCH", []string{"("}),
+			clauseOf("nobody", "IS NULL", nil), clauseOf("tittle", "IS NULL", nil), clauseOf("title", "Includes", []string{""})))},
+		{"filter groups", scoped(mini(), Filter{Groups: []FilterGroup{{Name: "empty"}}, CategoryGroups: []FilterGroup{{Name: "c"}}, InputGroups: []FilterGroup{{Name: "i", Clauses: []Clause{clauseOf("nobody", "IS NULL", nil)}}}})},
+		{"anchors", edited(func(_ *Schema, source, _ *Object) {
+			source.Attributes[0].Anchor = false
+			source.Attributes[1].Anchor = true
+		})},
+		{"no anchor", edited(func(s *Schema, source, _ *Object) {
+			source.Attributes[0].Name = "id"
+			s.Rules[0].ObjectMappings[0].AttributeMappings[0].Expression = "[id]"
+		})},
+		{"definitions", edited(func(s *Schema, source, _ *Object) {
+			source.Attributes = append(source.Attributes, Attribute{Name: "title"}, Attribute{Name: "x", Type: "Text"}, Attribute{})
+			s.Directories = append(s.Directories, s.Directories[0])
+			s.Directories[1].Objects = append(s.Directories[1].Objects, s.Directories[1].Objects[0])
+		})},
+		{"too much", edited(func(s *Schema, source, _ *Object) {
+			m := &s.Rules[0].ObjectMappings[0]
+			m.AttributeMappings = slices.Repeat(m.AttributeMappings, 1001)
+			m.Scope = &Filter{Groups: make([]FilterGroup, 201)}
+			source.Attributes = append(source.Attributes, Attribute{Name: strings.Repeat("n", 513)})
+		})},
+		{"no object mapping", edited(func(s *Schema, _, _ *Object) { s.Rules[0].ObjectMappings[0].Enabled = false })},
+		{"two object mappings", edited(func(s *Schema, _, _ *Object) {
 			s.Rules[0].ObjectMappings = append(s.Rules[0].ObjectMappings, s.Rules[0].ObjectMappings[0])
-		}, "objectMappings[1]: a job provisions one type of object"},
-		{"no such directory", func(s *Schema) { s.Rules[0].SourceDirectoryName = "HR" }, `no directory "HR"`},
-		{"no such object", func(s *Schema) { s.Rules[0].ObjectMappings[0].TargetObjectName = "Person" }, `no object "Person"`},
-		{"no matching attribute", func(s *Schema) { s.Rules[0].ObjectMappings[0].AttributeMappings[0].MatchingPriority = 0 }, "no attribute mapping is a matching attribute"},
-		{"reference by function", func(s *Schema) {
-			s.Rules[0].ObjectMappings[0].AttributeMappings[9].Expression = `ToLower([` + enterprise + `manager], )`
-		}, "a reference must be mapped from a plain attribute"},
-		{"empty schema", func(s *Schema) { *s = Schema{} }, "no object mapping is enabled"},
+		})},
+		{"no directory", edited(func(s *Schema, _, _ *Object) {
+			s.Rules[0].SourceDirectoryName, s.Rules[0].TargetDirectoryName = "HR", ""
+		})},
+		{"no object", edited(func(s *Schema, _, _ *Object) { s.Rules[0].ObjectMappings[0].TargetObjectName = "Person" })},
+		{"no matching attribute", edited(func(s *Schema, _, _ *Object) { s.Rules[0].ObjectMappings[0].AttributeMappings[0].MatchingPriority = 0 })},
+		{"nothing", &Schema{}},
 	}
-	for _, tt := range tests {
-		t.Run(tt.about, func(t *testing.T) {
-			s := standard(t)
-			tt.change(s)
-			if _, err := Compile(s, settings); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v", err)
+}
+
+func TestCompileSaysEverythingThatIsWrong(t *testing.T) {
+	var b strings.Builder
+	for _, tt := range refused() {
+		_, err := Compile(tt.schema, settings)
+		var bad *SchemaError
+		if !errors.As(err, &bad) {
+			t.Errorf("%s: %v", tt.about, err)
+			continue
+		}
+		fmt.Fprintf(&b, "# %s\n", tt.about)
+		for _, p := range bad.Problems {
+			short := strings.ReplaceAll(p.String(), "synchronizationRules[0].objectMappings[0].", "…")
+			fmt.Fprintln(&b, strings.ReplaceAll(short, strings.TrimSuffix(enterprise, ":"), "enterprise"))
+			if p.Expression != "" && (p.Pos < 0 || p.Pos > p.End || p.Pos > len(p.Expression)) {
+				t.Errorf("%+v", p)
 			}
-		})
+		}
 	}
+	golden(t, "compile.txt", b.String())
 }
 
 func TestNamesAreComparedWithoutCase(t *testing.T) {

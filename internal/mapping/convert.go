@@ -149,8 +149,11 @@ func parseTime(s string) (time.Time, bool) {
 func (a *Attribute) fit(v expr.Value) (expr.Value, *mismatch) {
 	if !a.MultiValued {
 		if v.Kind() == expr.List {
-			if len(v.Elems()) == 0 {
+			switch len(v.Elems()) {
+			case 0:
 				return expr.Value{}, nil
+			case 1:
+				return a.fitOne(v.Elems()[0])
 			}
 			return expr.Value{}, &mismatch{codeMany, fmt.Sprintf("the attribute takes one value and got %d: %s", len(v.Elems()), quote(v.String())),
 				"Map one of the values, for example with Item() or Join()."}

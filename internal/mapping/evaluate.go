@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,11 +19,13 @@ type Program struct {
 	set      Settings
 	flow     FlowTypes
 	reader   *scim.Reader
+	holders  *scim.Reader // of what attributes that may be cleared are part of
 	inputs   []input
 	imported []int // slots that mappings read, in the order of the schema
 	rules    []rule
 	matching []int // rules, in the order of precedence
-	scope    scope
+	input    scope // who is looked at
+	scope    scope // who is in scope
 	volatile bool
 
 	anchor, active, displayName, givenName, familyName, userName int // slots
@@ -33,7 +36,8 @@ type Program struct {
 // ID identifies what p does: a hash of the schema (but for its id and version) and the settings, the same in every process.
 func (p *Program) ID() uint64 { return p.id }
 
-// Pure reports whether an Outcome depends on the record alone: no expression reads the clock or randomness.
+// Pure reports whether what an Outcome does to an object that is there already depends on the record alone: no
+// expression reads the clock or randomness, but for those whose value is written only when an object is created.
 func (p *Program) Pure() bool { return !p.volatile }
 
 // FlowTypes returns the actions that the object mapping allows.
@@ -53,6 +57,8 @@ type evaluation struct {
 	p        *Program
 	sent     []scim.Value
 	kept     []scim.Value
+	held     []scim.Value // what holders read; empty if it was not asked for
+	record   Record
 	values   []expr.Value // by slot
 	problems []*mismatch  // by slot; nil if the value could be read
 	matches  []result     // by rule: what matching made of it
@@ -79,6 +85,8 @@ func (p *Program) evaluation() *evaluation {
 func (e *evaluation) release() {
 	clear(e.sent)
 	clear(e.kept)
+	clear(e.held)
+	e.held, e.record = e.held[:0], Record{}
 	clear(e.values)
 	clear(e.problems)
 	clear(e.matches)
@@ -114,7 +122,7 @@ func (p *Program) Evaluate(r Record) Outcome {
 		out.Problem = problem
 		return out
 	}
-	if out.OutOfScope, out.Problem = e.inScope(r); out.Problem != nil || out.OutOfScope != "" {
+	if e.inScope(&out); out.Problem != nil || out.OutOfScope != "" {
 		return out
 	}
 	e.flow(&out)
@@ -129,6 +137,7 @@ func (p *Program) Evaluate(r Record) Outcome {
 // read fills the slots from the record as it was sent.
 func (e *evaluation) read(r Record, out *Outcome) *Problem {
 	var err error
+	e.record = r
 	e.sent, err = e.p.reader.Read(r.Sent, e.sent[:0], out.addUnread)
 	if err != nil {
 		return &Problem{Code: codeEntry, Reason: "The record cannot be read: " + err.Error() + ".", Advice: "Send the record as a JSON object."}
@@ -249,26 +258,33 @@ func (e *evaluation) match() ([]Match, *Problem) {
 }
 
 // inScope decides by the kept record if there is one, else by the record as it was sent.
-func (e *evaluation) inScope(r Record) (string, *Problem) {
+func (e *evaluation) inScope(out *Outcome) {
 	p := e.p
-	if len(p.scope) == 0 {
-		return "", nil
+	if len(p.scope) == 0 && len(p.input) == 0 {
+		return
 	}
-	source := e.sent
-	if r.Kept != nil {
-		var err error
-		if e.kept, err = p.reader.Read(r.Kept, e.kept[:0], nil); err != nil {
-			return "", &Problem{Code: codeEntry, Reason: "The kept record cannot be read: " + err.Error() + ".", Advice: "Send the complete record."}
-		}
-		source = e.kept
+	source, problem := e.decisive()
+	if out.Problem = problem; problem != nil {
+		return
 	}
-	return p.scope.out(func(slot int) (expr.Value, *Problem) {
-		v, bad := p.inputs[slot].read(source[slot])
-		if bad != nil {
-			return v, p.inputs[slot].problem(bad, "a scoping filter reads it")
-		}
-		return v, nil
-	})
+	if out.OutOfScope, out.Problem = p.out(p.input, source); out.OutOfScope != "" {
+		out.OutOfInput = true
+	}
+	if out.OutOfScope == "" && out.Problem == nil {
+		out.OutOfScope, out.Problem = p.out(p.scope, source)
+	}
+}
+
+// decisive returns the values that decide about the scope.
+func (e *evaluation) decisive() ([]scim.Value, *Problem) {
+	if e.record.Kept == nil {
+		return e.sent, nil
+	}
+	var err error
+	if e.kept, err = e.p.reader.Read(e.record.Kept, e.kept[:0], nil); err != nil {
+		return nil, &Problem{Code: codeEntry, Reason: "The kept record cannot be read: " + err.Error() + ".", Advice: "Send the complete record."}
+	}
+	return e.kept, nil
 }
 
 // flow evaluates the mappings and fills what flows.
@@ -291,15 +307,16 @@ func (e *evaluation) flow(out *Outcome) {
 			continue
 		}
 		if r.target.Type == "Reference" {
-			if anchor := strings.TrimSpace(res.value.String()); anchor != "" {
-				if out.Problem = longAnchor(r.target.Name, anchor); out.Problem != nil {
-					return
-				}
-				out.References = append(out.References, Reference{Attribute: r.target.Name, Anchor: anchor})
+			ref, ok, problem := e.reference(r, res.value)
+			if out.Problem = problem; problem != nil {
+				return
+			}
+			if ok {
+				out.References = append(out.References, ref)
 			}
 			continue
 		}
-		if f, ok := e.flowOf(r, res.value); ok {
+		if f, ok := e.flowOf(r, res); ok {
 			out.Flows = append(out.Flows, f)
 		}
 	}
@@ -312,9 +329,24 @@ func (p *Program) activeWarning() string {
 	return warnActiveSafe
 }
 
+// reference returns what a rule's value, an anchor, says; ok is false if nothing flows.
+func (e *evaluation) reference(r *rule, v expr.Value) (ref Reference, ok bool, problem *Problem) {
+	ref = Reference{Attribute: r.target.Name, Anchor: strings.TrimSpace(v.String()), CreateOnly: r.createOnly, WhenEmpty: r.whenEmpty, Redacted: r.redacted}
+	if ref.Anchor == "" {
+		ref.Clear = r.flowNull && e.cleared(r)
+		return ref, ref.Clear, nil
+	}
+	problem = longAnchor(r.target.Name, ref.Anchor)
+	if problem != nil && r.redacted {
+		problem.Reason = fmt.Sprintf("the value, which is redacted, is longer than an externalId may be (%d bytes).", scim.MaxAnchor)
+	}
+	return ref, true, problem
+}
+
 // flowOf returns what flows of a rule's value; ok is false if nothing does.
-func (e *evaluation) flowOf(r *rule, v expr.Value) (f Flow, ok bool) {
-	f = Flow{Attribute: r.target.Name, Value: v, CreateOnly: r.createOnly, CaseExact: r.target.CaseExact, Redacted: r.redacted}
+func (e *evaluation) flowOf(r *rule, res result) (f Flow, ok bool) {
+	f = Flow{Attribute: r.target.Name, Value: res.value, CreateOnly: r.createOnly, WhenEmpty: r.whenEmpty, AddValues: r.addValues,
+		Always: r.always, CaseExact: r.target.CaseExact, Redacted: r.redacted}
 	if e.noActive && r.readsActive && !e.p.set.DisableMissing {
 		if r.slot >= 0 && !r.byDefault.IsNull() {
 			f.Value = expr.Value{} // the schema says what a missing value means
@@ -322,10 +354,54 @@ func (e *evaluation) flowOf(r *rule, v expr.Value) (f Flow, ok bool) {
 			f.CreateOnly = true
 		}
 	}
+	if r.flowNull && f.Value.IsEmpty() && e.cleared(r) {
+		f.Value, f.Clear = r.byDefault, true
+		return f, true
+	}
 	if f.Value.IsNull() {
 		f.Value, f.Default = r.byDefault, true
+	} else if r.unique {
+		f.Unique, f.Candidate = true, e.candidates(r)
 	}
 	return f, !f.Value.IsNull()
+}
+
+// cleared reports whether what a rule reads was sent as nothing: as null or "", or left out of something that was sent.
+func (e *evaluation) cleared(r *rule) bool {
+	for _, slot := range r.reads {
+		if h := e.p.inputs[slot].holder; h > 0 && e.sent[slot].Kind == scim.Absent && !e.holds(h-1) {
+			return false
+		}
+	}
+	return true
+}
+
+// holds reports whether the record has the object or list that holders reads at i.
+func (e *evaluation) holds(i int) bool {
+	if len(e.held) == 0 {
+		e.held, _ = e.p.holders.Read(e.record.Sent, e.held, nil) // it was read once without an error
+	}
+	return i < len(e.held) && e.held[i].Kind > scim.Null
+}
+
+// candidates returns Flow.Candidate for a rule. It holds a copy of what the rule reads, which outlives the evaluation.
+func (e *evaluation) candidates(r *rule) func(int) (expr.Value, bool, error) {
+	ctx := e.ctx
+	ctx.Attributes = slices.Clone(e.values)
+	return func(i int) (expr.Value, bool, error) { return r.candidate(&ctx, i) }
+}
+
+// candidate returns a candidate as the target attribute takes it.
+func (r *rule) candidate(ctx *expr.Context, i int) (expr.Value, bool, error) {
+	v, ok, err := r.expr.Candidate(ctx, i)
+	if err != nil || !ok || v.IsEmpty() {
+		return expr.Value{}, ok, err
+	}
+	fitted, bad := r.target.fit(v)
+	if bad != nil {
+		return expr.Value{}, true, errors.New(r.problem(bad).Reason)
+	}
+	return fitted, true, nil
 }
 
 // run evaluates one rule and fits the value to the target attribute.
@@ -361,7 +437,7 @@ func (e *evaluation) eval(r *rule) (result, *Problem) {
 			return res, e.p.inputs[slot].problem(bad, "read by "+r.describe())
 		}
 	}
-	v, err := r.expr.Eval(&e.ctx)
+	v, err := r.first(&e.ctx)
 	switch {
 	case err == nil:
 		res.value = v
@@ -379,6 +455,25 @@ func (e *evaluation) eval(r *rule) (result, *Problem) {
 			Advice: "Correct what the record holds for the attributes that the rule reads, or guard the rule against it."}
 	}
 	return res, nil
+}
+
+// first returns the value of the rule's expression: of several candidates the first that is one.
+func (r *rule) first(ctx *expr.Context) (expr.Value, error) {
+	if !r.unique {
+		return r.expr.Eval(ctx)
+	}
+	var failed error
+	for i := 0; ; i++ {
+		v, ok, err := r.candidate(ctx, i)
+		switch {
+		case !ok && err == nil, errors.Is(err, expr.ErrIgnoreAttribute), errors.Is(err, expr.ErrIgnoreObject):
+			return v, cmp.Or(err, failed)
+		case err != nil:
+			failed = cmp.Or(failed, err)
+		case !v.IsEmpty():
+			return v, nil
+		}
+	}
 }
 
 // describe names a rule in sentences: its expression, shortened, and its target.

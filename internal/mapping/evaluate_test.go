@@ -64,8 +64,13 @@ func render(o Outcome) []string {
 		if f.Value.Kind() == expr.List {
 			line = f.Attribute + " = [" + f.Value.String() + "]"
 		}
-		if f.CreateOnly {
-			line += " (on create)"
+		for _, word := range []struct {
+			is   bool
+			text string
+		}{{f.CreateOnly, "on create"}, {f.WhenEmpty, "when empty"}, {f.AddValues, "adds"}, {f.Always, "always"}, {f.Clear, "clears"}, {f.Unique, "unique"}} {
+			if word.is {
+				line += " (" + word.text + ")"
+			}
 		}
 		if f.Default {
 			line += " (default)"
@@ -76,7 +81,17 @@ func render(o Outcome) []string {
 		lines = append(lines, line)
 	}
 	for _, r := range o.References {
-		lines = append(lines, r.Attribute+" -> "+r.Anchor)
+		line := r.Attribute + " -> " + r.Anchor
+		if r.CreateOnly {
+			line += " (on create)"
+		}
+		if r.WhenEmpty {
+			line += " (when empty)"
+		}
+		if r.Clear {
+			line += "(clears)"
+		}
+		lines = append(lines, line)
 	}
 	for _, w := range o.Warnings {
 		before, _, _ := strings.Cut(w, ":")
@@ -142,9 +157,14 @@ func mini(rules ...AttributeMapping) *Schema {
 	s, _ := Template("API2AAD")
 	s.Directories[0].Objects[0].Attributes = append(s.Directories[0].Objects[0].Attributes,
 		Attribute{Name: "hired", Type: "DateTime"}, Attribute{Name: "grade", Type: "Integer"}, Attribute{Name: "shown", Type: "Boolean"},
-		Attribute{Name: "aliases", Type: "String", MultiValued: true}, Attribute{Name: "secret"})
+		Attribute{Name: "aliases", Type: "String", MultiValued: true}, Attribute{Name: "secret"}, Attribute{Name: "urn:harbor:crew:berth"})
+	for _, name := range []string{"gone", "berth.gone", `ims[type eq "gone"].value`, "urn:harbor:crew:gone"} {
+		s.Directories[0].Objects[0].Attributes = append(s.Directories[0].Objects[0].Attributes, Attribute{Name: name, FlowNullValues: true})
+	}
+	ground := "ground"
 	s.Directories[1].Objects[0].Attributes = append(s.Directories[1].Objects[0].Attributes,
-		Attribute{Name: "level", Type: "Integer"}, Attribute{Name: "CSA.hr.clearance"})
+		Attribute{Name: "level", Type: "Integer"}, Attribute{Name: "CSA.hr.clearance"},
+		Attribute{Name: "fixed", Mutability: "Immutable"}, Attribute{Name: "floor", DefaultValue: &ground})
 	match := AttributeMapping{TargetAttributeName: "employeeId", Expression: "[externalId]", MatchingPriority: 1}
 	s.Rules[0].ObjectMappings[0].AttributeMappings = append([]AttributeMapping{match}, rules...)
 	return s
@@ -237,6 +257,44 @@ func TestEvaluate(t *testing.T) {
 		{"a record is left out", []AttributeMapping{mapped("objectFilter", `IIF([title]="x", IgnoreObjectFlow, "False")`)}, settings, `{"externalId":"1","title":"x"}`, "problem EntrySynchronizationSkipped objectFilter"},
 		{"the filter itself flows nowhere", []AttributeMapping{mapped("objectFilter", `IIF([title]="x", IgnoreObjectFlow, "False")`)}, settings, `{"externalId":"1","title":"y"}`, id},
 		{"a rule that fails", []AttributeMapping{mapped("city", `FormatDateTime([title], , "yyyy-MM-dd", "yyyy")`)}, settings, `{"externalId":"1","title":"nope"}`, "problem EntrySynchronizationError city"},
+		{"only when created", []AttributeMapping{flowing(mapped("city", "[title]"), FlowTypeObjectAdd)}, settings, `{"externalId":"1","title":"x"}`, id + "city = x (on create)"},
+		{"while it is empty", []AttributeMapping{flowing(mapped("city", "[title]"), FlowTypeAttributeAdd), flowing(mapped("state", "[title]"), FlowTypeValueAdd)}, settings, `{"externalId":"1","title":"x"}`,
+			id + "city = x (when empty)\nstate = x (when empty)"},
+		{"values are added", []AttributeMapping{flowing(mapped("otherMails", "[aliases]"), FlowTypeMultiValueAdd), flowing(mapped("proxyAddresses", "[aliases]"), FlowTypeValueAdd)}, settings,
+			`{"externalId":"1","aliases":["a","b"]}`, id + "otherMails = [a;b] (adds)\nproxyAddresses = [a;b] (adds)"},
+		{"flow always", []AttributeMapping{{TargetAttributeName: "city", Expression: "[title]", FlowBehavior: "FlowAlways"}}, settings, `{"externalId":"1","title":"x"}`, id + "city = x (always)"},
+		{"an immutable attribute", []AttributeMapping{mapped("fixed", "[title]")}, settings, `{"externalId":"1","title":"x"}`, id + "fixed = x (on create)"},
+		{"the attribute's own default", []AttributeMapping{mapped("floor", "[title]"), withDefault(mapped("city", "[title]"), "Bremen")}, settings, `{"externalId":"1"}`, id + "floor = ground (default)\ncity = Bremen (default)"},
+		{"a directory extension", []AttributeMapping{mapped("extension_0123456789abcdef0123456789ABCDEF_badge", "[title]"), mapped("extensionAttribute15", "[title]")}, settings,
+			`{"externalId":"1","title":"x"}`, id + "extension_0123456789abcdef0123456789ABCDEF_badge = x\nextensionAttribute15 = x"},
+		{"an attribute of a schema of one's own", []AttributeMapping{mapped("city", "[urn:harbor:crew:berth]")}, settings, `{"externalId":"1","urn:harbor:crew":{"berth":"7"}}`, id + "city = 7"},
+		{"one value of a list", []AttributeMapping{mapped("city", "[aliases]")}, settings, `{"externalId":"1","aliases":["a"]}`, id + "city = a"},
+		{"references have flow types", []AttributeMapping{flowing(mapped("manager", "[title]"), FlowTypeObjectAdd)}, settings, `{"externalId":"1","title":"7"}`, id + "manager -> 7 (on create)"},
+		{"references while there is none", []AttributeMapping{flowing(mapped("manager", "[title]"), FlowTypeAttributeAdd)}, settings, `{"externalId":"1","title":"7"}`, id + "manager -> 7 (when empty)"},
+		{"a unique value", []AttributeMapping{mapped("mail", `SelectUniqueValue([title], Join(".", [title], [locale]))`)}, settings, `{"externalId":"1","title":"a","locale":"b"}`, id + "mail = a (on create) (unique)"},
+		{"a unique value by its second rule", []AttributeMapping{mapped("usageLocation", `SelectUniqueValue([locale], [userName], [title])`)}, settings, `{"externalId":"1","userName":"abc","title":"de"}`, id + "usageLocation = de (on create) (unique)"},
+		{"no unique value", []AttributeMapping{mapped("mail", `SelectUniqueValue([title], [locale])`)}, settings, `{"externalId":"1"}`, id},
+		{"no unique value that fits", []AttributeMapping{mapped("usageLocation", `SelectUniqueValue([title], [locale])`)}, settings, `{"externalId":"1","title":"abc"}`, "problem EntrySynchronizationError usageLocation"},
+
+		{"null clears", []AttributeMapping{clearing(mapped("city", "[gone]"))}, settings, `{"externalId":"1","gone":null}`, id + "city =  (clears)"},
+		{"the empty text clears", []AttributeMapping{clearing(mapped("city", "[gone]"))}, settings, `{"externalId":"1","gone":""}`, id + "city =  (clears)"},
+		{"what is left out clears", []AttributeMapping{clearing(mapped("city", "[gone]"))}, settings, `{"externalId":"1"}`, id + "city =  (clears)"},
+		{"a value does not clear", []AttributeMapping{clearing(mapped("city", "[gone]"))}, settings, `{"externalId":"1","gone":"x"}`, id + "city = x"},
+		{"new people have the default value", []AttributeMapping{withDefault(clearing(mapped("city", "[gone]")), "Bremen")}, settings, `{"externalId":"1"}`, id + "city = Bremen (clears)"},
+		{"the source does not let null flow", []AttributeMapping{clearing(mapped("city", "[title]"))}, settings, `{"externalId":"1"}`, id},
+		{"the mapping does not let null flow", []AttributeMapping{mapped("city", "[gone]")}, settings, `{"externalId":"1"}`, id},
+		{"an expression clears", []AttributeMapping{clearing(mapped("city", `Join("-", [gone], [urn:harbor:crew:gone])`))}, settings, `{"externalId":"1","urn:harbor:crew":{}}`, id + "city =  (clears)"},
+		{"an expression of which one part may not", []AttributeMapping{clearing(mapped("city", `Join("-", [gone], [title])`))}, settings, `{"externalId":"1"}`, id},
+		{"left out of an object that was sent", []AttributeMapping{clearing(mapped("city", "[berth.gone]"))}, settings, `{"externalId":"1","berth":{"x":1}}`, id + "city =  (clears)"},
+		{"left out with its object", []AttributeMapping{clearing(mapped("city", "[berth.gone]"))}, settings, `{"externalId":"1"}`, id},
+		{"left out of a list that was sent", []AttributeMapping{clearing(mapped("city", `[ims[type eq "gone"].value]`))}, settings, `{"externalId":"1","ims":[]}`, id + "city =  (clears)"},
+		{"left out with its list", []AttributeMapping{clearing(mapped("city", `[ims[type eq "gone"].value]`))}, settings, `{"externalId":"1"}`, id},
+		{"left out of a schema that was sent", []AttributeMapping{clearing(mapped("city", "[urn:harbor:crew:gone]"))}, settings, `{"externalId":"1","urn:harbor:crew":{"berth":"7"}}`, id + "city =  (clears)"},
+		{"left out with its schema", []AttributeMapping{clearing(mapped("city", "[urn:harbor:crew:gone]"))}, settings, `{"externalId":"1"}`, id},
+		{"a reference is cleared", []AttributeMapping{clearing(mapped("manager", "[gone]"))}, settings, `{"externalId":"1","gone":""}`, id + "manager -> (clears)"},
+		{"what is only created is not cleared", []AttributeMapping{flowing(clearing(mapped("city", "[gone]")), FlowTypeObjectAdd)}, settings, `{"externalId":"1"}`, id},
+		{"a rule that leaves the attribute out does not clear", []AttributeMapping{clearing(mapped("city", `IgnoreFlowIfNullOrEmpty([gone])`))}, settings, `{"externalId":"1"}`, id},
+
 		{"redacted", []AttributeMapping{mapped("city", `Redact([secret])`)}, settings, `{"externalId":"1","secret":"s3"}`, id + "city = s3 (redacted)"},
 		{"security attributes are redacted", []AttributeMapping{mapped("CSA.hr.clearance", `[title]`)}, settings, `{"externalId":"1","title":"s"}`, id + "CSA.hr.clearance = s (redacted)"},
 	}
@@ -245,6 +303,61 @@ func TestEvaluate(t *testing.T) {
 			p := compiled(t, mini(tt.rules...), tt.set)
 			check(t, p.Evaluate(Record{Sent: []byte(tt.record)}), tt.want)
 		})
+	}
+}
+
+func TestCandidates(t *testing.T) {
+	p := compiled(t, mini(mapped("usageLocation", `SelectUniqueValue([locale], CStr([title]), Redact([secret]), "de", Now())`)), settings)
+	record := []byte(`{"externalId":"1","title":"abc","secret":"long"}`)
+	out := p.Evaluate(Record{Sent: record})
+	clear(record) // a candidate is made of nothing that the record's memory holds
+	for range 3 { // nor of what other records leave behind
+		p.Evaluate(Record{Sent: []byte(`{"externalId":"2","title":"zz","locale":"zz"}`)})
+	}
+	f := out.Flows[1]
+	var got []string
+	for i := 0; ; i++ {
+		v, ok, err := f.Candidate(i)
+		if !ok {
+			break
+		}
+		switch {
+		case err != nil && strings.Contains(err.Error(), "long"):
+			t.Errorf("%v", err)
+		case err != nil:
+			got = append(got, "error")
+		default:
+			got = append(got, v.String())
+		}
+	}
+	if want := []string{"", "error", "error", "de", "error"}; !slices.Equal(got, want) || f.Value.String() != "de" {
+		t.Errorf("candidates %q, want %q; first %q", got, want, f.Value)
+	}
+	if !p.Pure() {
+		t.Error("what is only created makes the program impure")
+	}
+}
+
+func TestRedactionSpreads(t *testing.T) {
+	p := compiled(t, mini(mapped("city", "Redact([secret])"), mapped("state", "[secret]"), mapped("country", `Join("", [secret], [title])`), mapped("jobTitle", "[title]"),
+		mapped("passwordProfile.password", "[locale]"), mapped("CSA.hr.clearance", "[title]")), settings)
+	out := p.Evaluate(Record{Sent: []byte(`{"externalId":"1","secret":"s3","title":"Pilot","locale":"pa55"}`)})
+	check(t, out, `
+		match employeeId = 1
+		employeeId = 1
+		city = s3 (redacted)
+		state = s3 (redacted)
+		country = s3Pilot (redacted)
+		jobTitle = Pilot
+		passwordProfile.password = pa55 (redacted)
+		CSA.hr.clearance = Pilot (redacted)`)
+	want := []Imported{{"externalId", "1"}, {"title", "Pilot"}, {"locale", redactedText}, {"secret", redactedText}}
+	if !slices.Equal(out.Source, want) {
+		t.Errorf("Source = %v", out.Source)
+	}
+	s := scoped(mini(mapped("city", "Redact([secret])")), clauses(clauseOf("secret", "Greater_Than", []string{"4"})))
+	if out := compiled(t, s, settings).Evaluate(Record{Sent: []byte(`{"externalId":"1","secret":"hunter2"}`)}); out.Problem == nil || strings.Contains(out.Problem.Reason, "hunter2") {
+		t.Errorf("%+v", out.Problem)
 	}
 }
 
@@ -455,13 +568,13 @@ func soundOutcome(t *testing.T, sent []byte, out Outcome) {
 	}
 	seen := map[string]bool{}
 	for _, f := range out.Flows {
-		if seen[f.Attribute] || f.Value.IsNull() {
+		if seen[f.Attribute] || f.Value.IsNull() && !f.Clear || f.Unique != (f.Candidate != nil) {
 			t.Fatalf("%s: %s flows twice or null", sent, f.Attribute)
 		}
 		seen[f.Attribute] = true
 	}
 	for _, ref := range out.References {
-		if ref.Anchor == "" {
+		if (ref.Anchor == "") != ref.Clear {
 			t.Fatalf("%s: an empty reference", sent)
 		}
 	}

@@ -20,7 +20,7 @@ type SchemaProblem struct {
 	// synchronizationRules[0].objectMappings[0].attributeMappings[3].source; "" is the schema itself.
 	Path    string
 	Name    string // of what stands there, such as the target attribute; "" if it has none
-	Message string // what is wrong, a sentence without its full stop that begins with a small letter
+	Message string // what is wrong: a sentence without its full stop that begins with a small letter, or a question
 	Advice  string // what to do; "" if the message says it
 
 	Expression string // the expression that Pos and End are in; "" if it is not about one
@@ -30,7 +30,10 @@ type SchemaProblem struct {
 // String returns the problem in one line: path (name): message; advice.
 func (p SchemaProblem) String() string {
 	s := p.Message
-	if p.Advice != "" {
+	switch {
+	case p.Advice != "" && strings.HasSuffix(s, "?"):
+		s += " " + strings.ToUpper(p.Advice[:1]) + p.Advice[1:]
+	case p.Advice != "":
 		s += "; " + p.Advice
 	}
 	switch {

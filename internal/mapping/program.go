@@ -80,6 +80,7 @@ type Reference struct {
 	Clear      bool   // flow null: on update the reference is removed
 	CreateOnly bool   // written for objects that this record creates, never later
 	WhenEmpty  bool   // written only while the object has no such reference
+	Redacted   bool   // shown as [Redact] wherever it is shown
 }
 
 // Problem says why a record cannot be provisioned: Code is one of the error codes of the provisioning

@@ -8,10 +8,22 @@ import (
 	"strings"
 
 	"induct/internal/expr"
+	"induct/internal/scim"
 )
 
-// scope is a compiled Filter: groups are or-ed, clauses and-ed.
-type scope [][]clause
+// scope is a compiled set of filter groups: groups are or-ed, clauses and-ed.
+type scope []group
+
+type group struct {
+	name    string
+	clauses []clause
+}
+
+// Bounds of a clause.
+const (
+	maxValues      = 1000
+	maxValueLength = 10_000
+)
 
 type clause struct {
 	slot int
@@ -70,8 +82,8 @@ func operators() []operator {
 		{"Greater_Than_OR_EQUALS", plain, 1, 1, greater(func(n, limit int64) bool { return n >= limit })},
 		{"Includes", "String", 1, 1, contains(strings.Contains)},
 		{"ENDS_WITH", "String", 1, 1, contains(strings.HasSuffix)},
-		{"&", plain, 1, 1000, member(true)},
-		{"!&", plain, 1, 1000, member(false)},
+		{"&", plain, 1, maxValues, member(true)},
+		{"!&", plain, 1, maxValues, member(false)},
 	}
 }
 
@@ -179,11 +191,16 @@ func compileClause(group string, c Clause, a *Attribute, slot int) (clause, erro
 	if typ == "" {
 		typ = "String"
 	}
-	if a.MultiValued {
-		return clause{}, fmt.Errorf("%s has several values and cannot be used in a filter", a.Name)
-	}
 	if !slices.Contains(strings.Fields(op.types), typ) {
 		return clause{}, fmt.Errorf("%s takes %s, and %s is %s", op.name, strings.ReplaceAll(op.types, " ", ", "), a.Name, article(typ))
+	}
+	if len(c.Values) > maxValues {
+		return clause{}, fmt.Errorf("%d values are given; at most %d are allowed", len(c.Values), maxValues)
+	}
+	for _, v := range c.Values {
+		if len(v) > maxValueLength {
+			return clause{}, fmt.Errorf("a value has %d bytes; at most %d are allowed", len(v), maxValueLength)
+		}
 	}
 	values := c.Values
 	if op.max == 0 {
@@ -239,17 +256,54 @@ func clauseText(group, attribute, op string, values []string) string {
 	return b.String()
 }
 
+// verdict is what a clause says about a record.
+type verdict struct {
+	value   expr.Value
+	holds   bool
+	problem *mismatch // it cannot be decided
+}
+
+// decide asks a clause about the value of its attribute. Every operator but IS NULL is false for no value. An attribute
+// with several values must hold with each of them, as the "All" of Graph's listing of operators says.
+func (c *clause) decide(v expr.Value) verdict {
+	d := verdict{value: v}
+	if v.IsEmpty() || c.test == nil {
+		d.holds = v.IsEmpty() == (c.test == nil)
+		return d
+	}
+	if v.Kind() != expr.List {
+		d.holds, d.problem = c.ask(v)
+		return d
+	}
+	d.holds = true
+	for _, e := range v.Elems() {
+		if holds, problem := c.ask(e); !holds {
+			d.holds, d.problem = false, problem
+			break
+		}
+	}
+	return d
+}
+
+func (c *clause) ask(v expr.Value) (bool, *mismatch) {
+	holds, reason := c.test(v)
+	if reason != "" {
+		return false, &mismatch{codeEntry, reason, "Send a value that the clause can compare, or change the clause."}
+	}
+	return holds, nil
+}
+
 // out returns "" for a record that is in scope, else the clauses that decided: the first that failed of each
-// group. value gives what stands in a slot.
-func (s scope) out(value func(slot int) (expr.Value, *Problem)) (string, *Problem) {
+// group. source are the values by slot.
+func (p *Program) out(s scope, source []scim.Value) (string, *Problem) {
 	if len(s) == 0 {
 		return "", nil
 	}
 	var failed []string
-	for _, group := range s {
-		c, p := firstFailed(group, value)
-		if p != nil {
-			return "", p
+	for i := range s {
+		c, problem := p.firstFailed(&s[i], source)
+		if problem != nil {
+			return "", problem
 		}
 		if c == nil {
 			return "", nil
@@ -259,27 +313,28 @@ func (s scope) out(value func(slot int) (expr.Value, *Problem)) (string, *Proble
 	return strings.Join(failed, "; "), nil
 }
 
-func firstFailed(group []clause, value func(int) (expr.Value, *Problem)) (*clause, *Problem) {
-	for i := range group {
-		c := &group[i]
-		v, p := value(c.slot)
-		if p != nil {
-			return nil, p
+func (p *Program) firstFailed(g *group, source []scim.Value) (*clause, *Problem) {
+	for i := range g.clauses {
+		c := &g.clauses[i]
+		in := &p.inputs[c.slot]
+		v, bad := in.read(source[c.slot])
+		if bad != nil {
+			return nil, in.problem(bad, "a scoping filter reads it")
 		}
-		if v.IsEmpty() || c.test == nil { // every operator but IS NULL is false for no value
-			if v.IsEmpty() != (c.test == nil) {
-				return c, nil
-			}
-			continue
-		}
-		holds, reason := c.test(v)
-		if reason != "" {
-			return nil, &Problem{Code: codeEntry, Attribute: c.name, Reason: "The scoping clause " + c.text + " cannot be decided: " + reason + ".",
-				Advice: "Send a value that the clause can compare, or change the clause."}
-		}
-		if !holds {
+		switch d := c.decide(v); {
+		case d.problem != nil:
+			return nil, in.undecided(c, d.problem)
+		case !d.holds:
 			return c, nil
 		}
 	}
 	return nil, nil
+}
+
+func (in *input) undecided(c *clause, bad *mismatch) *Problem {
+	reason := bad.reason
+	if in.redacted {
+		reason = "the value, which is redacted, cannot be compared"
+	}
+	return &Problem{Code: bad.code, Attribute: in.Name, Reason: "The scoping clause " + c.text + " cannot be decided: " + reason + ".", Advice: bad.advice}
 }

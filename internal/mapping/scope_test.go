@@ -36,6 +36,8 @@ func TestScopingOperators(t *testing.T) {
 		{clauseOf("grade", "!&", []string{"2"}), []string{others}, []string{text, none, null, empty}},
 		{clauseOf("title", "&", []string{"Pilot, Purser"}), []string{text}, []string{others, none, null, empty}},
 		{clauseOf("title", "!&", []string{"Pilot", "Purser"}), []string{others}, []string{text, none, null, empty}},
+		{clauseOf("aliases", "EQUALS", []string{"a"}), []string{`{"externalId":"1","aliases":["a"]}`, `{"externalId":"1","aliases":["a","a"]}`}, []string{`{"externalId":"1","aliases":["a","b"]}`, `{"externalId":"1","aliases":[]}`, none}},
+		{clauseOf("aliases", "NOT EQUALS", []string{"a"}), []string{`{"externalId":"1","aliases":["b","c"]}`}, []string{`{"externalId":"1","aliases":["a","b"]}`, none}},
 		{clauseOf("TITLE", "equals", []string{"Pilot"}), []string{text}, []string{others}},
 	}
 	for _, tt := range tests {
@@ -92,6 +94,24 @@ func TestScope(t *testing.T) {
 				t.Errorf("flows although out of scope: %+v", out)
 			}
 		})
+	}
+}
+
+func TestInputFilters(t *testing.T) {
+	crew := FilterGroup{Name: "Crew", Clauses: []Clause{clauseOf("userType", "EQUALS", []string{"crew"})}}
+	pilots := FilterGroup{Name: "Pilots", Clauses: []Clause{clauseOf("title", "EQUALS", []string{"Pilot"})}}
+	p := compiled(t, scoped(mini(), Filter{Groups: []FilterGroup{pilots}, InputGroups: []FilterGroup{crew}}), settings)
+	for _, tt := range []struct {
+		record, out string
+		input       bool
+	}{
+		{`{"externalId":"1","userType":"crew","title":"Pilot"}`, "", false},
+		{`{"externalId":"1","userType":"crew","title":"Purser"}`, "Pilots.title EQUALS 'Pilot'", false},
+		{`{"externalId":"1","userType":"office","title":"Purser"}`, "Crew.userType EQUALS 'crew'", true},
+	} {
+		if out := p.Evaluate(Record{Sent: []byte(tt.record)}); out.OutOfScope != tt.out || out.OutOfInput != tt.input {
+			t.Errorf("%s: %q %v", tt.record, out.OutOfScope, out.OutOfInput)
+		}
 	}
 }
 
