@@ -244,13 +244,12 @@ type world struct {
 	handler http.Handler
 	now     time.Time
 	log     bytes.Buffer
-	schemas map[string]*jsonschema.Compiler
 
 	extended bool // answers hold members that a client has added: Graph's own schemas do not allow those
 }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
-	w := &world{t: t, fake: newFake(), now: time.Date(2026, 8, 20, 10, 0, 0, 0, time.UTC), schemas: map[string]*jsonschema.Compiler{}}
+	w := &world{t: t, fake: newFake(), now: time.Date(2026, 8, 20, 10, 0, 0, 0, time.UTC)}
 	cfg := Config{Service: w.fake, Tokens: fakeTokens{}, Now: func() time.Time { return w.now },
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
 	for _, c := range change {
@@ -347,20 +346,7 @@ func (w *world) validate(method, path string, rec *httptest.ResponseRecorder) {
 	if strings.HasPrefix(strings.ToLower(path), "/beta") {
 		version = "beta"
 	}
-	compiler := w.schemas[version]
-	if compiler == nil {
-		var doc any
-		readJSON(w.t, "graph-"+version+".schema.json", &doc)
-		for _, named := range []string{"attributeMappingFunctionSchema", "filterOperatorSchema"} {
-			// Graph's metadata knows these by id, its documented listings by name: both are answered.
-			definitionProperties(doc, named)["name"] = map[string]any{"type": "string"}
-		}
-		compiler = jsonschema.NewCompiler()
-		if err := compiler.AddResource("graph.json", doc); err != nil {
-			w.t.Fatal(err)
-		}
-		w.schemas[version] = compiler
-	}
+	compiler := graphSchemas[version](w.t)
 	schema, err := compiler.Compile("graph.json#/$defs/" + name)
 	if err != nil {
 		w.t.Fatal(err)
@@ -371,6 +357,29 @@ func (w *world) validate(method, path string, rec *httptest.ResponseRecorder) {
 	}
 	if err != nil {
 		w.t.Errorf("%s %s: %d does not validate as %s: %v\n%s", method, path, rec.Code, name, err, rec.Body)
+	}
+}
+
+// graphSchemas are Graph's schemas by version; they are read once for all tests.
+var graphSchemas = map[string]func(testing.TB) *jsonschema.Compiler{"v1.0": readOnce("v1.0"), "beta": readOnce("beta")}
+
+func readOnce(version string) func(testing.TB) *jsonschema.Compiler {
+	var compiler *jsonschema.Compiler
+	return func(t testing.TB) *jsonschema.Compiler {
+		if compiler != nil {
+			return compiler
+		}
+		var doc any
+		readJSON(t, "graph-"+version+".schema.json", &doc)
+		for _, named := range []string{"attributeMappingFunctionSchema", "filterOperatorSchema"} {
+			// Graph's metadata knows these by id, its documented listings by name: both are answered.
+			definitionProperties(doc, named)["name"] = map[string]any{"type": "string"}
+		}
+		compiler = jsonschema.NewCompiler()
+		if err := compiler.AddResource("graph.json", doc); err != nil {
+			t.Fatal(err)
+		}
+		return compiler
 	}
 }
 
