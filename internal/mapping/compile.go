@@ -73,6 +73,8 @@ func (at place) member(name string) place { return place{at.path + "." + name, a
 type compiler struct {
 	problems       []SchemaProblem
 	schema         *Schema
+	mapped         *ObjectMapping // the one that is compiled
+	at             place          // where it stands
 	source, target *Object
 	targets        *Directory // that target is in
 	known          []string   // the names of the source's attributes
@@ -109,6 +111,7 @@ func compile(s *Schema, set Settings) (*compiler, *Program) {
 	if om == nil {
 		return c, nil
 	}
+	c.at, c.mapped = at, om
 	c.anchor(at)
 	c.mappings(at, om)
 	in, out := c.filters(at.member("scope"), om.Scope)

@@ -129,6 +129,53 @@ func refused() []struct {
 	}
 }
 
+func TestTemplatesCompile(t *testing.T) {
+	for _, id := range Templates() {
+		s, ok := Template(id)
+		if !ok {
+			t.Fatalf("there is no template %s", id)
+		}
+		if p := compiled(t, s, settings); !p.Pure() {
+			t.Errorf("%s reads the clock or randomness", id)
+		}
+	}
+}
+
+func TestOnPremisesTemplate(t *testing.T) {
+	s, _ := Template("API2AD")
+	record := strings.Replace(full, "ines.koch@hr.example", `i/n[e]s\\.k:o;c|h=,+*?<>.long.name....@hr.example`, 1)
+	check(t, compiled(t, s, settings).Evaluate(Record{Sent: []byte(record)}), `
+		match employeeID = 7001
+		employeeID = 7001
+		accountDisabled = False
+		cn = Ines Koch (on create)
+		sAMAccountName = ines.koch.long.name (on create)
+		userPrincipalName = i/n[e]s\.k:o;c|h=,+*?<>.long.name....@harbor.example (on create)
+		displayName = Ines Koch
+		givenName = Ines
+		sn = Koch
+		title = Pilot
+		department = Sales
+		company = Harbor
+		streetAddress = Kai 1
+		l = Hamburg
+		st = HH
+		postalCode = 20457
+		co = DE
+		telephoneNumber = +49 40 1
+		mobile = +49 170 1
+		mail = ines.koch@harbor.example
+		preferredLanguage = de-DE
+		manager -> 7000`)
+	check(t, compiled(t, s, settings).Evaluate(Record{Sent: []byte(`{"externalId":"1"}`)}), `
+		match employeeID = 1
+		employeeID = 1
+		accountDisabled = True (on create)
+		sAMAccountName =  (on create)
+		userPrincipalName = @harbor.example (on create)
+		warning: The record has no 'active'`)
+}
+
 func TestCompileSaysEverythingThatIsWrong(t *testing.T) {
 	var b strings.Builder
 	for _, tt := range refused() {

@@ -18,7 +18,8 @@ type Explanation struct {
 	Attributes []AttributeExplanation // the attribute mappings, in the order of the schema
 }
 
-// ScopeExplanation says who is in scope, and why. Decided is false if the record did not come as far as that.
+// ScopeExplanation says whether the person is in scope, and why; also for a record with a problem of another kind. Decided is
+// false if a clause cannot be evaluated, or the record cannot be read.
 type ScopeExplanation struct {
 	Decided, InScope bool
 	Groups           []GroupExplanation
@@ -78,7 +79,7 @@ func (p *Program) Explain(r Record) Explanation {
 	if e.read(r, &again) == nil {
 		e.describe(&again)
 		x.Inputs = e.explainInputs()
-		x.Scope = e.explainScope(&x.Outcome)
+		x.Scope = e.explainScope()
 		for i := range p.rules {
 			x.Attributes = append(x.Attributes, e.explain(&p.rules[i], &x.Outcome))
 		}
@@ -134,12 +135,16 @@ func (e *evaluation) explainInputs() []InputExplanation {
 }
 
 // explainScope asks every clause, also those that can decide nothing any more.
-func (e *evaluation) explainScope(out *Outcome) ScopeExplanation {
-	x := ScopeExplanation{Decided: out.Problem == nil, InScope: out.Problem == nil && out.OutOfScope == ""}
+func (e *evaluation) explainScope() ScopeExplanation {
+	var x ScopeExplanation
 	source, problem := e.decisive()
 	if problem != nil {
 		return x
 	}
+	in, undecided := e.p.out(e.p.input, source)
+	of, undecidedToo := e.p.out(e.p.scope, source)
+	x.Decided = undecided == nil && undecidedToo == nil
+	x.InScope = x.Decided && in == "" && of == ""
 	for _, set := range []struct {
 		groups scope
 		input  bool
@@ -214,7 +219,9 @@ func (e *evaluation) explain(r *rule, out *Outcome) AttributeExplanation {
 		var f Flow
 		f, x.Flows = e.flowOf(r, res)
 		value = f.Value
-		x.How = how(&f, x.Flows)
+		if x.How = how(&f, x.Flows); e.noActive && r.readsActive {
+			x.How = "The record has no 'active'. " + x.How
+		}
 		if f.Unique {
 			x.Candidates = r.listCandidates(f.Candidate)
 		}

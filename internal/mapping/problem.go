@@ -44,22 +44,3 @@ func (p SchemaProblem) String() string {
 	}
 	return s
 }
-
-// Finding is something about a schema that runs that an administrator should know.
-type Finding struct {
-	Path       string // as SchemaProblem.Path
-	Name       string // of what stands there
-	Code       string // one of expr's finding codes, or of the Code constants of this package
-	Message    string // what happens, and what to write if something else is meant
-	Expression string // the expression that Pos and End are in; "" if it is not about one
-	Pos, End   int    // bytes of Expression
-}
-
-// Lint looks for what runs and is likely not meant: expr's findings about each expression, and those below about the
-// schema. It is nil for a schema that Compile refuses. Findings are in the order of the schema.
-func Lint(s *Schema, set Settings) []Finding {
-	if _, err := Compile(s, set); err != nil {
-		return nil
-	}
-	return nil
-}

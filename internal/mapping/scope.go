@@ -74,8 +74,8 @@ func operators() []operator {
 		{"NOT EQUALS", plain, 1, 1, equals(false)},
 		{"IS TRUE", "Boolean", 0, 0, isBool(true)},
 		{"IS FALSE", "Boolean", 0, 0, isBool(false)},
-		{isNull, any, 0, 0, always(false)},
-		{isNotNull, any, 0, 0, always(true)},
+		{isNull, any, 0, 0, either(false)},
+		{isNotNull, any, 0, 0, either(true)},
 		{"REGEX MATCH", plain, 1, 1, matches(true)},
 		{"NOT REGEX MATCH", plain, 1, 1, matches(false)},
 		{"Greater_Than", plain, 1, 1, greater(func(n, limit int64) bool { return n > limit })},
@@ -87,7 +87,7 @@ func operators() []operator {
 	}
 }
 
-func always(holds bool) func(string, []string) (test, error) {
+func either(holds bool) func(string, []string) (test, error) {
 	return func(string, []string) (test, error) {
 		return func(expr.Value) (bool, string) { return holds, "" }, nil
 	}

@@ -16,14 +16,21 @@ const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:"
 const userNameLocalPart = `Replace([userName], , "(?<Suffix>@(.)*)", "Suffix", "", , )`
 
 // Templates returns the ids of the job templates that there are.
-func Templates() []string { return []string{"API2AAD"} }
+func Templates() []string { return []string{"API2AAD", "API2AD"} }
 
 // Template returns a new copy of the default schema of a job template; ok is false if there is no such
-// template. The one there is, "API2AAD", provisions people into a cloud directory.
+// template. "API2AAD" provisions people into a cloud directory, "API2AD" into Active Directory.
 func Template(id string) (s *Schema, ok bool) {
-	if id != "API2AAD" {
-		return nil, false
+	switch id {
+	case "API2AAD":
+		return cloudTemplate(id), true
+	case "API2AD":
+		return onPremisesTemplate(id), true
 	}
+	return nil, false
+}
+
+func cloudTemplate(id string) *Schema {
 	return &Schema{
 		ID:      id,
 		Version: "v1",
@@ -47,15 +54,24 @@ func Template(id string) (s *Schema, ok bool) {
 			{ID: templateSourceID, Name: "API", Version: "v1", Objects: []Object{{Name: "User", Attributes: sourceAttributes()}}},
 			{ID: templateTargetID, Name: "Azure Active Directory", Version: "v1", ReadOnly: true, Objects: []Object{{Name: "User", Attributes: targetAttributes()}}},
 		},
-	}, true
+	}
 }
 
+// always, match and onCreate write the rows of a template.
+func always(target, expression string) AttributeMapping {
+	return AttributeMapping{TargetAttributeName: target, Expression: expression, FlowType: "Always", FlowBehavior: "FlowWhenChanged"}
+}
+
+func match(m AttributeMapping) AttributeMapping { m.MatchingPriority = 1; return m }
+
+func onCreate(m AttributeMapping) AttributeMapping { m.FlowType = FlowTypeObjectAdd; return m }
+
+// defaultMappings are the rows of API2AAD. Microsoft publishes no such table. Documented are the pairs of externalId and
+// active ("API-driven inbound provisioning concepts", its FAQ), title ("Configure custom attributes"), manager ("HR manager
+// update issues"), and the expression for userPrincipalName ("API-driven inbound provisioning issues"). The names, the
+// organization data, the work address and telephone, preferredLanguage and mail are those of Microsoft's sample client, mobile
+// and department too of the Oracle HCM tutorial. mailNickname, which an account must have, and employeeType are ours.
 func defaultMappings() []AttributeMapping {
-	always := func(target, expression string) AttributeMapping {
-		return AttributeMapping{TargetAttributeName: target, Expression: expression, FlowType: "Always", FlowBehavior: "FlowWhenChanged"}
-	}
-	match := func(m AttributeMapping) AttributeMapping { m.MatchingPriority = 1; return m }
-	onCreate := func(m AttributeMapping) AttributeMapping { m.FlowType = "ObjectAddOnly"; return m }
 	return []AttributeMapping{
 		match(always("employeeId", "[externalId]")),
 		always("userPrincipalName", `Join("", `+userNameLocalPart+`, "@", DefaultDomain())`),
