@@ -58,12 +58,18 @@ func parseReport(t *testing.T, text string) (r benchReport) {
 func TestBench(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	profile := filepath.Join(dir, "cpu.pprof")
+	var profiles []string
+	args := append(quick, "--json", "--repeat", "2")
+	for _, kind := range []string{"cpuprofile", "memprofile", "blockprofile", "mutexprofile", "trace"} {
+		file := filepath.Join(dir, kind)
+		args = append(args, "--"+kind, file)
+		profiles = append(profiles, file, file+".accept", file+".create")
+	}
 	work := filepath.Join(dir, "work")
 	if err := os.Mkdir(work, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r := execute(t, append(quick, "--json", "--dir", work, "--repeat", "2", "--cpuprofile", profile)...)
+	r := execute(t, append(args, "--dir", work)...)
 	if r.code != 0 {
 		t.Fatalf("exit code %d: %s", r.code, r.stderr)
 	}
@@ -94,7 +100,7 @@ func TestBench(t *testing.T) {
 	if got := report.Results[3].Outcomes; got["updated"] != 15 || got["unchanged"] != 1485 {
 		t.Errorf("changed: %v", got)
 	}
-	for _, f := range []string{profile, profile + ".accept"} {
+	for _, f := range profiles {
 		if info, err := os.Stat(f); err != nil || info.Size() == 0 {
 			t.Errorf("profile %s: %v", f, err)
 		}
@@ -115,7 +121,7 @@ func TestBenchSizes(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("exit code %d: %s", r.code, r.stderr)
 	}
-	for _, want := range []string{"bulk load", "log_query_source", "create at 300", "a record takes", "of 100"} {
+	for _, want := range []string{"bulk load", "log_query_source", "time of a record", "1.00 ×"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("%q does not stand in\n%s", want, r.stdout)
 		}

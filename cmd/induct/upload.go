@@ -216,9 +216,11 @@ func (u *uploadJob) configure(stderr io.Writer) (err error) {
 }
 
 func (u *uploadJob) send(cmd *cobra.Command, path string, file *records.File, mapping []byte, m *records.Mapping) error {
-	stderr := cmd.ErrOrStderr()
-	if err := u.configure(stderr); err != nil {
+	if err := u.configure(cmd.ErrOrStderr()); err != nil {
 		return err
+	}
+	if same(u.failed, path) || same(u.failed, u.mapping) {
+		return errors.New("--failed names a file that is read; name another")
 	}
 	client, err := newUploadClient(u.cfg)
 	if err != nil {
@@ -252,7 +254,7 @@ func (u *uploadJob) send(cmd *cobra.Command, path string, file *records.File, ma
 	sum.FailedFile, sum.Journal, err = u.conclude(path, file, err == nil && sum.Ends["unknown"] == 0, err)
 	finished.Summary, finished.Err = sum, err
 	events(finished)
-	if !u.asJSON && sum.Read > 0 {
+	if !u.asJSON && (sum.Read > 0 || err == nil) {
 		upload.PrintSummary(cmd.OutOrStdout(), sum)
 	}
 	if code != upload.ExitOK {
@@ -286,6 +288,16 @@ func (u *uploadJob) openJournal(path string, client *upload.Client, file *record
 	}
 	print := client.Fingerprint(content, string(mapping), string(file.Format()), u.input.Delimiter, u.input.Encoding, u.input.Sheet)
 	return upload.OpenJournal(name, print, u.restart)
+}
+
+// same reports whether both are names of one file.
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // writeFailed writes the rows that failed, whole or not at all, and returns the file's name; "" if none did.

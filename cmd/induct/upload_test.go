@@ -37,6 +37,15 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
+func mustRead(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // crowd writes n people, and a mapping for them.
 func crowd(t *testing.T, n int) (people, mapping string) {
 	t.Helper()
@@ -186,11 +195,7 @@ func TestUploadServiceKilled(t *testing.T) {
 	const n = 3000
 	people, mapping := crowd(t, n)
 	env := filepath.Join(t.TempDir(), "first.env")
-	text, err := os.ReadFile(p.envFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, env, text)
+	write(t, env, mustRead(t, p.envFile))
 	base, err := url.Parse(p.env["GRAPH_BASE"])
 	if err != nil {
 		t.Fatal(err)
@@ -251,6 +256,7 @@ func TestUploadLooks(t *testing.T) {
 	refuses(t, []string{"--row"}, "upload", people, "-m", mapping, "--row", "3")
 	refuses(t, []string{"no record begins on line 999"}, "upload", people, "-m", mapping, "--dry-run", "--row", "999")
 	refuses(t, []string{"--until"}, "upload", people, "-m", mapping, "--until", "tomorrow")
+	refuses(t, []string{"--failed"}, append(where, "upload", people, "-m", mapping, "--failed", people)...)
 	refuses(t, []string{"Graph URL is missing"}, "upload", people, "-m", mapping)
 	refuses(t, []string{"credentials are missing"}, append(where, "upload", people, "-m", mapping)...)
 	refuses(t, []string{"no such file"}, "upload", people+"2", "-m", mapping)
@@ -290,10 +296,7 @@ func TestUploadChangedFile(t *testing.T) {
 func TestUploadStdin(t *testing.T) {
 	p := start(t, filepath.Join(t.TempDir(), "data"))
 	people, mapping := crowd(t, 120)
-	text, err := os.ReadFile(people)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := mustRead(t, people)
 	if err := os.Chmod(p.envFile, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -307,6 +310,15 @@ func TestUploadStdin(t *testing.T) {
 	}
 	if !strings.Contains(errs.String(), "chmod 600") {
 		t.Errorf("nothing is said of credentials that everybody may read:\n%s", &errs)
+	}
+	secret := p.env["CLIENT_SECRET"]
+	write(t, p.envFile, bytes.ReplaceAll(mustRead(t, p.envFile), []byte(secret), []byte("x"+secret)))
+	r := execute(t, "upload", people, "-m", mapping, "--credentials", p.envFile)
+	if r.code != 3 || !strings.Contains(r.stderr, "check the client id") || strings.Contains(r.stdout+r.stderr, secret) {
+		t.Errorf("a wrong secret: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if _, err := os.Stat(people + ".induct-upload"); !os.IsNotExist(err) {
+		t.Errorf("a journal though nothing was sent: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(binary), "-.induct-upload")); !os.IsNotExist(err) {
 		t.Errorf("a journal of the standard input: %v", err)
@@ -329,11 +341,7 @@ func TestUploadFollowsLog(t *testing.T) {
 	})
 	defer bare.Close()
 	people, mapping := crowd(t, 200)
-	text, err := os.ReadFile(people)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, people, append(text, ";Nobody\n"...))
+	write(t, people, append(mustRead(t, people), ";Nobody\n"...))
 	for _, end := range []string{"created", "unchanged"} {
 		r := execute(t, "upload", people, "-m", mapping, "--graph", bare.URL, "--credentials", p.envFile, "--json", "--timeout", "30s")
 		if got := lastEvent(t, r.stdout).Summary; r.code != 2 || got.Ends[end] != 200 || got.Ends["failed"] != 1 || got.FailedFile == "" {

@@ -269,6 +269,23 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestBars(t *testing.T) {
+	var out strings.Builder
+	p, end := bars(&out)
+	p("create", "floor: bulk load", 0, 0)
+	for n := range 1000 {
+		p("create", "accepted", n, 1000)
+	}
+	end()
+	p("single", "settled", 1, 1) // a phase may begin after the end
+	end()
+	for _, want := range []string{"create  floor: bulk load", "create  accepted", "single  settled"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q was not drawn: %q", want, out.String())
+		}
+	}
+}
+
 func TestPrint(t *testing.T) {
 	rep := &Report{Version: "v1", Machine: Machine{CPUs: 2, Model: "A", OS: "linux", Arch: "amd64", Kernel: "6", Go: "go1.26"}, People: 1000, Connections: 64, Seed: 1,
 		Repeat: 3, BytesPerRecord: 1249, Interrupted: true, Notes: []string{"A note."}, Results: []Result{
@@ -282,7 +299,7 @@ func TestPrint(t *testing.T) {
 	}
 	got := out.String()
 	for _, want := range []string{"induct v1, 2 CPUs A, linux/amd64 6, go1.26", "1,000 people, seed 1, 64 connections, 1249 bytes a record; medians of 3",
-		"50,000", "0.500", "bulk load", "records/s 40,000 to 60,000", "a record takes 2.00 ×", "create: 3 requests were put off", "A note.", "Interrupted"} {
+		"50,000", "0.500", "bulk load", "records/s 40,000 to 60,000", "time of a record", "2.00 ×", "create: 3 requests were put off", "A note.", "Interrupted"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q does not stand in\n%s", want, got)
 		}

@@ -122,30 +122,11 @@ func appendFloor(dir string, connections int, least time.Duration) floor {
 		}
 		defer os.Remove(f.Name())
 		defer f.Close()
-		type write struct {
-			body []byte
-			done chan error
-		}
-		in := make(chan write, connections)
-		appended := make(chan struct{})
+		in, idle := make(chan write, connections), make(chan struct{})
 		go func() {
-			defer close(appended)
+			defer close(idle)
 			for first := range in {
-				group := []write{first}
-				for len(group) < connections && len(in) > 0 {
-					group = append(group, <-in)
-				}
-				var all []byte
-				for _, w := range group {
-					all = append(all, w.body...)
-				}
-				_, err := f.Write(all)
-				if err == nil {
-					err = f.Sync()
-				}
-				for _, w := range group {
-					w.done <- err
-				}
+				appendGroup(f, in, first)
 			}
 		}()
 		e, err = l.again(ctx, connections, least, func(body []byte, _ int) error {
@@ -154,9 +135,31 @@ func appendFloor(dir string, connections int, least time.Duration) floor {
 			return <-w.done
 		})
 		close(in)
-		<-appended
+		<-idle
 		return e, err
 	}}
+}
+
+// write is bytes that somebody wants on disk.
+type write struct {
+	body []byte
+	done chan error
+}
+
+// appendGroup writes the first and what else waits, with one fsync.
+func appendGroup(f *os.File, in <-chan write, first write) {
+	group, all := []write{first}, first.body
+	for len(group) < cap(in) && len(in) > 0 {
+		w := <-in
+		group, all = append(group, w), append(all, w.body...)
+	}
+	_, err := f.Write(all)
+	if err == nil {
+		err = f.Sync()
+	}
+	for _, w := range group {
+		w.done <- err
+	}
 }
 
 // bulkTables hold what must stand in a database when a person has been created, with the uniqueness that is promised:

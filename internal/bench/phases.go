@@ -472,54 +472,69 @@ func (r *run) logQueries(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("log queries: %w", err)
 	}
-	span := last.Sub(first)
 	rng := rand.New(rand.NewPCG(r.Seed, 2))
-	from := func() time.Time { return first.Add(time.Duration(rng.Float64() * float64(span))) }
-	window := func(from time.Time) string {
+	window := func() string {
+		span := last.Sub(first)
+		from := first.Add(time.Duration(rng.Float64() * float64(span)))
 		return fmt.Sprintf(" and activityDateTime ge %s and activityDateTime le %s", stamp(from), stamp(from.Add(span/20)))
 	}
-	var cycles []string
-	for range 20 {
-		entries, err := r.entries(ctx, window(from()), false)
-		if err != nil {
-			return fmt.Errorf("log queries: %w", err)
-		}
-		for _, e := range entries {
-			cycles = append(cycles, e.Cycle)
-		}
-	}
-	if len(cycles) == 0 {
-		return errors.New("log queries: the log is empty")
+	cycles, err := r.someCycles(ctx, window)
+	if err != nil {
+		return fmt.Errorf("log queries: %w", err)
 	}
 	statuses := []string{"success", "failure", "skipped", "warning"}
 	for _, q := range []struct {
 		name string
 		next func() string
 	}{
-		{"log_query_job_time", func() string { return window(from()) }},
+		{"log_query_job_time", window},
 		{"log_query_job_status", func() string { return " and provisioningStatusInfo/status eq '" + pick(rng, statuses) + "'" }},
 		{"log_query_cycle", func() string { return " and cycleId eq '" + pick(rng, cycles) + "'" }},
 		{"log_query_source", func() string { return " and sourceIdentity/id eq '" + r.w.ID(rng.IntN(r.w.People)) + "'" }},
 	} {
-		m := meter{r: r}
-		err := m.measure(func() (int, error) {
-			for n := range r.Queries {
-				filter := q.next()
-				began := time.Now()
-				if _, err := r.entries(ctx, filter, false); err != nil {
-					return n, err
-				}
-				m.took = append(m.took, time.Since(began))
-				r.Progress(q.name, "asked", n+1, r.Queries)
-			}
-			return r.Queries, nil
-		})
-		if err != nil {
+		if err := r.logQuery(ctx, q.name, q.next); err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
-		r.results = append(r.results, m.result(q.name, ""))
 	}
 	return nil
+}
+
+// logQuery asks for the first page so often, each time with the next condition.
+func (r *run) logQuery(ctx context.Context, name string, next func() string) error {
+	m := meter{r: r}
+	err := m.measure(func() (int, error) {
+		for n := range r.Queries {
+			and := next()
+			began := time.Now()
+			if _, err := r.entries(ctx, and, false); err != nil {
+				return n, err
+			}
+			m.took = append(m.took, time.Since(began))
+			r.Progress(name, "asked", n+1, r.Queries)
+		}
+		return r.Queries, nil
+	})
+	if err == nil {
+		r.results = append(r.results, m.result(name, ""))
+	}
+	return err
+}
+
+// someCycles returns the ids of cycles, one for each entry in some windows of time.
+func (r *run) someCycles(ctx context.Context, window func() string) (cycles []string, err error) {
+	for range 20 {
+		entries, err := r.entries(ctx, window(), false)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			cycles = append(cycles, e.Cycle)
+		}
+	}
+	if len(cycles) == 0 {
+		return nil, errors.New("the log is empty")
+	}
+	return cycles, nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }

@@ -144,25 +144,29 @@ func printSpread(b *strings.Builder, results []Result) {
 
 // printGrowth writes, for several sizes, what a record costs beside what it costs at the smallest size.
 func printGrowth(b *strings.Builder, results []Result) {
-	first := map[string]Result{}
+	first, larger := map[string]Result{}, false
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\npeople\twork\ttime of a record\tits CPU\tpeak memory, B a person\t")
 	for _, r := range results {
 		base, ok := first[r.Name]
 		if !ok {
-			first[r.Name] = r
-			continue
+			first[r.Name], base = r, r
 		}
-		fmt.Fprintf(t, "%s at %s\ta record takes %.2f ×\tits CPU %s ×\tpeak memory %s B a person\t of %s\n", r.Name, thousands(r.People), r.Micros/base.Micros,
-			decimal(quotient(r.CPUMicros, base.CPUMicros), 2), count(int(float64(r.PeakRSS)/float64(r.People))), thousands(base.People))
+		larger = larger || ok
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", thousands(r.People), r.Name, times(r.Micros, base.Micros), times(r.CPUMicros, base.CPUMicros),
+			count(int(float64(r.PeakRSS)/float64(r.People))))
 	}
-	t.Flush()
+	if larger {
+		t.Flush()
+	}
 }
 
-func quotient(a, b float64) float64 {
-	if b == 0 {
-		return 0
+// times writes how often b goes into a.
+func times(a, b float64) string {
+	if a == 0 || b == 0 {
+		return ""
 	}
-	return a / b
+	return strconv.FormatFloat(a/b, 'f', 2, 64) + " ×"
 }
 
 // decimal writes n, or nothing if it was not measured.

@@ -46,7 +46,7 @@ func (d *Directory) In(u provision.Unit) provision.Target {
 const columns = "id, version, created, content, pk"
 
 // filed are the attributes that a user can be found by, those that the fewest share first.
-var filed = []string{"userPrincipalName", "employeeId", "mail", "displayName"}
+var filed = []string{"userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"}
 
 // key is the hash that users with this value of a filed attribute have.
 func key(attribute, value string) int64 { return sqlstore.HashKey("user."+attribute, 0, fold(value)) }

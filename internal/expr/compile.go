@@ -195,17 +195,20 @@ func (c *compiler) resolveCall(n *Node) (*Node, error) {
 	if f.Refused != "" {
 		return nil, n.errorf("%s is not supported: %s", f.Name, f.Refused)
 	}
-	if err := f.checkArity(n); err != nil {
-		return nil, err
-	}
 	out := *n
 	out.Name, out.Args = f.Name, slices.Clone(n.Args)
+	if f.Name == "FormatDateTime" && len(out.Args) == 3 && !slices.Contains(out.Args, nil) {
+		out.Args = slices.Insert(out.Args, 1, nil) // the old form, which has no dateTimeStyles
+	}
+	if err := f.checkArity(&out); err != nil {
+		return nil, err
+	}
 	for i, a := range out.Args {
 		if a == nil {
 			continue
 		}
 		var err error
-		if out.Args[i], err = c.resolveArgument(f, f.param(i), a); err != nil {
+		if out.Args[i], err = c.resolveArgument(f, f.Param(i), a); err != nil {
 			return nil, err
 		}
 	}
@@ -250,42 +253,6 @@ func unknownFunction(n *Node) error {
 		return n.errorf("there is no function %s; did you mean %s?", n.Name, near)
 	}
 	return n.errorf("there is no function %s", n.Name)
-}
-
-// markRedacted finds what lies below a Redact, and every node that such a value can reach.
-func (c *compiler) markRedacted() {
-	var below func(n *Node, inside bool)
-	below = func(n *Node, inside bool) {
-		if n == nil {
-			return
-		}
-		if inside && n.Kind == AttributeNode && !slices.Contains(c.prog.redacted, n.Name) {
-			c.prog.redacted = append(c.prog.redacted, n.Name)
-		}
-		if isRedact := n.Kind == CallNode && n.Name == "Redact"; isRedact || inside {
-			inside, c.prog.masked = true, true
-		}
-		for _, a := range n.Args {
-			below(a, inside)
-		}
-	}
-	if below(c.prog.tree, false); !c.prog.masked {
-		return
-	}
-	c.masked = map[*Node]bool{}
-	var reach func(n *Node, inside bool) bool
-	reach = func(n *Node, inside bool) bool {
-		if n == nil {
-			return false
-		}
-		hit := inside || n.Kind == CallNode && n.Name == "Redact" || n.Kind == AttributeNode && slices.Contains(c.prog.redacted, n.Name)
-		for _, a := range n.Args {
-			hit = reach(a, inside || n.Kind == CallNode && n.Name == "Redact") || hit
-		}
-		c.masked[n] = hit
-		return hit
-	}
-	reach(c.prog.tree, false)
 }
 
 func null(*Context) (Value, error) { return Value{}, nil }
@@ -389,14 +356,13 @@ func (c *compiler) call(n *Node) (eval, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Name == selectUniqueValue && !c.tracing {
-		c.prog.candidates = s.args
+	for i := range s.args {
+		if f.Name == selectUniqueValue && !c.tracing {
+			c.prog.candidates = append(c.prog.candidates, c.finish(n, f.Name, func(ctx *Context) (Value, error) { return s.value(ctx, i) }))
+		}
 	}
 	return c.finish(n, f.Name, run), nil
 }
-
-// errRedacted stands for the message of a function that has seen a redacted value.
-var errRedacted = errors.New("it fails, and why is not shown because the value is redacted")
 
 // finish bounds what a call gives, and names it in its error.
 func (c *compiler) finish(n *Node, name string, run evalFunc) eval {
@@ -439,9 +405,9 @@ func (ctx *Context) check(v Value) error {
 	size := len(v.str)
 	if v.kind == List {
 		for _, e := range *v.list {
-			size += len(e.str) + 64
+			size += len(e.str)
 		}
-		ctx.work -= size
+		ctx.work -= size + 64*len(*v.list)
 	}
 	switch {
 	case v.kind == List && len(*v.list) > MaxValues:
@@ -531,7 +497,7 @@ func (s *site) integer(ctx *Context, i int) (int64, error) {
 	}
 	n, ok := integer(v)
 	if !ok {
-		return 0, fmt.Errorf("%s must be a whole number, not %s", s.fn.param(i).Name, shown(v))
+		return 0, fmt.Errorf("%s must be a whole number, not %s", s.fn.Param(i).Name, shown(v))
 	}
 	return n, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"induct/internal/expr/netdate"
@@ -46,17 +47,31 @@ func (s *site) date(ctx *Context, i int) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if !ok || t == "" {
-		return time.Time{}, fmt.Errorf("%s is null or empty, not a date; guard it with IIF(IsNullOrEmpty(...), ..., ...)", s.fn.param(i).Name)
+		return time.Time{}, fmt.Errorf("%s is null or empty, not a date; guard it with IIF(IsNullOrEmpty(...), ..., ...)", s.fn.Param(i).Name)
 	}
 	return parseDate(t)
 }
 
-func cDate(s *site, ctx *Context) (Value, error) {
-	d, err := s.date(ctx, 0)
-	if err != nil {
-		return Value{}, err
+// checkDates refuses constants that are no dates.
+func (s *site) checkDates(args ...int) error {
+	for _, i := range args {
+		if t, ok := s.constant(i); ok {
+			if _, err := parseDate(t); err != nil {
+				return s.errorf(i, "%v", err)
+			}
+		}
 	}
-	return dateValue(d), nil
+	return nil
+}
+
+func buildCDate(s *site) (evalFunc, error) {
+	return func(ctx *Context) (Value, error) {
+		d, err := s.date(ctx, 0)
+		if err != nil {
+			return Value{}, err
+		}
+		return dateValue(d), nil
+	}, s.checkDates(0)
 }
 
 // interval is a unit of DateAdd and DateDiff (Microsoft Learn, "DateInterval Enum" of Visual Basic).
@@ -90,9 +105,12 @@ func intervalOf(name string) (interval, error) {
 	return interval{}, fmt.Errorf("the interval is %s; it must be one of yyyy, m, d, ww, h, n (minute), s, or q, w, y", shown(Text(name)))
 }
 
-// onInterval builds a function whose first argument is an interval.
-func onInterval(f func(s *site, ctx *Context, name string, unit interval) (Value, error)) builder {
+// onInterval builds a function whose first argument is an interval; dates are its arguments that are dates.
+func onInterval(f func(s *site, ctx *Context, name string, unit interval) (Value, error), dates ...int) builder {
 	return func(s *site) (evalFunc, error) {
+		if err := s.checkDates(dates...); err != nil {
+			return nil, err
+		}
 		if name, ok := s.constant(0); ok {
 			unit, err := intervalOf(name)
 			if err != nil {
@@ -180,7 +198,7 @@ func numFromDate(t string) (Value, error) {
 	if t == "" {
 		return Value{}, nil
 	}
-	if len(t) < 5 || t[4] != '-' { // the reference takes ISO 8601 only
+	if t = strings.TrimSpace(t); len(t) < 5 || t[4] != '-' { // the reference takes ISO 8601 only
 		return Value{}, fmt.Errorf("%s is not an ISO 8601 date such as 2006-01-31T15:04:05Z; use FormatDateTime first", shown(Text(t)))
 	}
 	d, err := parseDate(t)
@@ -246,24 +264,16 @@ func stylesOf(s *site, i int) (func(*Context) (netdate.Styles, error), error) {
 	}, nil
 }
 
-// buildFormatDateTime takes (source, dateTimeStyles, inputFormat, outputFormat) or the old form without styles.
 func buildFormatDateTime(s *site) (evalFunc, error) {
-	style, in, out := 1, 2, 3
-	if len(s.node.Args) == 3 {
-		style, in, out = -1, 1, 2
-	}
-	if !s.given(in) || !s.given(out) {
-		return nil, s.errorf(-1, "inputFormat or outputFormat is missing; expected %s", s.fn.Signature())
-	}
-	styles, err := stylesOf(s, style)
+	styles, err := stylesOf(s, 1)
 	if err != nil {
 		return nil, err
 	}
-	from, err := formatOf(s, in)
+	from, err := formatOf(s, 2)
 	if err != nil {
 		return nil, err
 	}
-	to, err := formatOf(s, out)
+	to, err := formatOf(s, 3)
 	if err != nil {
 		return nil, err
 	}

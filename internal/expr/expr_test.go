@@ -254,7 +254,7 @@ func TestRandomTrees(t *testing.T) {
 			n.Args = append(n.Args, argument(t, f.Params[i], depth-1))
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "rounds") * f.Repeat {
-			n.Args = append(n.Args, argument(t, f.param(len(n.Args)), depth-1))
+			n.Args = append(n.Args, argument(t, f.Param(len(n.Args)), depth-1))
 		}
 		return n
 	}
@@ -352,6 +352,67 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestLargeValues: what a record brings costs time in proportion, also where one value is held against another. Any of
+// these would not end within the time of a test if it did not.
+func TestLargeValues(t *testing.T) {
+	long := strings.Repeat("aé", MaxText/6)
+	wide := strings.Repeat("${", MaxText/5)
+	for _, src := range []string{`Word([a], 2000000, [a])`, `Len(PCase([a], [a]))`, `Len(Replace([a], , "é$", , [b], , ))`, `InStr([a], [b], 1, vbTextCompare)`,
+		`Count(Split([a], [b]))`, `Switch([a], "no", [b], "yes")`, `IIF([a] = [b], "yes", "no")`, `Not([a])`, `IIF(IsString([a]), "yes", "no")`,
+		`Len(NormalizeDiacritics([a]))`, `Replace("a", , "a", , [b], , )`} {
+		got := run(t, src, given("a", long), given("b", wide))
+		if strings.Contains(got, ": ") {
+			t.Errorf("%s: %.200s", src, got)
+		}
+	}
+	set := `[` + strings.Repeat(`\p{L}\P{Lu}`, 300) + `]*z`
+	if got := run(t, `Replace([a], , `+quote(set)+`, , "", , )`, given("a", long)); got != "Replace: "+regex.ErrSteps.Error() {
+		t.Errorf("a set of many classes: %.200s", got)
+	}
+	var a, b []Value
+	for i := range int64(MaxValues) {
+		a, b = append(a, Int(i)), append(b, Int(MaxValues-1-i))
+	}
+	if !Multi(a...).Equal(Multi(b...), false) {
+		t.Error("a list is not equal to itself in another order")
+	}
+	b[0] = Text("x")
+	if Multi(a...).Equal(Multi(b...), true) {
+		t.Error("a list is equal to another")
+	}
+}
+
+// TestEqual holds lists as sets that may have a value twice.
+func TestEqual(t *testing.T) {
+	list := func(texts ...string) Value {
+		var elems []Value
+		for _, t := range texts {
+			elems = append(elems, Text(t))
+		}
+		return Multi(elems...)
+	}
+	for _, c := range []struct {
+		a, b         Value
+		equal, exact bool
+	}{
+		{list("a", "b"), list("b", "A"), true, false},
+		{list("a", "a", "b"), list("a", "b", "b"), false, false},
+		{list("a"), Text("A"), true, false},
+		{list(), Value{}, true, true},
+		{list(""), Multi(Value{}), false, false},
+		{list("ſ", "x"), list("X", "S"), true, false},
+		{Int(1), Text("1"), true, true},
+		{Value{}, Text(""), false, false},
+	} {
+		if got := c.a.Equal(c.b, false); got != c.equal {
+			t.Errorf("%s and %s: %v", written(c.a), written(c.b), got)
+		}
+		if got := c.b.Equal(c.a, true); got != c.exact {
+			t.Errorf("%s and %s exactly: %v", written(c.a), written(c.b), got)
+		}
+	}
+}
+
 // TestRedacted: what stands below Redact reaches neither an error nor a step.
 func TestRedacted(t *testing.T) {
 	for src, attributes := range map[string]string{
@@ -411,6 +472,17 @@ func TestCandidates(t *testing.T) {
 	v, ok, err := single.Candidate(testContext(single, []Given{given("a", "x")}), 0)
 	if _, more, _ := single.Candidate(ctx, 1); single.Unique() || v.String() != "X" || !ok || err != nil || more {
 		t.Error("a program that is not unique is not its only candidate")
+	}
+}
+
+// TestDeepFinding: Lint warns before the parser refuses.
+func TestDeepFinding(t *testing.T) {
+	p, err := Compile(strings.Repeat("Not(", deep)+`[a]`+strings.Repeat(")", deep), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := p.Lint(); len(found) != 1 || found[0].Code != CodeDepth || found[0].Pos != 4*(deep-1) {
+		t.Errorf("found %v", found)
 	}
 }
 

@@ -75,8 +75,16 @@ type Function struct {
 // Repeats reports whether parameter i may be given again.
 func (f *Function) Repeats(i int) bool { return i >= len(f.Params)-f.Repeat }
 
-// Functions returns the functions in alphabetical order, those that are refused too.
+// Functions returns the functions in alphabetical order, those that are refused too. What they share must not be changed.
 func Functions() []Function { return slices.Clone(table) }
+
+// Lookup returns the function of a name, in any case.
+func Lookup(name string) (f Function, ok bool) {
+	if found := lookup(name); found != nil {
+		return *found, true
+	}
+	return f, false
+}
 
 func lookup(name string) *Function {
 	for i := range table {
@@ -101,8 +109,8 @@ func (f *Function) Signature() string {
 	return f.Name + "(" + strings.Join(names, ", ") + ")"
 }
 
-// param returns what argument i is for.
-func (f *Function) param(i int) Param {
+// Param returns what argument i is for. The function must have parameters, and if none repeats at least i+1 of them.
+func (f *Function) Param(i int) Param {
 	if n := len(f.Params); f.Repeat > 0 && i >= n {
 		i = n - f.Repeat + (i-n)%f.Repeat
 	}
@@ -135,8 +143,8 @@ func (f *Function) checkArity(n *Node) error {
 		return n.errorf("%s: the last key has no value; expected %s", f.Name, f.Signature())
 	}
 	for i := len(f.Params); i < len(n.Args); i++ {
-		if n.Args[i] == nil && f.param(i).Required {
-			return n.errorf("%s: the argument %s (number %d) is empty", f.Name, f.param(i).Name, i+1)
+		if n.Args[i] == nil && f.Param(i).Required {
+			return n.errorf("%s: the argument %s (number %d) is empty", f.Name, f.Param(i).Name, i+1)
 		}
 	}
 	return nil
@@ -271,7 +279,7 @@ func defaultDomain(_ *site, ctx *Context) (Value, error) {
 	return Text(ctx.DefaultDomain), nil
 }
 
-func isNull(v Value) (Value, error) { return Bool(v.IsNull()), nil }
+func isNull(v Value) (Value, error) { return Bool(v.IsNull() || v.Kind() == List && v.IsEmpty()), nil }
 
 func coalesce(s *site, ctx *Context) (Value, error) {
 	var kept Value
@@ -393,6 +401,9 @@ func split(s *site) (evalFunc, error) {
 			if parts = append(parts, Text(p)); len(parts) > MaxValues {
 				return Value{}, errTooMany
 			}
+		}
+		if parts == nil {
+			return Value{}, nil
 		}
 		return Multi(parts...), nil
 	}, nil

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 type tokenKind uint8
@@ -56,12 +58,18 @@ func (l *lexer) next() (token, error) {
 }
 
 func (l *lexer) read() (token, error) {
-	for l.pos < len(l.src) && strings.IndexByte(" \t\r\n", l.src[l.pos]) >= 0 {
-		l.pos++
-	}
+	// Expressions are pasted from web pages, no-break spaces and all.
+	l.pos = len(l.src) - len(strings.TrimLeftFunc(l.src[l.pos:], unicode.IsSpace))
 	rest := l.src[l.pos:]
+	first, size := utf8.DecodeRuneInString(rest)
 	if rest == "" {
 		return token{pos: l.pos}, nil
+	}
+	for _, w := range [...]struct{ wrong, say string }{{"==", "equal is written ="}, {"!=", "not equal is written <>"},
+		{"&&", "there is no AND; put an IIF inside an IIF"}, {"||", "there is no OR; put an IIF inside an IIF"}} {
+		if strings.HasPrefix(rest, w.wrong) {
+			return token{}, errorAt(l.pos, l.pos+2, "%s", w.say)
+		}
 	}
 	switch c := rest[0]; {
 	case c == '[':
@@ -86,10 +94,10 @@ func (l *lexer) read() (token, error) {
 			n++
 		}
 		return l.take(tokName, n), nil
-	case c == '\'' || c == '`' || strings.HasPrefix(rest, "“") || strings.HasPrefix(rest, "”") || strings.HasPrefix(rest, "‘") || strings.HasPrefix(rest, "’"):
-		return token{}, errorAt(l.pos, l.pos+1, `a string constant is written in straight double quotes, as in "text"`)
+	case strings.ContainsRune("'`“”„‘’«»", first):
+		return token{}, errorAt(l.pos, l.pos+size, `a string constant is written in straight double quotes, as in "text"`)
 	}
-	return token{}, errorAt(l.pos, l.pos+1, "unexpected character %q; expected an [attribute], a \"string\", a number or a function", []rune(rest)[0])
+	return token{}, errorAt(l.pos, l.pos+size, "unexpected character %q; expected an [attribute], a \"string\", a number or a function", first)
 }
 
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }

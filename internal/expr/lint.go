@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"induct/internal/expr/netdate"
 	"induct/internal/expr/regex"
 )
 
@@ -38,6 +39,8 @@ const (
 	CodeDuplicateKey = "duplicateKey"
 	// CodeSwitchSource: the source of a Switch is a function that must not be.
 	CodeSwitchSource = "switchSource"
+	// CodeSeveral: a function that gives several values stands where one is wanted.
+	CodeSeveral = "several"
 	// CodeConstant: a condition that is the same for everybody.
 	CodeConstant = "constant"
 	// CodeRange: a position that is outside of every text.
@@ -105,7 +108,11 @@ func (l *linter) visit(n *Node, parent *Function, depth int) {
 			l.add(n, CodePortable, "Entra does not document %s for app provisioning", f.Name)
 		}
 		if f.Volatile && !(f.Name == "Now" && parent != nil && (parent.Name == "DateDiff" || parent.Name == "DateAdd")) {
-			l.add(n, CodeVolatile, "%s gives another value each time; apply this mapping only when a person is created", f.Name)
+			why := "gives another value each time"
+			if f.Name == selectUniqueValue {
+				why = "gives another value once somebody has the first one, and that is also the person themself"
+			}
+			l.add(n, CodeVolatile, "%s %s; apply this mapping only when a person is created", f.Name, why)
 		}
 		l.call(n)
 		parent = f
@@ -116,6 +123,12 @@ func (l *linter) visit(n *Node, parent *Function, depth int) {
 }
 
 func (l *linter) call(n *Node) {
+	f := lookup(n.Name)
+	for i, a := range n.Args {
+		if a != nil && a.Kind == CallNode && lookup(a.Name).Returns == Values && f.Param(i).Type != Any {
+			l.add(a, CodeSeveral, "%s gives several values and %s takes one; put Item or Join between them", a.Name, f.Name)
+		}
+	}
 	switch n.Name {
 	case "IIF", "CBool":
 		l.condition(n)
@@ -128,9 +141,9 @@ func (l *linter) call(n *Node) {
 			l.add(n.Args[0], CodePortable, "Entra does not document the interval %s", name)
 		}
 	case "FormatDateTime":
-		for i := len(n.Args) - 2; i < len(n.Args); i++ {
-			l.dateFormat(n, i)
-		}
+		l.dateFormat(n, 2)
+		l.dateFormat(n, 3)
+		l.zone(n)
 	case "Mid":
 		if start, ok := argumentInt(n, 1); ok && start < 1 {
 			l.add(n.Args[1], CodeRange, "a start of %d gives the whole text; the first character is number 1", start)
@@ -185,8 +198,21 @@ func (l *linter) condition(n *Node) {
 // mirrored are the operators for sides that have been swapped.
 var mirrored = map[string]string{"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
 
+// isDate reports whether n is a date: a text that says one, or a function that gives one.
+func isDate(n *Node) bool {
+	if n.Kind == CallNode {
+		return lookup(n.Name).Returns == DateText
+	}
+	_, err := netdate.Parse(n.Name)
+	return n.Kind == TextNode && err == nil
+}
+
 func (l *linter) comparison(n *Node) {
 	left, right, op := n.Args[0], n.Args[1], n.Name
+	if op != "=" && op != "<>" && (isDate(left) || isDate(right)) {
+		l.add(n, CodeComparison, "dates are compared here as texts, letter by letter; write DateDiff(\"s\", %s, %s) %s 0", right, left, op)
+		return
+	}
 	if _, ok := constant(left); ok {
 		left, right, op = right, left, mirrored[op]
 	}
@@ -340,6 +366,17 @@ func (l *linter) dateFormat(n *Node, i int) {
 		l.add(n.Args[i], CodeDateFormat, "hh has 12 hours and no AM or PM stands with it; write HH for 24 hours, or add tt")
 	case strings.Contains(bare, "SS"):
 		l.add(n.Args[i], CodeDateFormat, "S stands for itself in a date format; write ss for seconds")
+	}
+}
+
+// zone warns of a Z that is written whatever the offset is.
+func (l *linter) zone(n *Node) {
+	in, _ := argument(n, 2)
+	out, _ := argument(n, 3)
+	styles, _ := argument(n, 1)
+	universal := strings.Contains(strings.ToLower(styles), "adjusttouniversal")
+	if len(out) > 1 && strings.Contains(unquoted(out), "Z") && strings.ContainsAny(unquoted(in), "zK") && !universal {
+		l.add(n.Args[3], CodeDateFormat, "Z is written whatever the offset is; write K or zzz, or give AdjustToUniversal as dateTimeStyles")
 	}
 }
 

@@ -147,12 +147,19 @@ func codes(t *testing.T) string {
 
 // TestTable: the table is complete and in order.
 func TestTable(t *testing.T) {
+	nulls, err := os.ReadFile("testdata/eval-null.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, f := range Functions() {
 		if f.Refused != "" {
 			continue
 		}
 		if f.Doc == "" || f.build == nil || f.Returns == "" || f.Repeat > len(f.Params) {
 			t.Errorf("%s is not described completely: %+v", f.Name, f)
+		}
+		if len(f.Params) > 0 && f.Name != "RandomString" && f.Name != selectUniqueValue && !strings.Contains(string(nulls), "\n"+f.Name+"(") {
+			t.Errorf("testdata/eval-null.txt does not say what %s makes of null", f.Name)
 		}
 		if len(f.Examples) == 0 && f.Name != "Guid" && f.Name != "Error" {
 			t.Errorf("%s has no example", f.Name)

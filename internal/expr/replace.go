@@ -167,31 +167,37 @@ func replaceMatches(s *site, ctx *Context, re *regex.Regexp, group int) (Value, 
 	if err != nil {
 		return Value{}, err
 	}
-	whole := !s.given(replaceGroup) && strings.Contains(by, "$")
+	var parts []part
+	if !s.given(replaceGroup) && strings.Contains(by, "$") {
+		parts = replacement(re, by)
+	}
 	var short [128]byte
-	out, done, any := short[:0], int32(0), false
+	out, done, matches := short[:0], int32(0), 0
 	err = re.Each(source, &ctx.work, func(m []int32) bool {
 		from, to := m[2*group], m[2*group+1]
 		if from < done || to < from {
 			return true // the group took no part in this match
 		}
-		any = true
+		matches++
 		out = append(out, source[done:from]...)
-		if whole {
-			out = expand(out, re, by, source, m)
-		} else {
+		if parts == nil {
 			out = append(out, by...)
 		}
+		for _, p := range parts {
+			out = p.append(out, source, m)
+		}
 		done = to
-		return len(out) <= MaxText
+		return len(out) <= MaxText && matches*len(parts) <= MaxWork
 	})
 	switch {
 	case err != nil:
 		return Value{}, err
-	case !any:
+	case matches == 0:
 		return Text(source), nil
 	case len(out) > MaxText:
 		return Value{}, errTooLong
+	case matches*len(parts) > MaxWork:
+		return Value{}, errWork
 	}
 	return Text(string(append(out, source[done:]...))), nil
 }
@@ -216,58 +222,89 @@ func extractGroup(s *site, ctx *Context, re *regex.Regexp, group int) (Value, er
 	return found, err
 }
 
-// expand writes a .NET replacement: $1, ${name}, $$, $&, $`, $', $_ and $+ stand for something, anything else for
-// itself (Microsoft Learn, "Substitutions in Regular Expressions"). It stops once there is more than MaxText.
-func expand(out []byte, re *regex.Regexp, by, source string, m []int32) []byte {
-	write := func(group int) {
-		if from, to := m[2*group], m[2*group+1]; from >= 0 && to >= from {
-			out = append(out, source[from:to]...)
+// part is a part of a .NET replacement (Microsoft Learn, "Substitutions in Regular Expressions").
+type part struct {
+	kind  byte // 0 for text, 'g' for a group; a backquote, ', and _ for what stands before and behind the match, and all
+	text  string
+	group int
+}
+
+// replacement reads $1, ${name}, $$, $&, $`, $', $_ and $+; anything else stands for itself.
+func replacement(re *regex.Regexp, by string) []part {
+	var parts []part
+	literal := 0 // where text that stands for itself begins
+	for i := 0; i+1 < len(by); i++ {
+		if by[i] != '$' {
+			continue
 		}
+		p, n := substitution(re, by[i+1:])
+		if n == 0 {
+			continue
+		}
+		if literal < i {
+			parts = append(parts, part{text: by[literal:i]})
+		}
+		parts = append(parts, p)
+		i += n
+		literal = i + 1
 	}
-	for by != "" && len(out) <= MaxText {
-		i := strings.IndexByte(by, '$')
-		if i < 0 || i+1 == len(by) {
-			return append(out, by...)
+	return append(parts, part{text: by[literal:]})
+}
+
+// substitution reads what follows a dollar sign, and returns its length; 0 if the sign stands for itself.
+func substitution(re *regex.Regexp, t string) (part, int) {
+	if name, n := reference(t); name != "" {
+		if group, known := re.Group(name); known {
+			return part{kind: 'g', group: group}, n
 		}
-		out = append(out, by[:i]...)
-		by = by[i+1:]
-		name, n := reference(by)
-		group, known := re.Group(name)
-		switch c := by[0]; {
-		case name != "" && known:
-			write(group)
-			by = by[n:]
-			continue
-		case c == '$':
-			out = append(out, '$')
-		case c == '&':
-			write(0)
-		case c == '`':
-			out = append(out, source[:m[0]]...)
-		case c == '\'':
-			out = append(out, source[m[1]:]...)
-		case c == '_':
-			out = append(out, source...)
-		case c == '+':
-			write(re.Groups() - 1)
-		default:
-			out = append(out, '$')
-			continue
-		}
-		by = by[1:]
+		return part{}, 0
+	}
+	switch t[0] {
+	case '$':
+		return part{text: "$"}, 1
+	case '&':
+		return part{kind: 'g'}, 1
+	case '+':
+		return part{kind: 'g', group: re.Groups() - 1}, 1
+	case '`', '\'', '_':
+		return part{kind: t[0]}, 1
+	}
+	return part{}, 0
+}
+
+// append writes the part for the match m; beyond MaxText it writes no more.
+func (p part) append(out []byte, source string, m []int32) []byte {
+	if len(out) > MaxText {
+		return out
+	}
+	switch p.kind {
+	case 0:
+		return append(out, p.text...)
+	case '`':
+		return append(out, source[:m[0]]...)
+	case '\'':
+		return append(out, source[m[1]:]...)
+	case '_':
+		return append(out, source...)
+	}
+	if from, to := m[2*p.group], m[2*p.group+1]; from >= 0 && to >= from {
+		out = append(out, source[from:to]...)
 	}
 	return out
 }
 
+// maxReference is the longest name of a group that a replacement refers to, in bytes.
+const maxReference = 1000
+
 // reference reads 12 or {name} at the start of s, and tells how long it was.
 func reference(s string) (name string, n int) {
 	if s[0] == '{' {
-		if end := strings.IndexByte(s, '}'); end > 0 {
+		if end := strings.IndexByte(s[:min(len(s), maxReference)], '}'); end > 0 {
 			return s[1:end], end + 1
 		}
 		return "", 0
 	}
-	for n < len(s) && isDigit(s[n]) {
+	for n < len(s) && n < maxReference && isDigit(s[n]) {
 		n++
 	}
 	return s[:n], n

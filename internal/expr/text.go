@@ -120,6 +120,35 @@ func foldRune(r rune) rune {
 	return least
 }
 
+// chars is a set of characters, which is asked in the same time however many they are.
+type chars struct {
+	ascii  [2]uint64
+	others map[rune]bool
+}
+
+func charsOf(t string) *chars {
+	c := &chars{}
+	for _, r := range t {
+		switch {
+		case r < utf8.RuneSelf:
+			c.ascii[r>>6] |= 1 << (r & 63)
+		case c.others == nil:
+			c.others = map[rune]bool{}
+			fallthrough
+		default:
+			c.others[r] = true
+		}
+	}
+	return c
+}
+
+func (c *chars) has(r rune) bool {
+	if r < utf8.RuneSelf {
+		return c.ascii[r>>6]>>(r&63)&1 != 0
+	}
+	return c.others[r]
+}
+
 func word(s *site, ctx *Context) (Value, error) {
 	t, _, err := s.text(ctx, 0)
 	if err != nil {
@@ -133,7 +162,8 @@ func word(s *site, ctx *Context) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	for w := range strings.FieldsFuncSeq(t, func(r rune) bool { return strings.ContainsRune(delimiters, r) }) {
+	separates := charsOf(delimiters)
+	for w := range strings.FieldsFuncSeq(t, separates.has) {
 		if n--; n == 0 {
 			return Text(w), nil
 		}
@@ -190,12 +220,14 @@ func properCase(s *site, ctx *Context) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
+	separates := separatesWords
+	if separators != "" {
+		separates = charsOf(separators).has
+	}
 	first := true
 	return Text(strings.Map(func(r rune) rune {
 		was := first
-		if first = strings.ContainsRune(separators, r); separators == "" {
-			first = separatesWords(r)
-		}
+		first = separates(r)
 		if was {
 			return unicode.ToTitle(r)
 		}

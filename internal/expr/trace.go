@@ -15,7 +15,7 @@ type Step struct {
 type StepArg struct {
 	Name      string // of the parameter; "left" and "right" of a comparison
 	Value     Value
-	Evaluated bool // false if the function did not ask for it, such as the branch of IIF that was not taken
+	Evaluated bool // false if the function did not ask for it, such as the branch of IIF that was not taken; a constant needs no asking
 }
 
 // Mask is what a trace shows for a value that is redacted (Microsoft Learn, "Reference for writing expressions for
@@ -89,7 +89,7 @@ func (c *compiler) traced(n *Node, name string, run eval) eval {
 	if f := lookup(n.Name); n.Kind == CallNode {
 		names = names[:0]
 		for i := range n.Args {
-			names = append(names, f.param(i).Name)
+			names = append(names, f.Param(i).Name)
 		}
 	}
 	masked := c.masked[n]

@@ -92,6 +92,9 @@ func (v Value) AsBool() (b, ok bool) {
 	case Boolean, Integer:
 		return v.num != 0, v.kind == Boolean || v.num == 0 || v.num == 1
 	case String:
+		if len(v.str) > len("false") {
+			return false, false
+		}
 		switch strings.ToLower(v.str) {
 		case "true", "1":
 			return true, true
@@ -171,20 +174,37 @@ func (v Value) Equal(w Value, caseExact bool) bool {
 	return strings.EqualFold(v.String(), w.String())
 }
 
+// equalLists compares in order first, which is how lists come that have not changed.
 func equalLists(a, b []Value, caseExact bool) bool {
 	if len(a) != len(b) {
 		return false
 	}
-	used := make([]bool, len(b))
-next:
-	for _, x := range a {
-		for i, y := range b {
-			if !used[i] && x.Equal(y, caseExact) {
-				used[i] = true
-				continue next
-			}
+	same := 0
+	for same < len(a) && a[same].Equal(b[same], caseExact) {
+		same++
+	}
+	if same == len(a) {
+		return true
+	}
+	count := map[string]int{}
+	key := func(v Value) string {
+		t := v.String()
+		if !caseExact {
+			t = strings.Map(foldRune, t)
 		}
-		return false
+		if v.kind == Null {
+			return t
+		}
+		return "." + t
+	}
+	for _, v := range a[same:] {
+		count[key(v)]++
+	}
+	for _, v := range b[same:] {
+		k := key(v)
+		if count[k]--; count[k] < 0 {
+			return false
+		}
 	}
 	return true
 }

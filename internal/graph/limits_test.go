@@ -21,6 +21,7 @@ func TestProfiles(t *testing.T) {
 		{"reference-5s", 0, 2 * time.Second, 40, 3 * time.Second},
 		{"reference-5s", 10, time.Hour, 10, 23 * time.Hour},
 		{"selfhosted", 0, 0, 4000, 500 * time.Microsecond},
+		{"none", 0, 0, 10_000, 0},
 	} {
 		profile, err := Profile(c.name, c.daily)
 		if err != nil {

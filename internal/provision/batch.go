@@ -23,8 +23,9 @@ type record struct {
 	linked   []string // the object of each reference's person, "" if there is none yet
 	kept     []byte   // the kept record with this one merged in
 	out      *mapping.Outcome
-	proven   bool // same record, program and last outcome: only the object's version is left to be checked
-	deferred bool // to a later wave
+	name     string // of somebody who is proven and was not read
+	proven   bool   // same record, program and last outcome: only the object's version is left to be checked
+	deferred bool   // to a later wave
 	object   *Object
 	planned  Planned
 	entry    LogEntry
@@ -132,7 +133,9 @@ func (b *batch) evaluate(r *record) {
 		r.person = l.person
 	}
 	if p := r.person; p != nil && p.ObjectID != "" && p.Hash == r.hash && p.Program == b.program.ID() && b.program.Pure() {
-		r.proven = true
+		if r.proven = true; p.Name == "" {
+			r.name = b.program.Name(r.op.Data)
+		}
 		return
 	}
 	b.run(r)
@@ -178,7 +181,7 @@ func (b *batch) recall(ctx context.Context, records []*record) error {
 	}
 	for i, p := range people {
 		if p != nil {
-			of[i].Kept = p.Kept
+			*of[i] = *p
 		}
 	}
 	return nil
@@ -248,8 +251,30 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 	if err := locate(u, open); err != nil {
 		return nil, err
 	}
+	open, again = b.plan(open)
+	if err := b.chooseUnique(ctx, t, open); err != nil {
+		return nil, err
+	}
 	var changing []*record
 	var changes []Change
+	for _, r := range open {
+		if r.entry.End == "" {
+			changing, changes = append(changing, r), append(changes, b.change(r))
+		}
+	}
+	results, err := t.Apply(ctx, changes)
+	if err != nil {
+		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
+	}
+	for i, r := range changing {
+		b.settle(r, results[i])
+	}
+	return again, b.flush(u, wave, again)
+}
+
+// plan decides what each record does to its object. It returns those that write, and those that must wait because
+// another record of the wave has the same object; the others have ended.
+func (b *batch) plan(open []*record) (writing, again []*record) {
 	inWave := map[string]bool{}
 	for _, r := range open {
 		if r.object != nil {
@@ -266,17 +291,9 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 			b.settle(r, Result{})
 			continue
 		}
-		changing = append(changing, r)
-		changes = append(changes, b.change(r))
+		writing = append(writing, r)
 	}
-	results, err := t.Apply(ctx, changes)
-	if err != nil {
-		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
-	}
-	for i, r := range changing {
-		b.settle(r, results[i])
-	}
-	return again, b.flush(u, wave, again)
+	return writing, again
 }
 
 func (b *batch) change(r *record) Change {
@@ -289,7 +306,7 @@ func (b *batch) change(r *record) Change {
 
 // find decides the records that need no object and looks up the objects of the others, which it returns.
 func (b *batch) find(ctx context.Context, u Unit, t Target, wave []*record) ([]*record, error) {
-	open, err := b.findLinked(ctx, t, wave)
+	open, err := b.findLinked(ctx, u, t, wave)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +325,7 @@ func (b *batch) find(ctx context.Context, u Unit, t Target, wave []*record) ([]*
 
 // findLinked ends the records that need no target, asks for the linked objects of the others, and ends those
 // that are proved to be unchanged. A link to an object that is gone is dropped: the record is matched anew.
-func (b *batch) findLinked(ctx context.Context, t Target, wave []*record) ([]*record, error) {
+func (b *batch) findLinked(ctx context.Context, u Unit, t Target, wave []*record) ([]*record, error) {
 	var open, linked []*record
 	var queries []Query
 	for _, r := range wave {
@@ -332,6 +349,9 @@ func (b *batch) findLinked(ctx context.Context, t Target, wave []*record) ([]*re
 		switch {
 		case answers[i].Same:
 			b.unchanged(r)
+			if r.person.Name != "" { // it was read, not remembered
+				u.Remember(r.person)
+			}
 		default:
 			r.object = answers[i].Object
 		}

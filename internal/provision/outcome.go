@@ -76,7 +76,9 @@ func (b *batch) unchanged(r *record) {
 	b.start(r)
 	r.entry.Matched = true
 	r.entry.ObjectID = r.person.ObjectID
-	r.entry.Name = r.person.Name
+	if r.entry.Name = r.person.Name; r.entry.Name == "" {
+		r.entry.Name = r.name
+	}
 	b.end(r, ActionOther, StatusSkipped, EndUnchanged)
 	r.entry.Code = "RedundantExport"
 }

@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"slices"
+
 	"induct/internal/expr"
 	"induct/internal/mapping"
 )
@@ -33,11 +35,9 @@ func planCreate(out *mapping.Outcome, allow mapping.FlowTypes) Planned {
 	}
 	p := Planned{End: EndCreated, Set: make([]Assignment, 0, len(out.Flows)+1), Modified: make([]Modification, 0, len(out.Flows)+1)}
 	for i := range out.Flows {
-		f := &out.Flows[i]
-		if f.Clear || f.Value.IsNull() {
-			continue
+		if f := &out.Flows[i]; !f.Value.IsNull() {
+			p.add(f, expr.Value{}, f.Value)
 		}
-		p.add(f, expr.Value{}, f.Value)
 	}
 	return p
 }
@@ -47,16 +47,14 @@ func planUpdate(out *mapping.Outcome, current *Object, allow mapping.FlowTypes) 
 	disables := false
 	for i := range out.Flows {
 		f := &out.Flows[i]
-		if f.CreateOnly || f.Default || f.Value.IsNull() && !f.Clear {
-			continue
-		}
 		was := current.Attributes[f.Attribute]
-		if f.Clear && was.IsNull() || !f.Clear && same(was, f) {
+		is, writes := updated(f, was)
+		if !writes {
 			continue
 		}
-		p.add(f, was, f.Value)
+		p.add(f, was, is)
 		if f.Attribute == accountEnabled {
-			on, ok := f.Value.AsBool()
+			on, ok := is.AsBool()
 			disables = ok && !on
 		}
 	}
@@ -70,7 +68,43 @@ func planUpdate(out *mapping.Outcome, current *Object, allow mapping.FlowTypes) 
 	default:
 		p.End = EndUpdated
 	}
+	p.accompany(out, current)
 	return p
+}
+
+// updated returns what an attribute that holds was is to hold by f, and whether that is to be written.
+func updated(f *mapping.Flow, was expr.Value) (expr.Value, bool) {
+	switch {
+	case f.CreateOnly || f.Default || f.WhenEmpty && !was.IsEmpty():
+		return was, false
+	case f.Clear:
+		return expr.Value{}, !was.IsNull()
+	case f.AddValues:
+		return united(was, f)
+	}
+	return f.Value, !f.Value.IsNull() && !same(was, f)
+}
+
+// united adds the values of f that are missing to those that stand there.
+func united(was expr.Value, f *mapping.Flow) (expr.Value, bool) {
+	all := slices.Clone(was.Elems())
+	n := len(all)
+	for _, v := range f.Value.Elems() {
+		if !v.IsEmpty() && !slices.ContainsFunc(all, func(has expr.Value) bool { return has.Equal(v, f.CaseExact) }) {
+			all = append(all, v)
+		}
+	}
+	return expr.Multi(all...), len(all) > n
+}
+
+// accompany adds what is written with every other write although it stands there already; it is no change.
+func (p *Planned) accompany(out *mapping.Outcome, current *Object) {
+	for i := range out.Flows {
+		f := &out.Flows[i]
+		if f.Always && !f.CreateOnly && !f.Default && !f.Clear && !f.AddValues && !f.WhenEmpty && same(current.Attributes[f.Attribute], f) {
+			p.Set = append(p.Set, Assignment{Attribute: f.Attribute, Value: f.Value})
+		}
+	}
 }
 
 // same reports whether a target that holds was needs no write of f. An empty text and no value are the same
@@ -83,9 +117,6 @@ func same(was expr.Value, f *mapping.Flow) bool {
 }
 
 func (p *Planned) add(f *mapping.Flow, was, is expr.Value) {
-	if f.Clear {
-		is = expr.Value{}
-	}
 	p.Set = append(p.Set, Assignment{Attribute: f.Attribute, Value: is})
 	m := Modification{Attribute: f.Attribute, Old: shown(was), New: shown(is)}
 	if f.Redacted {

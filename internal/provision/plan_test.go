@@ -45,6 +45,15 @@ func drawFlows(t *rapid.T) (flows []mapping.Flow) {
 		}
 		f := mapping.Flow{Attribute: a, Value: drawValue(t), CaseExact: rapid.Bool().Draw(t, "case exact"), Redacted: rapid.Bool().Draw(t, "redacted"),
 			CreateOnly: rapid.IntRange(0, 5).Draw(t, "create only") == 0, Default: rapid.IntRange(0, 5).Draw(t, "default") == 0}
+		switch rapid.IntRange(0, 6).Draw(t, "write") {
+		case 0:
+			f.WhenEmpty = true
+		case 1:
+			f.AddValues = true
+		case 2:
+			f.Clear = true // the value is that of a new object
+		}
+		f.Always = rapid.Bool().Draw(t, "always")
 		if f.Value.IsNull() {
 			f.Clear = rapid.Bool().Draw(t, "clear")
 		}
@@ -70,7 +79,7 @@ func TestPlanConverges(t *testing.T) {
 			out := &mapping.Outcome{Flows: drawFlows(t)}
 			was := object()
 			plan := provision.Plan(out, was, everything)
-			if len(plan.Set) != len(plan.Modified) {
+			if len(plan.Set) < len(plan.Modified) || len(plan.Set) > 0 && len(plan.Modified) == 0 { // what only accompanies is no change
 				t.Fatalf("%d assignments, %d modifications", len(plan.Set), len(plan.Modified))
 			}
 			if forbidden := provision.Plan(out, was, mapping.FlowTypes{}); len(forbidden.Set) != 0 ||
@@ -103,7 +112,8 @@ func TestPlanConverges(t *testing.T) {
 func TestPlanAfterCreation(t *testing.T) {
 	everything := mapping.FlowTypes{Add: true, Update: true}
 	rapid.Check(t, func(t *rapid.T) {
-		out := &mapping.Outcome{Flows: drawFlows(t)}
+		flows := slices.DeleteFunc(drawFlows(t), func(f mapping.Flow) bool { return f.Clear && !f.Value.IsNull() }) // a default, cleared by the next record
+		out := &mapping.Outcome{Flows: flows}
 		created := &provision.Object{ID: uuid.NewString(), Version: 1, Attributes: map[string]expr.Value{}}
 		for _, a := range provision.Plan(out, nil, everything).Set {
 			if !a.Value.IsEmpty() {

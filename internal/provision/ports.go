@@ -90,7 +90,8 @@ type KeptPerson struct {
 	Place int64
 }
 
-// Sought asks for a person. The kept record of somebody whose Hash is the one sought is not read: Kept is nil.
+// Sought asks for a person. Of somebody whose Hash is the one sought only Anchor, ObjectID, Version, Hash and Program are
+// certain to be read; Kept is nil.
 type Sought struct {
 	Anchor string
 	Hash   [16]byte // zero: read it in any case
@@ -178,6 +179,8 @@ type Unit interface {
 	Links(anchors []string) ([]string, error)
 	// PutPeople stores people; a link that is new makes the references to that person ready.
 	PutPeople(people []Person) error
+	// Remember hints that this person, who stands in the store like this, will be sought with the same Hash again.
+	Remember(p *Person)
 	// PutReference stores a reference of a person who is stored as ready; it replaces an older one of the same person and attribute.
 	PutReference(r PendingReference) error
 	// ReadyReferences returns up to limit references that are worth an attempt.

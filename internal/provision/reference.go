@@ -35,27 +35,53 @@ func locate(u Unit, open []*record) error {
 	return nil
 }
 
-// refer adds to a plan the references to people who are linked already: they are written with the record. The others
-// wait for the cycle's end.
+// refer adds to a plan the references to people who are linked already, and those that are to be removed: they are
+// written with the record. The others wait for the cycle's end.
 func (p *Planned) refer(r *record, allow mapping.FlowTypes) {
 	if p.End == EndSkipped || r.object != nil && !allow.Update {
 		return
 	}
 	for i, ref := range r.out.References {
 		to := r.linked[i]
-		if to == "" || r.object != nil && r.object.Attributes[ref.Attribute].String() == to {
+		was := r.reference(ref.Attribute)
+		if !r.refers(&ref) || to == "" && !ref.Clear || was == to {
 			continue
 		}
-		var old *string
-		if r.object != nil {
-			old = shown(r.object.Attributes[ref.Attribute])
+		m := Modification{Attribute: ref.Attribute}
+		a := Assignment{Attribute: ref.Attribute}
+		if was != "" {
+			m.Old = &was
 		}
-		p.Set = append(p.Set, Assignment{Attribute: ref.Attribute, Value: expr.Text(to)})
-		p.Modified = append(p.Modified, Modification{Attribute: ref.Attribute, Old: old, New: &to})
+		if to != "" {
+			m.New, a.Value = &to, expr.Text(to)
+		}
+		p.Set, p.Modified = append(p.Set, a), append(p.Modified, m)
 		if p.End == EndUnchanged {
 			p.End = EndUpdated
 		}
 	}
+}
+
+// reference returns what the record's object refers to now.
+func (r *record) reference(attribute string) string {
+	if r.object == nil {
+		return ""
+	}
+	return r.object.Attributes[attribute].String()
+}
+
+// refers reports whether a reference of the record has anything to say about its object.
+func (r *record) refers(ref *mapping.Reference) bool {
+	created := r.object == nil || r.planned.End == EndCreated
+	switch {
+	case ref.Clear:
+		return !created
+	case ref.CreateOnly:
+		return created
+	case ref.WhenEmpty:
+		return r.reference(ref.Attribute) == ""
+	}
+	return true
 }
 
 // putReferences stores those references of a record that has ended which are left to the cycle's end, and ends older
@@ -68,7 +94,8 @@ func (b *batch) putReferences(u Unit, r *record) error {
 		p := PendingReference{Anchor: r.op.Anchor, Attribute: ref.Attribute, To: ref.Anchor, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID}
 		var err error
 		switch {
-		case r.linked[i] == "":
+		case !ref.Clear && !r.refers(&ref):
+		case r.linked[i] == "" && !ref.Clear:
 			err = u.PutReference(p)
 		case r.person != nil: // somebody new has no older reference
 			err = u.EndReference(p, true)

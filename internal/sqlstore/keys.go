@@ -25,7 +25,7 @@ import (
 // A lookup takes the staged changes and the table together. It may answer too much, because hashes collide and readers
 // come at any time, but never too little: whoever asks compares the rows with the text. A reader takes the staged
 // changes before its snapshot of the file begins, so what is moved in between is seen in one of the two.
-// See docs/decisions/0005-staged-keys.md.
+// See docs/decisions/0006-staged-keys.md.
 
 // keySlices is how many transactions a staged change waits at most.
 const keySlices = 64
@@ -33,13 +33,28 @@ const keySlices = 64
 // HashKey returns the hash under which a text is filed. Spaces keep kinds of texts apart; job is 0 for what belongs to
 // the tenant. Texts that mean the same must be spelled the same, which is their owner's business.
 func HashKey(space string, job int64, text string) int64 {
+	h := keySum(space, job, text)
+	return int64(binary.BigEndian.Uint64(h[:]))
+}
+
+func keySum(space string, job int64, text string) [sha256.Size]byte {
 	var buf [256]byte
 	b := append(buf[:0], space...)
 	b = append(b, 0)
 	b = binary.AppendVarint(b, job)
 	b = append(b, text...)
-	h := sha256.Sum256(b)
-	return int64(binary.BigEndian.Uint64(h[:]))
+	return sha256.Sum256(b)
+}
+
+// anchorKey is a person's key with more of its hash: together they are as good as the anchor.
+type anchorKey struct {
+	hash int64
+	tag  uint64 // not 0
+}
+
+func keyOfAnchor(job int64, anchor string) anchorKey {
+	h := keySum(anchorSpace, job, anchor)
+	return anchorKey{int64(binary.BigEndian.Uint64(h[:])), binary.BigEndian.Uint64(h[8:]) | 1}
 }
 
 // keyChange files a row under a hash, or takes it out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -24,15 +25,18 @@ func (s *Store) QueryLog(ctx context.Context, q provision.LogQuery) (provision.L
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
-	scan := logScan{s: s, q: q, hash: anchorHash(q.Anchor)}
+	scan := logScan{s: s, q: q}
 	err := s.read(ctx, func(c *sqlite.Conn) error {
 		c.SetInterrupt(ctx.Done())
 		bounds, err := timeBounds(c, q)
 		if err != nil {
 			return err
 		}
-		text, args := blockQuery(bounds)
-		err = query(c, text, args, scan.block)
+		if scan.c = c; q.Anchor != "" {
+			err = scan.anchor(bounds)
+		} else {
+			err = scan.blocks(bounds)
+		}
 		if err == errEnough {
 			return nil
 		}
@@ -71,10 +75,55 @@ func timeBounds(c *sqlite.Conn, q provision.LogQuery) (provision.LogQuery, error
 	return q, nil
 }
 
-// blockQuery selects the blocks that can hold entries of q, by what is known of a block without opening it.
-func blockQuery(q provision.LogQuery) (string, []any) {
-	var where []string
-	var args []any
+// anchor takes up the blocks that hold entries of one anchor.
+func (l *logScan) anchor(q provision.LogQuery) error {
+	firsts, err := blocksOf(l.c, q)
+	if err != nil {
+		return err
+	}
+	if !q.Ascending {
+		slices.Reverse(firsts)
+	}
+	where, args := blockConditions(q)
+	args = append(args, 0)
+	text := "SELECT first, last FROM log_block WHERE " + strings.Join(append(where, "first = ?"+itoa(len(args))), " AND ")
+	for _, first := range firsts {
+		args[len(args)-1] = first
+		if err := query(l.c, text, args, l.block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blocks takes up the blocks that q does not rule out.
+func (l *logScan) blocks(q provision.LogQuery) error {
+	where, args := blockConditions(q)
+	// SQLite keeps no statistics here that would let it choose well.
+	text := "SELECT first, last FROM log_block"
+	switch {
+	case q.JobPK == 0:
+		text += " NOT INDEXED"
+	case q.Upload != 0:
+		text += " INDEXED BY log_block_upload"
+	case q.Cycle != 0:
+		text += " INDEXED BY log_block_cycle"
+	case q.Status != nil && *q.Status == provision.StatusFailure:
+		text += " INDEXED BY log_block_failure"
+	default:
+		text += " INDEXED BY log_block_job"
+	}
+	if len(where) > 0 {
+		text += " WHERE " + strings.Join(where, " AND ")
+	}
+	if text += " ORDER BY first"; !q.Ascending {
+		text += " DESC"
+	}
+	return query(l.c, text, args, l.block)
+}
+
+// blockConditions rules blocks out by what is known of one without opening it.
+func blockConditions(q provision.LogQuery) (where []string, args []any) {
 	add := func(clause string, v any) {
 		args = append(args, v)
 		where = append(where, strings.ReplaceAll(clause, "?", "?"+itoa(len(args))))
@@ -98,27 +147,7 @@ func blockQuery(q provision.LogQuery) (string, []any) {
 	if q.Status != nil {
 		where = append(where, q.Status.String()+" > 0")
 	}
-	// SQLite keeps no statistics here that would let it choose well.
-	text := "SELECT first, last, anchors, entries FROM log_block"
-	switch {
-	case q.JobPK == 0:
-		text += " NOT INDEXED"
-	case q.Upload != 0:
-		text += " INDEXED BY log_block_upload"
-	case q.Cycle != 0:
-		text += " INDEXED BY log_block_cycle"
-	case q.Status != nil && *q.Status == provision.StatusFailure:
-		text += " INDEXED BY log_block_failure"
-	default:
-		text += " INDEXED BY log_block_job"
-	}
-	if len(where) > 0 {
-		text += " WHERE " + strings.Join(where, " AND ")
-	}
-	if q.Ascending {
-		return text + " ORDER BY first", args
-	}
-	return text + " ORDER BY first DESC", args
+	return where, args
 }
 
 func itoa(n int) string { return string(rune('0'+n/10%10)) + string(rune('0'+n%10)) }
@@ -133,8 +162,8 @@ func ceilMicro(t time.Time) int64 {
 
 type logScan struct {
 	s            *Store
+	c            *sqlite.Conn
 	q            provision.LogQuery
-	hash         uint32
 	page         provision.LogPage
 	opened, seen int
 }
@@ -145,11 +174,16 @@ func (l *logScan) block(st *sqlite.Stmt) error {
 	if l.seen++; l.opened >= maxScan || l.seen > maxLook {
 		return l.stop(first, last)
 	}
-	if l.q.Anchor != "" && !holds(Blob(st, 2), l.hash) {
-		return nil
-	}
 	l.opened++
-	entries, err := l.s.zip.open(first, Blob(st, 3))
+	var packed []byte
+	err := query(l.c, "SELECT packed FROM log_entries WHERE first = ?1", []any{first}, func(st *sqlite.Stmt) error {
+		packed = Blob(st, 0)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	entries, err := l.s.zip.open(first, packed)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/klauspost/compress/s2"
 	"zombiezen.com/go/sqlite"
 
@@ -32,30 +33,56 @@ func person(st *sqlite.Stmt) *provision.Person {
 // People implements provision.Store.
 func (s *Store) People(ctx context.Context, jobPK int64, sought []provision.Sought) ([]*provision.Person, error) {
 	people := make([]*provision.Person, len(sought))
-	hashes := make([]int64, len(sought))
+	var places []int // of those who must be read
+	var hashes []int64
 	for i, q := range sought {
-		hashes[i] = HashKey(anchorSpace, jobPK, q.Anchor)
+		key := keyOfAnchor(jobPK, q.Anchor)
+		if p := s.known.get(q.Anchor, key); p != nil && p.Hash == q.Hash {
+			people[i] = p
+			continue
+		}
+		places, hashes = append(places, i), append(hashes, key.hash)
+	}
+	if len(places) == 0 {
+		return people, nil
 	}
 	err := s.ReadKeyed(ctx, hashes, func(c *sqlite.Conn, rows [][]int64) error {
-		for i, q := range sought {
-			for _, pk := range rows[i] {
-				err := query(c, "SELECT "+personColumns+", kept FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{pk, jobPK, q.Anchor},
-					func(st *sqlite.Stmt) (err error) {
-						p := person(st)
-						if p.Hash != q.Hash || p.Hash == ([16]byte{}) {
-							p.Kept, err = s2.Decode(nil, Blob(st, 9))
-						}
-						people[i] = p
-						return err
-					})
-				if err != nil {
-					return fmt.Errorf("person %q: %w", q.Anchor, err)
+		for n, i := range places {
+			for _, pk := range rows[n] {
+				if err := readPerson(c, pk, jobPK, sought[i], &people[i]); err != nil {
+					return fmt.Errorf("person %q: %w", sought[i].Anchor, err)
 				}
 			}
 		}
 		return nil
 	})
 	return people, err
+}
+
+func readPerson(c *sqlite.Conn, pk, jobPK int64, q provision.Sought, into **provision.Person) error {
+	return query(c, "SELECT "+personColumns+", kept FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{pk, jobPK, q.Anchor},
+		func(st *sqlite.Stmt) (err error) {
+			p := person(st)
+			if p.Hash != q.Hash || p.Hash == ([16]byte{}) {
+				p.Kept, err = s2.Decode(nil, Blob(st, 9))
+			}
+			*into = p
+			return err
+		})
+}
+
+// Remember implements provision.Unit.
+func (u *Unit) Remember(p *provision.Person) {
+	u.remembered = append(u.remembered, rememberedPerson{key: keyOfAnchor(u.job, p.Anchor), object: uuidOf(p.ObjectID), version: p.Version, program: p.Program, hash: p.Hash})
+}
+
+// uuidOf returns an object's id, the nil UUID for what is none.
+func uuidOf(id string) uuid.UUID {
+	u, err := uuid.Parse(id)
+	if err != nil {
+		return uuid.Nil
+	}
+	return u
 }
 
 // find returns the row of an anchor and the object it is linked to; 0 if there is no such person.
@@ -116,6 +143,10 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 		if a == "" {
 			continue
 		}
+		if p := u.s.known.get(a, keyOfAnchor(u.job, a)); p != nil { // nobody of this Unit, and nobody who has lost the link
+			ids[i] = p.ObjectID
+			continue
+		}
 		var err error
 		if _, ids[i], err = u.find(a); err != nil {
 			return nil, err
@@ -156,6 +187,8 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if err != nil {
 		return err
 	}
+	u.s.known.forget(keyOfAnchor(u.job, p.Anchor))
+	u.Remember(p)
 	var hash []byte
 	if p.Hash != ([16]byte{}) {
 		hash = p.Hash[:]
@@ -203,6 +236,12 @@ func (u *Unit) wake(anchor string) error {
 
 // Touch implements provision.Unit.
 func (u *Unit) Touch(r provision.PendingReference, version int64) error {
+	key := keyOfAnchor(u.job, r.Anchor)
+	if p := u.s.known.get(r.Anchor, key); p != nil {
+		u.s.known.forget(key)
+		p.Version = version
+		u.Remember(p)
+	}
 	return query(u.conn, "UPDATE person SET version = ?2 WHERE pk = ?1 AND job = ?3", []any{r.PersonRow, version, u.job}, nil)
 }
 

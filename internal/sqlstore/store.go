@@ -38,6 +38,7 @@ type Options struct {
 	Readers      int   // connections that read; default 4
 	CacheKiB     int   // page cache of the writer; readers have a quarter each; default 32 MiB
 	FilterKiB    int   // filter of known keys, which spares lookups of new ones; about 1.4 bytes a key are enough; default 8 MiB
+	Known        int   // people of whom enough is held in memory, in 48 bytes each, to prove that a record changes nothing; default 1.5 million
 	ReserveBytes int64 // free space below which Accept answers ErrNoSpace; default DefaultReserve; negative: none
 	Now          func() time.Time
 }
@@ -53,11 +54,14 @@ type Store struct {
 	space   spaceGauge
 	now     func() time.Time
 	keys    keys
-	filling func() // stops the filling of the filter and waits for its end
+	known   *known
+	runs    unmerged // when a run of the log's index is made
+	filling func()   // stops the filling of the filter and waits for its end
 
 	// Owned by the writer's goroutine:
-	seq  int64     // the Seq of the newest entry
-	last time.Time // its time
+	seq      int64     // the Seq of the newest entry
+	last     time.Time // its time
+	unmerged unmerged
 }
 
 // Open opens the store in dir, which is made if it is missing (0700), and migrates it to this release.
@@ -71,6 +75,9 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	if o.FilterKiB == 0 {
 		o.FilterKiB = 8 << 10
+	}
+	if o.Known == 0 {
+		o.Known = 3 << 19
 	}
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = DefaultReserve
@@ -114,9 +121,9 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now}
-	s.keys.filter = newFilter(o.FilterKiB)
-	if err := errors.Join(s.loadSeq(conn), s.keys.load(conn)); err != nil {
+	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
+	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
+	if err := errors.Join(s.loadSeq(conn), s.loadUnmerged(conn), s.keys.load(conn)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
 	s.w = startWriter(conn)

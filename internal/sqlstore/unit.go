@@ -21,16 +21,19 @@ const maxUnreadPaths = 1000
 // Unit is one transaction of a job. The room that keeps its tables here writes through Conn, and files what its rows
 // are found by.
 type Unit struct {
-	s       *Store
-	conn    *sqlite.Conn
-	job     int64
-	seq     int64
-	last    time.Time
-	pending keySet
-	linked  int64 // people who have got a link, less those who have lost one
-	blocks  []*block
-	tallies map[tallyKey]int64
-	after   []func()
+	s        *Store
+	conn     *sqlite.Conn
+	job      int64
+	seq      int64
+	last     time.Time
+	pending  keySet
+	unmerged unmerged
+	linked   int64 // people who have got a link, less those who have lost one
+	blocks   []*block
+	tallies  map[tallyKey]int64
+	after    []func()
+
+	remembered []rememberedPerson
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.
@@ -72,14 +75,15 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 		if at != f.Position {
 			return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
 		}
-		u.conn, u.seq, u.last = c, s.seq, s.last
+		u.conn, u.seq, u.last, u.unmerged = c, s.seq, s.last, s.unmerged
 		err = fn(u)
 		return errors.Join(err, u.complete(err == nil))
 	}, func() {
-		s.seq, s.last = u.seq, u.last
+		s.seq, s.last, s.unmerged = u.seq, u.last, u.unmerged
 		if len(u.pending.list) > 0 {
 			s.keys.publish(&u.pending)
 		}
+		s.known.put(u.remembered)
 		for _, f := range u.after {
 			f()
 		}
@@ -94,10 +98,15 @@ func (u *Unit) complete(write bool) error {
 		packed := <-b.packed
 		if write {
 			errs = append(errs, u.writeBlock(b, packed))
+			u.unmerged = u.unmerged.plus(b)
 		}
 	}
 	if !write {
 		return nil
+	}
+	if u.unmerged.reaches(u.s.runs) {
+		errs = append(errs, mergeBlocks(u.conn))
+		u.unmerged = unmerged{}
 	}
 	errs = append(errs, u.writeTallies())
 	if len(u.pending.list) > 0 {
@@ -128,16 +137,24 @@ func idBytes(id string) []byte {
 	return u[:]
 }
 
+// blockEntries is how many entries are packed together: enough to compress well, few enough to unpack for one of them.
+const blockEntries = 500
+
 // Append implements provision.Unit. The entries are packed beside the rest of the Unit's work; they must not be
 // changed before the Unit ends.
 func (u *Unit) Append(entries []provision.LogEntry) error {
-	if len(entries) == 0 {
-		return nil
-	}
 	at := u.s.now().UTC().Truncate(time.Microsecond)
 	if at.Before(u.last) {
 		at = u.last
 	}
+	u.last = at
+	for part := range slices.Chunk(entries, blockEntries) {
+		u.appendBlock(part, at)
+	}
+	return nil
+}
+
+func (u *Unit) appendBlock(entries []provision.LogEntry, at time.Time) {
 	b := &block{first: u.seq + 1, at: at, cycle: entries[0].Cycle, lowest: entries[0].Upload, highest: entries[0].Upload, packed: make(chan []byte, 1)}
 	anchors := make([]uint32, 0, len(entries))
 	for i := range entries {
@@ -152,18 +169,20 @@ func (u *Unit) Append(entries []provision.LogEntry) error {
 		anchors = append(anchors, anchorHash(e.Anchor))
 		b.lowest, b.highest = min(b.lowest, e.Upload), max(b.highest, e.Upload)
 	}
-	b.last, b.anchors, u.last = u.seq, packHashes(anchors), at
+	b.last, b.anchors = u.seq, packHashes(anchors)
 	u.blocks = append(u.blocks, b)
 	go func() { b.packed <- u.s.zip.encodeEntries(entries) }()
-	return nil
 }
 
 func (u *Unit) writeBlock(b *block, packed []byte) error {
-	err := query(u.conn, `INSERT INTO log_block (first, last, job, cycle, began, ended, lowest, highest, success, failure, skipped, warning, anchors, entries)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`,
+	err := query(u.conn, `INSERT INTO log_block (first, last, job, cycle, began, ended, lowest, highest, success, failure, skipped, warning, anchors)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
 		[]any{b.first, b.last, u.job, b.cycle, b.at.UnixMicro(), b.at.UnixMicro(), b.lowest, b.highest,
 			b.status[provision.StatusSuccess], b.status[provision.StatusFailure], b.status[provision.StatusSkipped], b.status[provision.StatusWarning],
-			b.anchors, packed}, nil)
+			b.anchors}, nil)
+	if err == nil {
+		err = query(u.conn, "INSERT INTO log_entries (first, packed) VALUES (?1, ?2)", []any{b.first, packed}, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("append %d log entries: %w", b.last-b.first+1, err)
 	}

@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -64,9 +63,9 @@ type Client struct {
 	jobs  string // URL of the job
 	http  *http.Client
 
-	posts pacer       // of uploads
-	reads pacer       // of all that is read
-	met   atomic.Bool // the service has answered
+	posts pacer    // of uploads
+	reads pacer    // of all that is read
+	met   sync.Map // hosts that have answered
 
 	signIn  chan struct{}            // holds one token: one sign-in at a time
 	request func() (*request, error) // what asks for a token; nil if the token is given
@@ -170,15 +169,18 @@ type ServiceError struct {
 	RequestID string // client-request-id, for the service's log
 	Attempts  int
 	Resumes   time.Time // when the service takes requests again, if it said so and that was too long to wait
-	Err       error     // the network's error, if there was no response
+	Err       error     // the network's error, if there was no response, or what is wrong with what was read
 }
 
 func (e *ServiceError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op + ": ")
-	if e.Status == 0 {
+	switch {
+	case e.Status == 0 && e.Attempts == 0:
+		b.WriteString(e.Err.Error())
+	case e.Status == 0:
 		fmt.Fprintf(&b, "no answer: %v", e.Err)
-	} else {
+	default:
 		fmt.Fprintf(&b, "%d %s", e.Status, http.StatusText(e.Status))
 		if detail := strings.TrimPrefix(e.Code+": "+e.Message, ": "); detail != "" {
 			b.WriteString(": " + strings.TrimSuffix(detail, ": "))
@@ -211,6 +213,8 @@ func clock(t, now time.Time) string {
 func (e *ServiceError) advice() string {
 	var unknownCA x509.UnknownAuthorityError
 	switch {
+	case !e.Resumes.IsZero():
+		return "go on then, or wait for it with a longer --max-wait"
 	case errors.As(e.Err, &unknownCA):
 		return "name the certificate authority with a CA file"
 	case e.Status >= 300 && e.Status < 400:
@@ -252,7 +256,7 @@ type response struct {
 	started, at time.Time // of the attempt, and of its answer
 }
 
-// firstContact is how long a service that has never answered is tried: what is misspelt stays misspelt.
+// firstContact is how long a host that has never answered is tried: what is misspelt stays misspelt.
 const firstContact = time.Minute
 
 // do sends r until it gets a 2xx response. Waiting ends when stop ends; a request in flight only
@@ -290,23 +294,39 @@ func (c *Client) do(ctx, stop context.Context, r *request) (*response, error) {
 			trouble = started
 		}
 		wait := c.pause(r, resp, fail, started, attempt)
-		patience := r.retry.Wait
-		if fail.Status == 0 && !c.met.Load() {
-			patience = min(patience, firstContact)
-		}
-		if time.Since(trouble)+wait > patience {
+		if time.Since(trouble)+wait > c.patience(r, fail) {
 			if wait >= longWait {
 				fail.Resumes = time.Now().Add(wait)
 			}
 			return nil, fail
 		}
 		if r.retried != nil {
-			r.retried(Retried{RequestID: r.id, Attempt: attempt, Wait: wait, Until: time.Now().Add(wait), Cause: fail.cause()})
+			cause := fail.cause()
+			if fail.Status == http.StatusTooManyRequests && wait >= longWait {
+				cause += " The quota seems to be used up."
+			}
+			r.retried(Retried{RequestID: r.id, Attempt: attempt, Wait: wait, Until: time.Now().Add(wait), Cause: cause})
 		}
 		if err := sleep(stop, wait); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// patience is how long a request is repeated after what went wrong last.
+func (c *Client) patience(r *request, fail *ServiceError) time.Duration {
+	u, err := url.Parse(r.url)
+	if err != nil || fail.Status != 0 {
+		return r.retry.Wait
+	}
+	if _, met := c.met.Load(u.Host); met {
+		return r.retry.Wait
+	}
+	var dns *net.DNSError
+	if errors.As(fail.Err, &dns) && dns.IsNotFound {
+		return 0
+	}
+	return min(r.retry.Wait, firstContact)
 }
 
 // failure is what one attempt came to; nil if it was answered with a 2xx.
@@ -379,7 +399,7 @@ func (c *Client) once(ctx context.Context, r *request, token string) (*response,
 	}
 	at := time.Now()
 	defer resp.Body.Close()
-	c.met.Store(true)
+	c.met.Store(req.URL.Host, true)
 	limit := cmp.Or(r.limit, 1<<20)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil && !(resp.StatusCode == http.StatusAccepted) {
@@ -410,8 +430,8 @@ func serviceMessage(body []byte) (code, message string) {
 	return "", ""
 }
 
-// hopeless reports whether a network error will not heal by itself. A name that is not found does while a machine is
-// without network; firstContact bounds how long a misspelt one is tried.
+// hopeless reports whether a network error will not heal by itself. A name that is not found does,
+// if it was found before.
 func hopeless(err error) bool {
 	var verify *tls.CertificateVerificationError
 	var record tls.RecordHeaderError

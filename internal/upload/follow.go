@@ -19,7 +19,7 @@ import (
 
 // following is how many uploads are followed at once: the oldest, so that what the service finishes in order is
 // answered at once, and only the first of them wait.
-const following = 4
+const following = 8
 
 // follow takes accepted uploads that have receipts, in their order, to the state that was asked for.
 func (r *run) follow(ctx context.Context) error {

@@ -7,7 +7,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"induct/internal/upload/uploadtest"
 )
 
 // A journal that cannot be gone on with is refused with what to do, and left as it is.
@@ -77,6 +80,54 @@ func TestJournalRestart(t *testing.T) {
 	}
 	if _, err := OpenJournal(filepath.Join(path, "j"), "g", true); err == nil || !strings.Contains(err.Error(), "--no-journal") {
 		t.Error(err)
+	}
+}
+
+// A run whose journal cannot be written ends: it could not be resumed.
+func TestJournalBroken(t *testing.T) {
+	j, err := OpenJournal(filepath.Join(t.TempDir(), "j"), "f", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.f.Close()
+	s := &uploadtest.Service{Receipts: true}
+	sum, err := standIn(t, s).Run(t.Context(), &list{n: 300}, Options{Journal: j}, nil)
+	if err == nil || !strings.Contains(err.Error(), j.path) || s.Stored() > 0 || ExitCode(sum, err) != ExitService {
+		t.Errorf("%v, %d uploads stored", err, s.Stored())
+	}
+}
+
+// After a day our service has forgotten the request: then it is said that rows may be there twice.
+func TestJournalTooOld(t *testing.T) {
+	for wait, want := range map[time.Duration]int{23 * time.Hour: 0, 25 * time.Hour: 50} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "j")
+			lost := true
+			s := &uploadtest.Service{Receipts: true, Trouble: func(int) uploadtest.Trouble {
+				if lost {
+					return uploadtest.LostAnswer
+				}
+				return uploadtest.None
+			}}
+			var sum Summary
+			for range 2 {
+				j, err := OpenJournal(path, "f", false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum, err = standIn(t, s).Run(t.Context(), &list{n: 50}, Options{Journal: j, Retry: Retry{Wait: time.Minute}}, nil)
+				if kept, e := j.Close(err == nil); e != nil || kept != lost || (err != nil) != lost {
+					t.Fatal(kept, e, err)
+				}
+				if lost {
+					lost = false
+					time.Sleep(wait)
+				}
+			}
+			if sum.Repeated != want || sum.Accepted != 50 {
+				t.Errorf("after %s: %+v", wait, sum)
+			}
+		})
 	}
 }
 

@@ -43,7 +43,8 @@ type watched struct {
 const (
 	logTimeout = 2 * time.Hour    // usual patience: cycles begin every 40 minutes, entries show 5 to 10 minutes later
 	logDelay   = 15 * time.Minute // within it an entry of a finished cycle can be read
-	logOverlap = 20 * time.Minute // entries do not show in their order
+	logOverlap = 2 * time.Minute  // entries do not show in their order: so far back each look goes,
+	logFar     = 20 * time.Minute // and so far each fifth one; the last goes back to the beginning
 	logPoll    = 2 * time.Second  // first pause between looks
 	logBusy    = 15 * time.Second // longest pause while entries come
 	logMost    = time.Minute      // longest pause
@@ -215,12 +216,16 @@ func (l *logFollower) follow(ctx context.Context) error {
 	l.r.tell(Noted{"The service gives no receipts; outcomes are read in its provisioning log, which may take 40 minutes and more."})
 	deadline := time.Now().Add(cmp.Or(l.r.opt.Timeout, logTimeout))
 	pause := logPoll
-	for cycle := (cycleWatch{r: l.r, after: l.last}); ; {
+	cycle := cycleWatch{r: l.r, after: l.last}
+	for look := 1; ; look++ {
 		open := l.open
 		over := cycle.over(ctx)
 		late := !time.Now().Before(deadline)
-		from := l.start
-		if recent := l.seen.Add(-logOverlap); recent.After(from) && !over && !late {
+		from, back := l.start, logOverlap
+		if look%5 == 0 {
+			back = logFar
+		}
+		if recent := l.seen.Add(-back); recent.After(from) && !over && !late {
 			from = recent
 		}
 		began := time.Now()

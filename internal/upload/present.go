@@ -31,8 +31,10 @@ func Bar(w io.Writer) func(Event) { return bar(w, 100*time.Millisecond) }
 
 func bar(w io.Writer, throttle time.Duration) func(Event) {
 	bar := progressbar.NewOptions64(-1,
-		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("uploading"), progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionThrottle(throttle), progressbar.OptionSetWidth(30))
+		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("uploading"), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionThrottle(throttle), progressbar.OptionSetWidth(30),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else it draws by itself, from a goroutine that does not end
+	var waiting Retried
 	return func(e Event) {
 		switch e := e.(type) {
 		case Progress:
@@ -40,13 +42,18 @@ func bar(w io.Writer, throttle time.Duration) func(Event) {
 			if e.Done == 0 {
 				position, what = e.Accepted, "accepted"
 			}
-			bar.Describe(describe(what, position, e.Total) + pace(e))
+			if time.Now().Before(waiting.Until) { // outcomes come in while requests wait
+				bar.Describe(describe(what, position, e.Total) + ", " + waits(waiting))
+			} else {
+				bar.Describe(describe(what, position, e.Total) + pace(e))
+			}
 			if e.Total > 0 {
 				bar.ChangeMax64(int64(e.Total) + 1) // a bar that is full draws no more
 			}
 			bar.Set(position)
 		case Retried:
-			bar.Describe("waiting, goes on " + when(e) + ": " + shorten(Clean(e.Cause), 40))
+			waiting = e
+			bar.Describe(waits(e))
 		case Noted:
 			bar.Clear()
 			fmt.Fprintln(w, Clean(e.Text))
@@ -73,6 +80,10 @@ func pace(p Progress) string {
 		text += ", " + p.Remaining.String() + " left"
 	}
 	return text
+}
+
+func waits(e Retried) string {
+	return "waiting, goes on " + when(e) + ": " + shorten(Clean(e.Cause), 40)
 }
 
 // when says when a request is repeated: short waits by their length, long ones by the time of day.

@@ -64,7 +64,7 @@ func (r *run) sendAndFollow(ctx context.Context, src records.Source) error {
 	if err != nil {
 		cancel(err)
 	} else if r.opt.Timeout > 0 {
-		late := &ServiceError{Op: "following the uploads", Err: fmt.Errorf("not %s within %s; they stay accepted", r.opt.Until, r.opt.Timeout)}
+		late := &ServiceError{Op: "following the uploads", Err: fmt.Errorf("they are not all %s within %s; they stay accepted", r.opt.Until, r.opt.Timeout)}
 		defer time.AfterFunc(r.opt.Timeout, func() { cancel(late) }).Stop()
 	}
 	if e := <-followed; err == nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,7 +131,7 @@ func TestQuota(t *testing.T) {
 				break
 			}
 			var late *ServiceError
-			if !errors.As(err, &late) || late.Status != 429 || late.Resumes.IsZero() || !strings.Contains(err.Error(), "takes requests again at") || ExitCode(sum, err) != ExitService || !kept {
+			if !errors.As(err, &late) || late.Status != 429 || late.Resumes.IsZero() || !strings.Contains(err.Error(), "takes requests again at") || !strings.Contains(err.Error(), "--max-wait") || ExitCode(sum, err) != ExitService || !kept {
 				t.Fatalf("day %d: %v", day, err)
 			}
 			if day > 3 {
@@ -153,7 +155,7 @@ func TestQuotaWaits(t *testing.T) {
 		s := &uploadtest.Service{Daily: 2, Receipts: true}
 		var until time.Time
 		sum, err := standIn(t, s).Run(t.Context(), &list{n: 300}, Options{Retry: Retry{Wait: 72 * time.Hour}}, func(e Event) {
-			if r, ok := e.(Retried); ok && r.Wait > time.Hour {
+			if r, ok := e.(Retried); ok && r.Wait > time.Hour && strings.Contains(r.Cause, "quota") {
 				until = r.Until
 			}
 		})
@@ -201,7 +203,7 @@ func killed(t *testing.T, s *uploadtest.Service, n int, rnd *rand.Rand, torn boo
 // A client that is killed at any moment, with any end of its journal lost, goes on: nothing is missing, and nothing is
 // there twice if the service knows repeated requests.
 func TestKilled(t *testing.T) {
-	for round := range 16 {
+	for round := range 12 {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(round), 3))
 			receipts, torn := round%2 == 0, round%4 < 2
@@ -346,3 +348,38 @@ func TestFollowLog(t *testing.T) {
 		})
 	}
 }
+
+// A host that has never answered is not tried for as long as one that has.
+func TestFirstContact(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		met  bool
+		want time.Duration
+	}{
+		"no such host":            {&net.DNSError{Err: "no such host", Name: "graph.example", IsNotFound: true}, false, 0},
+		"no such host any more":   {&net.DNSError{Err: "no such host", Name: "graph.example", IsNotFound: true}, true, time.Hour},
+		"connection refused":      {errors.New("connection refused"), false, time.Minute},
+		"connection refused, now": {errors.New("connection refused"), true, time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &uploadtest.Service{}
+			down := false
+			c := standIn(t, s)
+			c.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Host == "graph.example" && (down || !tc.met) {
+					return nil, tc.err
+				}
+				down = down || r.URL.Host == "graph.example"
+				return s.RoundTrip(r)
+			})
+			sum, err := c.Run(t.Context(), &list{n: 150}, Options{Until: StateAccepted, Concurrency: 1}, nil)
+			if err == nil || sum.Elapsed > tc.want || sum.Elapsed < tc.want*2/5 || !strings.Contains(err.Error(), tc.err.Error()) {
+				t.Errorf("%s: tried for %s: %v", name, sum.Elapsed, err)
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -155,7 +155,10 @@ func (f *fields) date(s Styles) (Date, error) {
 	if day < 0 {
 		day = 1
 	}
-	if year < 1 || year > 9999 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
+	if month < 1 || month > 12 {
+		return Date{}, fmt.Errorf("there is no month %d", month)
+	}
+	if year < 1 || year > 9999 || day < 1 || day > daysIn(year, month) {
 		return Date{}, errDay
 	}
 	d := Date{Wall: time.Date(year, time.Month(month), day, hour, max(f.minute, 0), max(f.second, 0), max(f.ticks, 0)*100, time.UTC), Offset: f.offset, Zone: f.zone}

@@ -309,9 +309,10 @@ func (p part) read(s *scanner, f *fields, style Styles) bool {
 		return p.readYear(s, f)
 	case 'g':
 		return s.acceptFold("A.D.") || s.acceptFold("AD")
-	case 'h':
+	case 'h': // hh takes one digit too, because that is what CDate writes, and people read it with hh
 		f.hour12 = true
-		return number(&f.hour, 2)
+		n, _, ok := s.digits(1, 2)
+		return ok && set(&f.hour, n)
 	case 'H':
 		return number(&f.hour, 2)
 	case 'm':

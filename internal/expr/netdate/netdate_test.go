@@ -65,6 +65,8 @@ func TestParseFormat(t *testing.T) {
 		{"", "yyyyMMddHHmmss.fZ", "20150123105347.1Z", "2015-01-23T10:53:47.1Z"},
 		{"", "yyyy-MM-ddzzz", "2020-12-31-08:00", "2020-12-31T00:00:00-08:00"},
 		{"", "M/d/yyyy hh:mm:ss tt", "7/2/2021 03:33:38 PM", "2021-07-02T15:33:38"},
+		{"", "M/d/yyyy hh:mm:ss tt", "7/2/2021 3:33:38 PM", "2021-07-02T15:33:38"},
+		{"", "HH:mm", "3:33", `it does not have the format "HH:mm"`},
 		{"", "M/d/yyyy h:mm:ss tt", "7/2/2021 12:33:38 am", "2021-07-02T00:33:38"},
 		{"", "dd.MM.yyyy", "31.12.2020", "2020-12-31T00:00:00"},
 		{"", "dd.MM.yyyy", "1.12.2020", `it does not have the format "dd.MM.yyyy"`},

@@ -2,6 +2,8 @@ package netdate
 
 import "errors"
 
+var errOrder = errors.New("countries differ about which number is the month; use FormatDateTime first, with dd.MM.yyyy or MM-dd-yyyy")
+
 var errUnknown = errors.New("it is not a date that can be read, such as 2006-01-31 or 1/31/2006 3:04:05 PM; use FormatDateTime first")
 
 // Parse reads a date that needs no format: an ISO 8601 date, one with the month first as in 1/31/2006, or one with the
@@ -11,6 +13,9 @@ func Parse(text string) (Date, error) {
 	s := scanner{text: text}
 	f := noFields()
 	s.blank()
+	if s.numbers() {
+		return Date{}, errOrder
+	}
 	if !s.date(&f) {
 		return Date{}, errUnknown
 	}
@@ -30,6 +35,17 @@ func Parse(text string) (Date, error) {
 		return Date{}, errUnknown
 	}
 	return f.date(DefaultStyles)
+}
+
+// numbers reports whether a date such as 1.2.2006 or 1-2-2006 follows.
+func (s *scanner) numbers() bool {
+	ahead := *s
+	_, _, day := ahead.digits(1, 2)
+	if !day || !ahead.accept(".") && !ahead.accept("-") {
+		return false
+	}
+	_, _, month := ahead.digits(1, 2)
+	return month && (ahead.accept(".") || ahead.accept("-"))
 }
 
 // date reads the day.

@@ -7,7 +7,7 @@ import (
 )
 
 // maxProgram is how many instructions a pattern may become.
-const maxProgram = 10_000
+const maxProgram = 3000
 
 type op uint8
 

@@ -121,7 +121,8 @@ func (m *machine) search(from int) (bool, error) {
 			at += i
 		}
 		r, size := utf8.DecodeRuneInString(m.text[at:])
-		if m.re.first == nil || size > 0 && m.re.first.has(r) {
+		m.steps -= len(m.slots) / 16
+		if m.re.first == nil || size > 0 && m.in(m.re.first, r) {
 			for i := range m.slots {
 				m.slots[i] = -1
 			}
@@ -198,7 +199,7 @@ func (m *machine) run(pc, pos int32, part uint32) (end int32, ok bool, err error
 			good, pos = next >= 0 && r == in.r, next
 		case opSet:
 			r, next := m.next(pos, in.back)
-			good, pos = next >= 0 && in.set.has(r), next
+			good, pos = next >= 0 && m.in(in.set, r), next
 		case opRun:
 			if good = !m.tried(in, pos, part); good {
 				pos, good, err = m.take(in, pc, pos)
@@ -241,6 +242,14 @@ func (m *machine) run(pc, pos int32, part uint32) (end int32, ok bool, err error
 	}
 }
 
+// in reports whether r is in s, and counts what it takes to know.
+func (m *machine) in(s *set, r rune) bool {
+	if r >= 128 {
+		m.steps -= s.cost
+	}
+	return s.has(r)
+}
+
 // next reads the character after pos, or before it if back; next is -1 if there is none.
 func (m *machine) next(pos int32, back bool) (rune, int32) {
 	if back {
@@ -277,7 +286,7 @@ func (m *machine) take(in *inst, pc, pos int32) (int32, bool, error) {
 			break
 		}
 		r, next := m.next(pos, in.back)
-		if next < 0 || !in.set.has(r) {
+		if next < 0 || !m.in(in.set, r) {
 			break
 		}
 		if pos = next; count < in.least {
@@ -314,7 +323,7 @@ func (m *machine) back() (pc, pos int32, ok bool) {
 		return f.pc, f.pos, true
 	case in.lazy:
 		r, next := m.next(f.pos, in.back)
-		if f.run == 0 || next < 0 || !in.set.has(r) {
+		if f.run == 0 || next < 0 || !m.in(in.set, r) {
 			return 0, 0, false
 		}
 		if f.run > 0 {

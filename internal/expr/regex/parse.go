@@ -22,6 +22,7 @@ func (e *Error) Error() string {
 const (
 	maxPattern = 10_000 // bytes
 	maxNesting = 100
+	maxRepeat  = 10_000
 )
 
 type kind uint8
@@ -194,8 +195,8 @@ func (p *parser) quantifier() (least, most int, ok bool, err error) {
 		p.pos = at
 		return 0, 0, false, nil
 	}
-	if least > maxProgram || most > maxProgram {
-		return 0, 0, false, p.errorf(at, "a quantifier can ask for at most %d", maxProgram)
+	if least > maxRepeat || most > maxRepeat {
+		return 0, 0, false, p.errorf(at, "a quantifier can ask for at most %d", maxRepeat)
 	}
 	return least, most, true, nil
 }

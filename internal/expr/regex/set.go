@@ -14,6 +14,7 @@ type set struct {
 	negate bool
 	fold   bool // case does not count
 	minus  *set // what is taken away, as in [a-z-[aeiou]]
+	cost   int  // how many steps a look at a character beyond ASCII counts as
 }
 
 // table is a set of Unicode, or all but it.
@@ -26,6 +27,16 @@ func (s *set) add(first, last rune) { s.ranges = append(s.ranges, first, last) }
 
 // done must be called once the set is complete.
 func (s *set) done() *set {
+	s.cost = 1 + len(s.ranges)/16
+	for _, t := range s.tables {
+		s.cost += len(t.in)
+	}
+	if s.fold {
+		s.cost *= 3
+	}
+	if s.minus != nil {
+		s.cost += s.minus.cost
+	}
 	for r := range rune(128) {
 		if s.slow(r) {
 			s.ascii[r>>6] |= 1 << (r & 63)

@@ -123,7 +123,8 @@ CREATE TABLE reference (
 );
 CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
 
--- Log entries in compressed blocks of a batch each; entry i of a block has the place first + i.
+-- Log entries in compressed blocks; entry i of a block has the place first + i. What blocks are found by is apart from
+-- what they hold.
 CREATE TABLE log_block (
   first   INTEGER PRIMARY KEY,
   last    INTEGER NOT NULL,
@@ -137,9 +138,23 @@ CREATE TABLE log_block (
   failure INTEGER NOT NULL,
   skipped INTEGER NOT NULL,
   warning INTEGER NOT NULL,
-  anchors BLOB NOT NULL,    -- sorted 32-bit hashes of its anchors
-  entries BLOB NOT NULL     -- see codec.go
+  anchors BLOB              -- sorted 32-bit hashes of its anchors; null once they are in a run, see logindex.go
 );
+CREATE TABLE log_entries (
+  first  INTEGER PRIMARY KEY,
+  packed BLOB NOT NULL      -- see entries.go
+);
+CREATE TABLE log_run (
+  run    INTEGER PRIMARY KEY,
+  first  INTEGER NOT NULL,
+  last   INTEGER NOT NULL,
+  firsts BLOB NOT NULL      -- where its blocks begin, 64 bits each
+);
+CREATE TABLE log_run_hash (
+  place  INTEGER PRIMARY KEY, -- run << 8 | first byte of the hashes
+  hashes BLOB NOT NULL        -- sorted: 32 bits of hash, 16 bits of the block's place in the run
+);
+CREATE INDEX log_block_unmerged ON log_block (first) WHERE anchors IS NOT NULL;
 CREATE INDEX log_block_time ON log_block (began);
 CREATE INDEX log_block_job ON log_block (job, first);
 CREATE INDEX log_block_cycle ON log_block (job, cycle, first);

@@ -3,6 +3,7 @@ package records
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -25,15 +26,16 @@ const (
 
 // InputError says what is wrong with the file or the mapping, and where.
 type InputError struct {
-	Line int    // line in the file, from 1; 0 if the error belongs to no line
+	Line int    // line in the file or row of a workbook, from 1; 0 if the error belongs to none
 	Msg  string // one sentence: what was found and what to do
 
-	row bool // only this row is wrong: the next can be read
+	row  bool   // only this row is wrong: the next can be read
+	unit string // what Line counts if that is no line, as in "row"
 }
 
 func (e *InputError) Error() string {
 	if e.Line > 0 {
-		return fmt.Sprintf("line %d: %s", e.Line, e.Msg)
+		return fmt.Sprintf("%s %d: %s", cmp.Or(e.unit, "line"), e.Line, e.Msg)
 	}
 	return e.Msg
 }
@@ -57,7 +59,6 @@ type CSV struct {
 
 	src     *rowLimit
 	r       *csv.Reader
-	bom     bool
 	named   string // the encoding, if it was not guessed
 	skipped int    // lines before the header
 	line    int    // of the last row
@@ -72,7 +73,7 @@ func newCSV(r io.Reader, opt Options) (*CSV, error) {
 		return nil, err
 	}
 	c := &CSV{named: opt.Encoding}
-	text8, err := c.decode(r, opt.Encoding)
+	text8, err := decodeAs(r, opt.Encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func (c *CSV) next() ([]string, int, error) {
 	case errors.Is(err, errRowTooLong):
 		return nil, c.line + 1, inputErrorf(c.line+1, "the row is longer than 1 MiB; is a closing quote missing?")
 	case errors.As(err, &parse):
-		return nil, parse.StartLine + c.skipped, inputErrorf(parse.Line+c.skipped, "%s (column %d)", quoteAdvice(parse.Err), parse.Column)
+		return nil, parse.StartLine + c.skipped, rowErrorf(parse.Line+c.skipped, "%s (column %d)", quoteAdvice(parse.Err), parse.Column)
 	case err != nil:
 		return nil, 0, err
 	}
@@ -154,6 +155,15 @@ func (c *CSV) next() ([]string, int, error) {
 		}
 	}
 	return cells, line, nil
+}
+
+// counted returns err with what its Line counts.
+func counted(unit string, err error) error {
+	var input *InputError
+	if errors.As(err, &input) {
+		input.unit = unit
+	}
+	return err
 }
 
 // isRowError reports whether err leaves the rows after it readable.
@@ -235,12 +245,11 @@ func isDelimiter(r rune) bool {
 	return r != 0 && r != '"' && r != '\r' && r != '\n' && r != utf8.RuneError && utf8.ValidRune(r)
 }
 
-// decode returns r as UTF-8 without byte order mark, from the encoding with the given name or from
-// the one that the bytes tell.
-func (c *CSV) decode(r io.Reader, name string) (io.Reader, error) {
+// decodeAs returns r as UTF-8 without byte order mark, from the encoding with the given name, which a
+// byte order mark overrules, or from the one that the bytes tell.
+func decodeAs(r io.Reader, name string) (io.Reader, error) {
 	in := bufio.NewReaderSize(r, sniffSize)
 	head, _ := in.Peek(512) // an error comes again with the first Read
-	c.bom = hasBOM(head)
 	if name == "" {
 		return decode(in, head), nil
 	}
@@ -252,10 +261,6 @@ func (c *CSV) decode(r io.Reader, name string) (io.Reader, error) {
 		return nil, inputErrorf(0, "the encoding %q is not known; write a name of the IANA list of character sets such as utf-8, windows-1252, iso-8859-15 or shift_jis", name)
 	}
 	return transform.NewReader(in, unicode.BOMOverride(enc.NewDecoder())), nil
-}
-
-func hasBOM(head []byte) bool {
-	return bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))
 }
 
 // decode returns in, whose first bytes are head, as UTF-8 without byte order mark.

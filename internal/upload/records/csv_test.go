@@ -50,6 +50,7 @@ func TestCSVEncodings(t *testing.T) {
 		"utf-16be bare":   must(unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewEncoder().Bytes([]byte(text))),
 		"late utf-8":      []byte(late + "1,Jürgen Größe\n"),
 		"late 1252":       must(charmap.Windows1252.NewEncoder().Bytes([]byte(late + "1,Jürgen Größe\n"))),
+		"cut utf-8":       []byte("ID,Name\n1," + strings.Repeat("€", 50000) + "\n1,Jürgen Größe\n"), // a character over the end of what is looked at
 		"1252 at the end": []byte("ID,Name\n1,Jürgen Größe"),
 	} {
 		t.Run(name, func(t *testing.T) {

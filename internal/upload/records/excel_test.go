@@ -131,6 +131,53 @@ func TestUnescapeText(t *testing.T) {
 	}
 }
 
+func TestNumberFormat(t *testing.T) {
+	date, clock := numberFormat{date: true}, numberFormat{clock: true}
+	for _, tc := range []struct {
+		format numberFormat
+		value  string
+		epoch  int
+		want   string
+	}{
+		{numberFormat{}, "1.2345678E7", 1900, "12345678"},
+		{numberFormat{}, "1.2345678901234568E+17", 1900, "123456789012345680"},
+		{numberFormat{}, "12345678901234567890", 1900, "12345678901234567890"},
+		{numberFormat{}, "12345.0", 1900, "12345"},
+		{numberFormat{}, "007", 1900, "7"},
+		{numberFormat{}, "0.30000000000000004", 1900, "0.3"},
+		{numberFormat{}, "1e400", 1900, "1e400"},
+		{numberFormat{}, "NaN", 1900, "NaN"},
+		{numberFormat{}, "", 1900, ""},
+		{date, "0", 1904, "1904-01-01"},
+		{date, "59", 1900, "1900-02-28"},
+		{date, "61", 1900, "1900-03-01"},
+		{date, "45000.99999999", 1900, "2023-03-16"}, // a second before midnight, rounded
+		{date, "2958465", 1900, "9999-12-31"},
+		{date, "2958466", 1900, "2958466"},
+		{clock, "0.999", 1900, "23:58:34"},
+		{numberFormat{date: true, clock: true}, "45000.5", 1900, "2023-03-15T12:00:00"},
+		{parseFormat("000"), "1234", 1900, "1234"},
+		{parseFormat("#-##0"), "7", 1900, "-7"},
+		{parseFormat("00"), "1.5", 1900, "1.5"},
+		{parseFormat("0.0"), "7", 1900, "7"},
+		{parseFormat("0%"), "0.07", 1900, "0.07"},
+		{parseFormat(`[$€-407] 00`), "7", 1900, "7"},
+		{parseFormat(`"open`), "7", 1900, "7"},
+		{parseFormat(`"hidden"`), "7", 1900, "7"},
+		{parseFormat(`[open`), "7", 1900, "7"},
+		{parseFormat("GENERAL"), "7", 1900, "7"},
+		{parseFormat("@"), "7", 1900, "7"},
+		{parseFormat("mmm"), "45000", 1900, "2023-03-15"},
+		{parseFormat("mm:ss"), "0.5", 1900, "12:00:00"},
+		{parseFormat("0.00E+00"), "12345", 1900, "12345"},
+		{builtinFormat(49), "7", 1900, "7"},
+	} {
+		if got := tc.format.show(tc.value, tc.epoch); got != tc.want {
+			t.Errorf("%+v: %q is %q, want %q", tc.format, tc.value, got, tc.want)
+		}
+	}
+}
+
 func TestExcelRows(t *testing.T) {
 	x := excelize.NewFile()
 	x.NewSheet("People")
@@ -146,7 +193,7 @@ func TestExcelRows(t *testing.T) {
 		t.Errorf("columns %q", got)
 	}
 	got, err := all(f, mustMapping(t, smallMapping))
-	want := "line 9: externalId: the cell A9 holds a formula without its result"
+	want := "row 9: externalId: the cell A9 holds a formula without its result"
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -220,18 +267,21 @@ func TestExcelHostile(t *testing.T) {
 		"broken texts":     {with("xl/sharedStrings.xml", "<sst><si><t>id</t></si><si>"), "damaged"},
 		"huge part":        {with("xl/workbook.xml", strings.Repeat(" ", maxSmall+1)), "larger than 16 MiB"},
 		"empty":            {with("xl/worksheets/s.xml", "<worksheet><sheetData/></worksheet>"), `the sheet "P" is empty`},
-		"control":          {rows("<row><c t=\"str\"><v>a\x01</v></c></row>"), "line 2: the sheet \"P\" is damaged"},
+		"control":          {rows("<row><c t=\"str\"><v>a\x01</v></c></row>"), "row 2: the sheet \"P\" is damaged"},
 		"ends":             {with("xl/worksheets/s.xml", `<worksheet><sheetData><row><c t="s"><v>0</v></c></row><row>`), "damaged after this row"},
-		"unknown text":     {rows(`<row><c t="s"><v>77</v></c></row>`), "line 2: the sheet \"P\" is damaged: a cell refers to the text 77"},
+		"unknown text":     {rows(`<row><c t="s"><v>77</v></c></row>`), "row 2: the sheet \"P\" is damaged: a cell refers to the text 77"},
 		"row far":          {rows(`<row r="2000000000"><c><v>1</v></c></row>`), "more rows than Excel allows"},
 		"row back":         {rows(`<row r="1"><c><v>1</v></c></row>`), `one with the number "1"`},
 		"column far":       {rows(`<row><c r="ZZZZ2"><v>1</v></c></row>`), `there is a cell "ZZZZ2"`},
 		"column back":      {rows(`<row><c r="B2"/><c r="A2"/></row>`), `there is a cell "A2"`},
-		"too wide":         {rows(`<row><c><v>1</v></c><c><v>2</v></c></row>`), "line 2: the row has 2 cells, the header has 1; name the column or empty the cell B2"},
+		"too wide":         {rows(`<row><c><v>1</v></c><c><v>2</v></c></row>`), "row 2: the row has 2 cells, the header has 1; name the column or empty the cell B2"},
 		"error":            {rows(`<row><c t="e"><v>#N/A</v></c></row>`), "the cell A2 holds the error #N/A"},
 		"long text":        {rows(`<row><c t="str"><v>` + strings.Repeat("x", maxRow+1) + `</v></c></row>`), "longer than 1 MiB"},
 		"endless text":     {rows(`<row><c t="str"><v>` + strings.Repeat("x", 10*maxRow) + `</v></c></row>`), "longer than 8 MiB"},
 		"entities":         {with("xl/workbook.xml", `<!DOCTYPE x [<!ENTITY a "aaaa">]><workbook>&a;</workbook>`), "damaged"},
+		"deep":             {with("xl/worksheets/s.xml", "<worksheet><sheetData>"+strings.Repeat("<a>", 100)), "nest too deep"},
+		"deep in a row":    {rows("<row>" + strings.Repeat("<a>", 100)), "nest too deep"},
+		"deep texts":       {with("xl/sharedStrings.xml", strings.Repeat("<a>", 100)), "nest too deep"},
 		"broken checksum":  {flipped, "damaged"},
 		"declared too big": {declare(t, good, maxPart+1), "larger than 2 GiB"},
 	} {

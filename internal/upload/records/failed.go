@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +30,8 @@ var failureColumns = []string{"induct.line", "induct.code", "induct.attribute", 
 //
 // A table becomes CSV in UTF-8: the columns and cells of the source with its delimiter (a workbook's with
 // commas), followed by induct.line, induct.code, induct.attribute, induct.reason and induct.advice, which
-// take the place of columns with these names. It begins with a byte order mark if the source did, or was a
-// workbook. The cells of the source are not altered; those that are added never begin as a formula does.
+// take the place of columns with these names. It begins with a byte order mark, by which spreadsheets know
+// UTF-8, unless the source is UTF-8 without one. The cells of the source are not altered; those that are added never begin as a formula does.
 //
 // Objects become JSON Lines, which Open reads: {"induct":{"line":…,"code":…,"attribute":…,"reason":…,"advice":…},
 // "data":{…}}, or an operation of a bulk request with the member induct.
@@ -52,15 +53,16 @@ func (f *File) writeTable(out *bufio.Writer, of func(line int) (Failure, bool)) 
 	if err != nil {
 		return 0, err
 	}
-	if c, ok := t.(io.Closer); ok {
-		defer c.Close()
-	}
+	defer t.Close()
 	w := csv.NewWriter(out)
-	bom := true
 	if c, ok := t.(*csvTable); ok {
-		w.Comma, bom = c.r.Comma, c.bom
+		w.Comma = c.r.Comma
 	}
-	if bom {
+	plain, err := f.isPlain()
+	if err != nil {
+		return 0, err
+	}
+	if !plain {
 		out.WriteString("\ufeff")
 	}
 	row := make([]string, 0, len(f.columns)+len(failureColumns))
@@ -100,6 +102,32 @@ func (f *File) writeTable(out *bufio.Writer, of func(line int) (Failure, bool)) 
 		}
 		n++
 	}
+}
+
+// isPlain reports whether the file is text in UTF-8 without byte order mark, which only its last byte tells.
+func (f *File) isPlain() (bool, error) {
+	if f.opt.Format == FormatExcel || f.opt.Encoding != "" {
+		return false, nil
+	}
+	r, err := os.Open(f.path)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	in := bufio.NewReaderSize(r, sniffSize)
+	head, _ := in.Peek(512)
+	if decodeUnicode(in, head) != nil {
+		return false, nil
+	}
+	u := &undecided{in: in}
+	for u.out == nil {
+		if _, err := io.CopyN(io.Discard, u, sniffSize); err == io.EOF {
+			break
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return u.out == nil || u.out == u.in, nil
 }
 
 // harmless keeps a spreadsheet from taking a text for a formula.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -100,7 +99,7 @@ func newFile(path string, temp bool, opt Options) (*File, error) {
 	return f, nil
 }
 
-// Close frees what the File and its Sources hold.
+// Close frees what the File and its Sources hold; none of them may be in use.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,29 +185,11 @@ func (f *File) unit() string {
 // Sample returns the cells of up to n people, one per column, for Suggest. A row that is wrong ends it
 // without an error: the Source will tell.
 func (f *File) Sample(n int) ([][]string, error) {
-	var in input
-	if f.isJSON() {
-		e, err := f.elements()
-		if err != nil {
-			return nil, err
-		}
-		defer e.done()
-		in = &jsonInput{elements: e, known: f.columns}
-	} else {
-		t, err := f.table()
-		if err != nil {
-			return nil, err
-		}
-		if c, ok := t.(io.Closer); ok {
-			defer c.Close()
-		}
-		in = &tableInput{table: t}
+	in, done, err := f.sampleInput()
+	if err != nil {
+		return nil, err
 	}
-	for _, c := range f.columns {
-		if j, ok := in.(*jsonInput); ok {
-			j.bind("", c)
-		}
-	}
+	defer done()
 	var rows [][]string
 	for len(rows) < n {
 		if _, err := in.next(); err != nil {
@@ -224,6 +205,26 @@ func (f *File) Sample(n int) ([][]string, error) {
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// sampleInput opens the file with its columns bound in their order.
+func (f *File) sampleInput() (input, func(), error) {
+	if !f.isJSON() {
+		t, err := f.table()
+		if err != nil {
+			return nil, nil, err
+		}
+		return &tableInput{table: t}, func() { t.Close() }, nil
+	}
+	e, err := f.elements()
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &jsonInput{elements: e}
+	for _, c := range f.columns {
+		in.bind("", c)
+	}
+	return in, e.done, nil
 }
 
 // examine finds out what the file is.
@@ -242,10 +243,8 @@ func (f *File) examine() error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	if f.opt.Format == "" || f.opt.Format == FormatExcel {
-		if err := f.examineBinary(head); err != nil {
-			return err
-		}
+	if err := f.examineBinary(head); err != nil {
+		return err
 	}
 	if f.opt.Format == "" {
 		f.opt.Format = FormatCSV
@@ -271,9 +270,7 @@ func (f *File) examine() error {
 	if err != nil {
 		return err
 	}
-	if c, ok := t.(io.Closer); ok {
-		defer c.Close()
-	}
+	defer t.Close()
 	f.columns = t.header()
 	return nil
 }
@@ -282,6 +279,9 @@ func (f *File) examine() error {
 func (f *File) examineBinary(head []byte) error {
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		if f.opt.Format != "" && f.opt.Format != FormatExcel {
+			return inputErrorf(0, "the file is a workbook or another zip archive, not %s", f.opt.Format)
+		}
 		f.opt.Format = FormatExcel
 	case bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")):
 		return inputErrorf(0, "the file is an old Excel workbook (.xls) or one that a password protects; open it and save it as an Excel workbook (.xlsx) without a password")
@@ -311,13 +311,14 @@ func firstByte(in *bufio.Reader, head []byte) byte {
 	}
 }
 
-// headed is a table with the names of its columns.
+// headed is a table with the names of its columns. It closes itself at its end.
 type headed interface {
 	table
 	header() []string
+	io.Closer
 }
 
-// table opens the table from its first row on. It closes itself at its end.
+// table opens the table at its first row.
 func (f *File) table() (headed, error) {
 	if f.opt.Format == FormatExcel {
 		t, err := f.book.rows()
@@ -390,20 +391,3 @@ func (c *csvTable) Next() ([]string, int, error) {
 }
 
 func (c *csvTable) Close() error { c.done(); return nil }
-
-// typedText returns the text of a JSON scalar, and the scalar itself if it is none of text.
-func typedText(raw json.RawMessage) (value, error) {
-	switch raw[0] {
-	case 'n':
-		return value{}, nil
-	case '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return value{text: s}, err
-	case '{':
-		return value{}, errors.New("the value is an object; map one of its members, as in name.first")
-	case '[':
-		return value{}, errors.New("the value is a list; map one of its elements, as in emails[0].value")
-	}
-	return value{text: string(raw), typed: raw}, nil
-}

@@ -3,6 +3,7 @@ package records
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
+
+	"github.com/xuri/excelize/v2"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
+	"induct/examples/workforce"
 )
 
 const smallMapping = `{"attributes": {"externalId": "id", "userName": "user", "active": "on"}}`
@@ -71,10 +79,16 @@ func TestOpenDetects(t *testing.T) {
 		"csv caret":        {"id^user^on\n7^a^true\n", Options{Delimiter: "^"}, FormatCSV, smallMapping, []string{"id", "user", "on"}, []int{2}, []string{"7"}},
 		"csv tab":          {"id\tuser,on\ton\n7\ta\t1\n", Options{Delimiter: "tab"}, FormatCSV, `{"attributes":{"externalId":"id"}}`, []string{"id", "user,on", "on"}, []int{2}, []string{"7"}},
 		"csv sep":          {"sep=^\nid^user^on\n7^a^true\n", Options{}, FormatCSV, smallMapping, []string{"id", "user", "on"}, []int{3}, []string{"7"}},
+		"named, bom":       {"\ufeffid,user,on\nJörg,a,\n", Options{Encoding: "shift_jis"}, FormatCSV, smallMapping, []string{"id", "user", "on"}, []int{2}, []string{"Jörg"}},
+		"named":            {"id,user,on\n\x83\x65\x83\x58\x83\x67,a,\n", Options{Encoding: "Shift_JIS"}, FormatCSV, smallMapping, []string{"id", "user", "on"}, []int{2}, []string{"テスト"}},
+		"named euro":       {"id,user,on\n\xa4,a,\n", Options{Encoding: "iso-8859-15"}, FormatCSV, smallMapping, []string{"id", "user", "on"}, []int{2}, []string{"€"}},
+		"named cp850":      {"id,user,on\n\x94,a,\n", Options{Encoding: "ibm850"}, FormatCSV, smallMapping, []string{"id", "user", "on"}, []int{2}, []string{"ö"}},
+		"named utf-16":     {"i\x00d\x00\n\x007\x00", Options{Encoding: "utf-16le"}, FormatCSV, `{"attributes":{"externalId":"id"}}`, []string{"id"}, []int{2}, []string{"7"}},
 		"array":            {`[{"id":7,"user":"a","on":true} , {"id":"8"}]`, Options{}, FormatJSON, smallMapping, []string{"id", "user", "on"}, []int{1, 2}, []string{"7", "8"}},
 		"array bom":        {"\ufeff[{\"id\":7}]", Options{}, FormatJSON, smallMapping, []string{"id"}, []int{1}, []string{"7"}},
 		"array utf-16":     {"\xff\xfe[\x00{\x00\"\x00i\x00d\x00\"\x00:\x007\x00}\x00]\x00", Options{}, FormatJSON, smallMapping, []string{"id"}, []int{1}, []string{"7"}},
 		"empty array":      {`[]`, Options{}, FormatJSON, smallMapping, nil, nil, nil},
+		"empty member":     {`{"errors":[],"value":[]}`, Options{}, FormatJSON, smallMapping, nil, nil, nil},
 		"member":           {`{"count":2,"tags":["a"],"page":{"n":[1]},"employees":[{"id":"7"},{"id":"8"}],"next":null}`, Options{}, FormatJSON, smallMapping, []string{"id"}, []int{1, 2}, []string{"7", "8"}},
 		"lines":            {"{\"id\":\"7\"}\n\n{\"id\":\"8\",\"nested\":{\"a\":[{\"b\":1}]}}\n", Options{}, FormatJSONLines, smallMapping, []string{"id", "nested.a[0].b"}, []int{1, 3}, []string{"7", "8"}},
 		"pretty lines":     {"{\n\"id\":\"7\"\n}\n{\n\"id\":\"8\"\n}\n", Options{}, FormatJSONLines, smallMapping, []string{"id"}, []int{1, 4}, []string{"7", "8"}},
@@ -148,6 +162,9 @@ func TestOpenErrors(t *testing.T) {
 		"cut array":      {`[{"id":"7"}`, Options{}, "element 2: the file ends in the middle"},
 		"trailing":       {`[{"id":"7"}] x`, Options{}, "element 2: not valid JSON"},
 		"second array":   {`[{"id":"7"}][]`, Options{}, "something follows the end"},
+		"blanks":         {"[{\"id\":\"7\"}" + strings.Repeat(" ", 3*maxElement) + ",{\"id\":\"8\"}]", Options{}, "element 2: "},
+		"no list":        {`{"a":["x"],"b":"` + strings.Repeat("x", maxElement-100) + `","c":"` + strings.Repeat("x", 200) + `"}`, Options{}, "no member that is a list of objects"},
+		"no operations":  {`{"Operations":[]}{"schemas":[]}`, Options{}, "the bulk request has no Operations"},
 		"two lists":      {`{"a":[{"id":"7"}],"b":[{"id":"8"}]}`, Options{}, `two lists of objects, "a" and "b"`},
 		"twice":          {`[{"id":"7","id":"8"}]`, Options{}, `the name "id" stands twice`},
 		"twice within":   {`[{"id":"7","a":[{"b":1,"b":2}]}]`, Options{}, `the name "b" stands twice`},
@@ -158,7 +175,9 @@ func TestOpenErrors(t *testing.T) {
 		"utf-8":          {"[{\"id\":\"\xff\"}]", Options{}, "not valid UTF-8"},
 		"object at path": {`[{"id":{"a":1}}]`, Options{}, "the value is an object"},
 		"list at path":   {`[{"id":["a"]}]`, Options{}, "the value is a list"},
-		"no method":      {`{"Operations":[{"path":"/Users","data":{}}]}`, Options{}, "line 1: the operation has no method"},
+		"one line":       {"{\"id\":1}\n{\"id\":2} {\"id\":3}", Options{}, "line 2: element 3: two objects begin on this line"},
+		"zip as csv":     {"PK\x03\x04abc", Options{Format: FormatCSV}, "a workbook or another zip archive, not csv"},
+		"no method":      {`{"Operations":[{"path":"/Users","data":{}}]}`, Options{}, "record 1: the operation has no method"},
 		"no path":        {`{"Operations":[{"method":"POST","data":{}}]}`, Options{}, "the operation has no path"},
 		"no data":        {`{"Operations":[{"method":"POST","path":"/Users","data":null}]}`, Options{}, "the operation has no data"},
 		"bad data":       {`{"Operations":[{"method":"POST","path":"/Users","data":1}]}`, Options{}, "data must be an object"},
@@ -218,6 +237,47 @@ func TestOpenPath(t *testing.T) {
 	spooled.Close()
 	if left, _ := filepath.Glob(filepath.Join(dir, "induct-*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestStandardInput holds that "-" can be read more than once, and is removed in the end.
+func TestStandardInput(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	path := filepath.Join(t.TempDir(), "in")
+	os.WriteFile(path, []byte("id,user,on\n7,a,\n8,b,\n"), 0o600)
+	in, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer func(old *os.File) { os.Stdin = old }(os.Stdin)
+	os.Stdin = in
+	f, err := Open("-", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		src, err := f.Records(mustMapping(t, smallMapping))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := Count(src); n != 2 || err != nil {
+			t.Errorf("%d records, %v", n, err)
+		}
+	}
+	if f.IsSCIM() {
+		t.Error("a table is no SCIM")
+	}
+	f.Close()
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if _, err := OpenReader(iotest.ErrReader(errors.New("unplugged")), Options{}); err == nil || !strings.Contains(err.Error(), "unplugged") {
+		t.Errorf("broken input: %v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
@@ -298,6 +358,10 @@ func TestWriteFailed(t *testing.T) {
 	}{
 		"csv": {"\ufeffid;user;on\n7;a;\n8;\"=b\n;\";x\n9;c;\n", smallMapping, 3,
 			"\ufeffid;user;on;induct.line;induct.code;induct.attribute;induct.reason;induct.advice\n8;\"=b\n;\";x;3;InvalidValue;mail;'=1+1 is wrong;'-correct it\n"},
+		"wrong row": {"id,user,on\n7,a\n8,b,\n", smallMapping, 3,
+			"id,user,on,induct.line,induct.code,induct.attribute,induct.reason,induct.advice\n8,b,,3,InvalidValue,mail,'=1+1 is wrong,'-correct it\n"},
+		"csv 1252": {"id,user,on\n7,a,\n8,J\xf6rg,\n", smallMapping, 3,
+			"\ufeffid,user,on,induct.line,induct.code,induct.attribute,induct.reason,induct.advice\n8,Jörg,,3,InvalidValue,mail,'=1+1 is wrong,'-correct it\n"},
 		"csv again": {"id,induct.line,user,induct.reason,on\n7,1,a,old,\n8,2,b,old,x\n", smallMapping, 3,
 			"id,user,on,induct.line,induct.code,induct.attribute,induct.reason,induct.advice\n8,b,x,3,InvalidValue,mail,'=1+1 is wrong,'-correct it\n"},
 		"json": {`[{"id":"7"},{"id":"8","user":"<b>"}]`, smallMapping, 2,
@@ -320,6 +384,9 @@ func TestWriteFailed(t *testing.T) {
 				m = mustMapping(t, tc.mapping)
 			}
 			before, err := all(f, m)
+			if name == "wrong row" {
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,5 +399,57 @@ func TestWriteFailed(t *testing.T) {
 				t.Errorf("again: %+v, before: %+v", after[0], before[i])
 			}
 		})
+	}
+}
+
+// TestFormatsAgree holds that the same people are the same records, whatever file they come in.
+func TestFormatsAgree(t *testing.T) {
+	rows, err := csv.NewReader(bytes.NewReader(workforce.CSV)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := excelize.NewFile()
+	var lines, array bytes.Buffer
+	var utf16 bytes.Buffer
+	w := csv.NewWriter(transform.NewWriter(&utf16, unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewEncoder()))
+	w.Comma = '|'
+	if err := w.WriteAll(rows); err != nil {
+		t.Fatal(err)
+	}
+	enc := json.NewEncoder(&lines)
+	for i, row := range rows {
+		at, _ := excelize.CoordinatesToCellName(1, i+1)
+		x.SetSheetRow("Sheet1", at, &row)
+		if i == 0 {
+			continue
+		}
+		person := map[string]string{}
+		for j, c := range row {
+			person[rows[0][j]] = c
+		}
+		enc.Encode(person)
+	}
+	fmt.Fprintf(&array, `{"count": 7, "people": [%s]}`, bytes.ReplaceAll(bytes.TrimSpace(lines.Bytes()), []byte("\n"), []byte(",\n")))
+
+	m := mustMapping(t, string(workforce.Mapping))
+	want, err := all(open(t, string(workforce.CSV), Options{}), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"excel": save(t, x), "json": array.Bytes(), "jsonl": lines.Bytes(), "utf-16 with bars": utf16.Bytes()} {
+		got, err := all(open(t, string(data), Options{}), m)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if !slices.EqualFunc(got, want, func(a, b Record) bool { return a.Anchor == b.Anchor && bytes.Equal(a.Data, b.Data) }) {
+			t.Errorf("%s gives other records than the CSV", name)
+		}
+	}
+	ready := BulkRequest(want)
+	got, err := all(open(t, string(ready), Options{}), nil)
+	if err != nil || !slices.EqualFunc(got, want, func(a, b Record) bool {
+		return a.Anchor == b.Anchor && a.BulkID == b.BulkID && bytes.Equal(a.Data, b.Data)
+	}) {
+		t.Errorf("a bulk request of %d gives %d other records, %v", len(want), len(got), err)
 	}
 }

@@ -233,6 +233,7 @@ type elements struct {
 	done  func() // has the File close it
 
 	n    int // objects so far
+	last int // where the last one began
 	pull func() (element, error, bool)
 	stop func()
 }
@@ -299,7 +300,7 @@ func (e *elements) scan(yield func(element) error) error {
 		case !first && !e.shape.bulk:
 			return errors.New("something follows the end of the list")
 		case t == json.Delim('[') && e.shape.array:
-			err = e.array(yield)
+			_, err = e.array(yield)
 		case t == json.Delim('{') && !e.shape.array:
 			err = e.envelope(yield)
 		default:
@@ -313,8 +314,8 @@ func (e *elements) scan(yield func(element) error) error {
 
 // envelope reads the object around a list, after its brace.
 func (e *elements) envelope(yield func(element) error) error {
-	list := ""
-	for e.dec.More() {
+	list, lists := "", 0
+	for e.more() {
 		t, err := e.token()
 		if err != nil {
 			return err
@@ -330,7 +331,7 @@ func (e *elements) envelope(yield func(element) error) error {
 			}
 			continue
 		}
-		err = e.array(func(el element) error {
+		is, err := e.array(func(el element) error {
 			if list != "" && list != name {
 				return fmt.Errorf("the object has two lists of objects, %q and %q; leave one of them", clip(list), clip(name))
 			}
@@ -340,30 +341,55 @@ func (e *elements) envelope(yield func(element) error) error {
 		if err != nil {
 			return err
 		}
+		if is {
+			lists++
+		}
 	}
-	_, err := e.token()
-	return err
+	if err := e.end('}'); err != nil {
+		return err
+	}
+	switch {
+	case lists > 0:
+		return nil
+	case e.shape.bulk:
+		return errors.New("the bulk request has no Operations")
+	}
+	return errors.New("the object has no member that is a list of objects")
 }
 
-// array reads the elements of an array, after its bracket. One that begins with no object is passed over,
-// unless it must hold people.
-func (e *elements) array(yield func(element) error) error {
-	for first := true; e.dec.More(); first = false {
+// array reads the elements of an array, after its bracket, and reports whether it can be a list of objects. One that
+// begins with something else is passed over, unless it must be one.
+func (e *elements) array(yield func(element) error) (bool, error) {
+	for first := true; e.more(); first = false {
 		raw, err := e.value()
 		if err != nil {
-			return err
+			return false, err
 		}
 		if raw[0] != '{' {
 			if first && !e.shape.array && !e.shape.bulk {
-				return e.skip(json.Delim('['))
+				return false, e.skip(json.Delim('['))
 			}
-			return fmt.Errorf("expected an object, found %s", clip(string(raw)))
+			return false, fmt.Errorf("expected an object, found %s", clip(string(raw)))
 		}
 		if err := e.give(raw, yield); err != nil {
-			return err
+			return false, err
 		}
 	}
-	_, err := e.token()
+	return true, e.end(']')
+}
+
+// more reports whether the list or object goes on. It says no also after a mistake, which end tells.
+func (e *elements) more() bool {
+	e.src.left = maxElement
+	return e.dec.More()
+}
+
+// end passes the delimiter at which more has said no.
+func (e *elements) end(want json.Delim) error {
+	t, err := e.token()
+	if err == nil && t != want {
+		err = fmt.Errorf("expected %v, found %v", want, t)
+	}
 	return err
 }
 
@@ -387,7 +413,10 @@ func (e *elements) give(raw json.RawMessage, yield func(element) error) error {
 	line := e.src.lineAt(e.dec.InputOffset() - int64(len(raw)))
 	el := element{line: e.n + 1, data: raw, operation: e.shape.bulk}
 	if e.shape.lines {
-		el.line = line
+		if line == e.last {
+			return errors.New("two objects begin on this line; write each on a line of its own")
+		}
+		el.line, e.last = line, line
 	}
 	// A file of failed records has the reason beside the record.
 	if memberOf(raw, "induct") != nil {
@@ -642,84 +671,6 @@ func eachPath(data, path []byte, f func(path, value []byte)) {
 	})
 }
 
-// jsonInput reads objects for a mapping: columns are paths. A path that an object does not have is an empty cell.
-type jsonInput struct {
-	elements *elements
-	known    []string
-	paths    map[string]int
-	names    []string
-	values   []json.RawMessage // of the present person, by number; nil if absent
-	seen     []bool
-}
-
-func (j *jsonInput) bind(_, column string) (int, error) {
-	if i, ok := j.paths[column]; ok {
-		return i, nil
-	}
-	if j.paths == nil {
-		j.paths = map[string]int{}
-	}
-	i := len(j.names)
-	j.paths[column] = i
-	j.names, j.values, j.seen = append(j.names, column), append(j.values, nil), append(j.seen, false)
-	return i, nil
-}
-
-func (j *jsonInput) next() (int, error) {
-	el, err := j.elements.next()
-	if err != nil {
-		return 0, err
-	}
-	clear(j.values)
-	j.collect(el.data, make([]byte, 0, 64))
-	return el.line, nil
-}
-
-// collect finds the values of the paths.
-func (j *jsonInput) collect(data, path []byte) {
-	if i, ok := j.paths[string(path)]; ok && j.values[i] == nil {
-		j.values[i], j.seen[i] = data, true
-	}
-	if data[0] != '{' && data[0] != '[' {
-		return
-	}
-	i := 0
-	each(data, func(name, v []byte) bool {
-		p := path
-		switch {
-		case name == nil:
-			p = fmt.Appendf(p, "[%d]", i)
-		case len(p) > 0:
-			p = append(append(p, '.'), name...)
-		default:
-			p = append(p, name...)
-		}
-		j.collect(v, p)
-		i++
-		return true
-	})
-}
-
-func (j *jsonInput) cell(i int) (value, error) {
-	if j.values[i] == nil {
-		return value{}, nil
-	}
-	return typedText(j.values[i])
-}
-
-func (j *jsonInput) unit() string { return j.elements.shape.unit() }
-
-// missing returns the mapped paths that no person had a value at.
-func (j *jsonInput) missing() []string {
-	var list []string
-	for i, n := range j.names {
-		if !j.seen[i] {
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
 // readySource gives SCIM users and operations as they are.
 type readySource struct{ elements *elements }
 
@@ -732,7 +683,7 @@ func (s *readySource) Next() (Record, error) {
 	data := el.data
 	if el.operation {
 		if data, err = rec.readOperation(el.data); err != nil {
-			return Record{}, rowErrorf(el.line, "%v", err)
+			return Record{}, counted(s.elements.shape.unit(), rowErrorf(el.line, "%v", err))
 		}
 	}
 	if rec.BulkID == "" {
@@ -743,7 +694,7 @@ func (s *readySource) Next() (Record, error) {
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, data); err != nil {
-		return Record{}, rowErrorf(el.line, "not valid JSON: %v", err)
+		return Record{}, counted(s.elements.shape.unit(), rowErrorf(el.line, "not valid JSON: %v", err))
 	}
 	rec.Data = b.Bytes()
 	rec.Anchor = anchorOf(rec.Data)

@@ -125,8 +125,8 @@ func parseFormat(code string) numberFormat {
 	if months && !f.clock {
 		f.date = true
 	}
-	if !f.date && !f.clock && !other && (zeros > 1 || strings.Trim(pattern.String(), "0#") != "") {
-		f.pattern = pattern.String()
+	if p := pattern.String(); !f.date && !f.clock && !other && firstPlace(p) >= 0 && (zeros > 1 || strings.Trim(p, "0#") != "") {
+		f.pattern = p
 	}
 	return f
 }

@@ -1,5 +1,13 @@
-// Package records makes records of files: it reads rows and, with a mapping, makes a SCIM user of
-// each. It knows files and attribute paths, no service.
+// Package records makes records of files. It knows files and the attributes of a SCIM user, no service.
+//
+// A File is a table (CSV or a workbook), JSON objects, or bulk requests that are ready to be sent; Open tells them
+// apart. A Mapping says which column is which attribute, and makes a record of each row; Suggest proposes one. Validate
+// checks records before they are sent, and File.WriteFailed gives back the rows that failed, to be corrected and sent
+// again.
+//
+// Files are as large as they like, and memory does not grow with them: rows and objects are read one by one, none
+// larger than 1 MiB. A file that is wrong in one place is refused with an *InputError that names the place: whoever
+// reads it to its end first (Count) sends nothing of a file that is broken further down.
 package records
 
 import (

@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -46,6 +47,7 @@ func TestMappingSchema(t *testing.T) {
 	}
 	agree(string(workforce.Mapping), true)
 	agree(smallMapping, true)
+	agree(documented(t), true)
 	agree(strings.Replace(fullMapping, "USERNAME", "userName", 1), true)
 	agree(string(Suggest([]string{"id", "first name", "last name", "email", "status", "x"}, nil).Mapping), true)
 	for name, value := range map[string]string{
@@ -92,4 +94,18 @@ func TestMappingSchema(t *testing.T) {
 	agree(`{"attributes":{"title":"c"}}`, false)
 	agree(`{"attributes":[]}`, false)
 	agree(`{"attributes":{"externalId":"id"},"more":1}`, false)
+}
+
+// documented returns the mapping that the manual shows.
+func documented(t *testing.T) string {
+	page, err := os.ReadFile("../../../docs/upload-files.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```json\n")
+	mapping, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the manual shows no mapping")
+	}
+	return mapping
 }

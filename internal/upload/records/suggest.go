@@ -42,10 +42,14 @@ const (
 const sampleURN = "urn:ietf:params:scim:schemas:extension:csv:1.0:User"
 
 // Suggest finds attributes for the columns of a file by their names, in English, German, French or Spanish and in
-// any style, and by a sample of its cells: rows with a cell per column, none at worst. The mapping is one that
+// any style, and by a sample of its cells: rows with a cell per column, others are passed over. The mapping is one that
 // ParseMapping accepts if any column has a name of its own; what has low confidence should be looked at.
 func Suggest(columns []string, sample [][]string) Suggestion {
-	s := &suggester{columns: columns, sample: sample, used: map[int]bool{}, at: map[string]int{}}
+	sample = slices.DeleteFunc(slices.Clone(sample), func(row []string) bool { return len(row) != len(columns) })
+	s := &suggester{columns: columns, sample: sample, count: map[string]int{}, used: map[int]bool{}, at: map[string]int{}}
+	for _, c := range columns {
+		s.count[c]++
+	}
 	s.match()
 	s.complete()
 	return s.suggestion()
@@ -138,6 +142,7 @@ var fillers = strings.Fields(`employee worker person staff user hr legal work bu
 type suggester struct {
 	columns []string
 	sample  [][]string
+	count   map[string]int // of each column's name
 	used    map[int]bool
 	at      map[string]int // path → column
 	list    []Suggested
@@ -246,7 +251,7 @@ func (s *suggester) fits(path string, i int) bool {
 	case hireDate, leaveDate:
 		return s.blank(i) || s.share(i, func(v string) bool { return strings.ContainsAny(v, "0123456789") }) > 0.8
 	case workEmail, `emails[type eq "home"].value`:
-		return s.blank(i) || s.share(i, func(v string) bool { return strings.Contains(v, "@") }) > 0.5
+		return s.blank(i) || s.share(i, isEmail) > 0
 	case "name.familyName", "name.givenName", "displayName":
 		return s.share(i, isEmail) < 0.5
 	}
@@ -263,7 +268,9 @@ func (s *suggester) add(path string, i int, c Confidence) {
 	case "active":
 		rule, c, why = s.active(i, c)
 	case workEmail:
-		if c == ConfidenceMedium && s.share(i, isEmail) > 0.8 {
+		if v, ok := s.odd(i, isEmail); ok && s.share(i, isEmail) < 0.8 {
+			c, why = ConfidenceLow, fmt.Sprintf("cells such as %q are no e-mail addresses", clip(v))
+		} else if c == ConfidenceMedium && !s.blank(i) {
 			why = "its cells are e-mail addresses"
 		}
 	case workAddress + "country":
@@ -391,13 +398,7 @@ func (s *suggester) suggestion() Suggestion {
 
 // isUnique reports whether the column can be mapped: it has a name, and no other has the same.
 func (s *suggester) isUnique(i int) bool {
-	n := 0
-	for _, c := range s.columns {
-		if c == s.columns[i] {
-			n++
-		}
-	}
-	return n == 1 && s.columns[i] != "" && !slices.Contains(failureColumns, s.columns[i])
+	return s.count[s.columns[i]] == 1 && s.columns[i] != "" && !slices.Contains(failureColumns, s.columns[i])
 }
 
 // share is the part of the column's cells, those without text aside, for which is holds.

@@ -30,7 +30,7 @@ func TestSuggest(t *testing.T) {
 		want     map[string]string // path → rule, as in the mapping
 		unmapped string
 	}{
-		"csv2scim": {
+		"sample client": {
 			"WorkerID,WorkerStatus,WorkerType,UserID,FirstName,LastName,FullName,WorkEmail,JobTitle,Department,ManagerID,CompanyCode,CountryCode,HireDate,CostCenter,Building,StreetAddress,City,State,ZipCode,PreferredLanguage\n" +
 				"E-1,Active,Regular,kim,Kim,Ash,Kim Ash,kim@x.example,Clerk,Sales,E-2,10,DE,2020-01-31,77,B,Road 1,Bonn,NW,53111,de-DE\nE-2,Terminated,Regular,jo,Jo,Elm,Jo Elm,jo@x.example,Clerk,Sales,,10,DE,2020-01-31,77,B,Road 1,Bonn,NW,53111,de-DE\n",
 			map[string]string{"externalId": `"WorkerID"`, "userName": `"UserID"`, "active": `{"column":"WorkerStatus","equals":["Active"]}`, "userType": `"WorkerType"`,
@@ -41,18 +41,18 @@ func TestSuggest(t *testing.T) {
 				`emails[type eq "work"].primary`: `{"constant":true}`},
 			"Building",
 		},
-		"workday": {
+		"snake case": {
 			"Employee_ID,User_Name,Legal_Name_-_First_Name,Legal_Name_-_Last_Name,Preferred_Name,Business_Title,Supervisory_Organization,Cost_Center,Email_-_Work,Worker_Status,Manager_ID,Hire_Date\n21001,ann,Ann,Elm,Ann,Clerk,Sales,1,a@x.example,On Leave,21002,2020-01-01\n21002,bob,Bob,Elm,Bob,Clerk,Sales,1,b@x.example,Active,,2020-01-01\n",
 			map[string]string{"externalId": `"Employee_ID"`, "userName": `"User_Name"`, "name.givenName": `"Legal_Name_-_First_Name"`, "name.familyName": `"Legal_Name_-_Last_Name"`, "nickName": `"Preferred_Name"`,
 				"title": `"Business_Title"`, enterprise + "department": `"Supervisory_Organization"`, enterprise + "costCenter": `"Cost_Center"`, workEmail: `"Email_-_Work"`,
 				"active": `{"column":"Worker_Status","equals":["On Leave","Active"]}`, enterprise + "manager.value": `"Manager_ID"`, csvURN + "HireDate": `"Hire_Date"`}, "",
 		},
-		"successfactors": {
+		"camel case": {
 			"personIdExternal,userId,firstName,lastName,emplStatus,email,managerId,businessUnit,division,location,company\n1,u1,A,B,A,a@x.example,2,BU,Div,Bonn,Co\n2,u2,C,D,T,c@x.example,,BU,Div,Bonn,Co\n",
 			map[string]string{"externalId": `"personIdExternal"`, "userName": `"userId"`, "name.givenName": `"firstName"`, "active": `{"column":"emplStatus","equals":["A"]}`,
 				workEmail: `"email"`, enterprise + "manager.value": `"managerId"`, enterprise + "division": `"division"`, enterprise + "organization": `"company"`}, "businessUnit,location",
 		},
-		"bamboohr": {
+		"words": {
 			"Employee #,First Name,Last Name,Work Email,Job Title,Department,Reports To,Status,Mobile Phone,Work Phone\n7,A,B,a@x.example,Clerk,Sales,Jo Elm,Active,1,2\n",
 			map[string]string{"externalId": `"Employee #"`, "name.givenName": `"First Name"`, workEmail: `"Work Email"`, "userName": `"Work Email"`, "displayName": `{"columns":["First Name","Last Name"],"separator":" "}`,
 				`phoneNumbers[type eq "mobile"].value`: `"Mobile Phone"`, workPhone: `"Work Phone"`}, "Reports To",
@@ -78,6 +78,7 @@ func TestSuggest(t *testing.T) {
 			map[string]string{"externalId": `"employee.id"`, "name.givenName": `"employee.name.first"`, "name.familyName": `"employee.name.last"`, workEmail: `"emails[0].value"`, "active": `{"column":"isActive","type":"boolean"}`}, "",
 		},
 		"nothing known": {"x,y,y\n1,a@x.example,b\n2,b@x.example,b\n", map[string]string{"externalId": `"x"`}, "y,y"},
+		"bad addresses": {"id,E-Mail,Mail 2\n1,a at x,none\n2,b@x.example,none\n", map[string]string{"externalId": `"id"`, workEmail: `"E-Mail"`}, "Mail 2"},
 		"by cells":      {"id,kontakt\n1,a@x.example\n2,b@x.example\n", map[string]string{"externalId": `"id"`, workEmail: `"kontakt"`}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

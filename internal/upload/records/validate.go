@@ -40,15 +40,16 @@ type Problem struct {
 // Result counts what Validate found.
 type Result struct {
 	Records    int  `json:"records"`
-	Requests   int  `json:"requests"` // that 50 operations each need
-	Errors     int  `json:"errors"`   // problems of this severity
-	Warnings   int  `json:"warnings"`
+	Requests   int  `json:"requests"`   // that 50 operations each need
+	Errors     int  `json:"errors"`     // problems of this severity
+	Warnings   int  `json:"warnings"`   // also those that were told in one sentence for many records
 	Duplicates int  `json:"duplicates"` // records whose externalId came before
 	Complete   bool `json:"complete"`   // false if reading ended at a mistake
 }
 
 const (
 	perRequest   = 50
+	maxTold      = 100 // problems of one record, about; then the rest of it is not looked at
 	largeRecord  = 100 << 10
 	maxOperation = 4 << 20  // a service takes requests of this size
 	maxTracked   = 10 << 20 // anchors that duplicates are looked for among; 16 bytes each and the table's slack
@@ -61,26 +62,28 @@ const (
 // possible. The error is that of the file system. Memory does not grow with the file but for a
 // number per externalId and userName, about 80 MB for a million people.
 func Validate(src Source, report func(Problem)) (Result, error) {
-	v := &validator{report: report, anchors: newTracker(), users: newTracker()}
+	v := &validator{report: report, anchors: newTracker(), users: newTracker(), lacking: map[string]int{}}
 	for {
 		rec, err := src.Next()
 		var input *InputError
 		switch {
 		case err == io.EOF:
 			v.result.Complete = true
+			v.tellLacking()
 			v.unseen(src)
 			return v.done(), nil
 		case errors.As(err, &input):
-			v.rec = Record{Line: input.Line}
+			v.rec, v.told = Record{Line: input.Line}, 0
 			v.errorf("", "%s", input.Msg)
 			if !input.row {
+				v.tellLacking()
 				return v.done(), nil
 			}
 			continue
 		case err != nil:
 			return v.done(), err
 		}
-		v.rec = rec
+		v.rec, v.told = rec, 0
 		v.result.Records++
 		v.record()
 	}
@@ -92,6 +95,8 @@ type validator struct {
 	anchors tracker // by externalId
 	users   tracker // by userName
 	rec     Record
+	told    int            // problems of rec
+	lacking map[string]int // attributes that records lack, and how many do
 }
 
 // tracker knows where a text was seen last, whatever its case, and a tag with it.
@@ -133,7 +138,25 @@ func (v *validator) warnf(path, format string, args ...any) {
 	v.tell(path, SeverityWarning, format, args...)
 }
 
+// lacks warns of an attribute that is often missing everywhere: once in full, and in the end of the others.
+func (v *validator) lacks(path, message string) {
+	v.result.Warnings++
+	if v.lacking[path]++; v.lacking[path] == 1 {
+		v.tell(path, SeverityWarning, "%s", message)
+	}
+}
+
+func (v *validator) tellLacking() {
+	v.rec, v.told = Record{}, 0
+	for _, path := range []string{"userName", "active", "schemas"} {
+		if n := v.lacking[path] - 1; n > 0 {
+			v.tell(path, SeverityWarning, "%d more records have no %s", n, path)
+		}
+	}
+}
+
 func (v *validator) tell(path string, s Severity, format string, args ...any) {
+	v.told++
 	v.report(Problem{Line: v.rec.Line, Anchor: clip(v.rec.Anchor), Path: path, Severity: s, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -169,14 +192,14 @@ func (v *validator) record() {
 	seen := v.members(v.rec.Data, "", coreAttributes)
 	v.anchor(seen)
 	if user, ok := seen["username"]; !ok || isBlank(user) {
-		v.warnf("userName", "there is no userName; RFC 7643 requires one, and most mappings make the sign-in name of it")
+		v.lacks("userName", "there is no userName; RFC 7643 requires one, and most mappings make the sign-in name of it")
 	} else if user[0] == '"' {
 		if line, same := v.users.see(strings.TrimSpace(unquote(user)), strings.TrimSpace(v.rec.Anchor), v.rec.Line); line > 0 && !same {
 			v.warnf("userName", "the person at %d has the same userName; only one of them can be created", line)
 		}
 	}
 	if active, ok := seen["active"]; !ok || isBlank(active) {
-		v.warnf("active", "there is no active; depending on the job, a person without it is disabled or left as they are")
+		v.lacks("active", "there is no active; depending on the job, a person without it is disabled or left as they are")
 	}
 	v.schemas(seen)
 }
@@ -251,7 +274,7 @@ func (v *validator) schemas(seen map[string]json.RawMessage) {
 	raw, ok := seen["schemas"]
 	switch {
 	case !ok:
-		v.warnf("schemas", "there is no schemas; it must list %q", scim.UserURN)
+		v.lacks("schemas", "there is no schemas; it must list the schemas of the record, such as "+scim.UserURN)
 		return
 	case json.Unmarshal(raw, &list) != nil || raw[0] != '[':
 		v.errorf("schemas", "schemas must be a list of strings")
@@ -344,13 +367,18 @@ var enterpriseAttributes = append(textAttributes("employeeNumber", "costCenter",
 // members checks an object's members and returns them by name in lower case. Prefix is the path of the object with its
 // separator.
 func (v *validator) members(object []byte, prefix string, known attributes) map[string]json.RawMessage {
-	seen := map[string]json.RawMessage{}
+	seen := make(map[string]json.RawMessage, 8)
 	each(object, func(n, value []byte) bool {
-		name := string(n)
-		if _, ok := seen[strings.ToLower(name)]; ok {
-			v.errorf(prefix+clip(name), "the attribute stands twice, in different case; leave one")
+		if v.told >= maxTold {
+			return false
 		}
-		seen[strings.ToLower(name)] = value
+		name := string(n)
+		folded := strings.ToLower(name)
+		if _, ok := seen[folded]; ok {
+			v.errorf(prefix+clip(name), "the attribute stands twice, in different case; leave one")
+			return true
+		}
+		seen[folded] = value
 		if prefix == "" && strings.Contains(name, ":") {
 			v.extension(name, value)
 			return true
@@ -393,7 +421,7 @@ func (v *validator) extension(name string, value []byte) {
 	case value[0] == '{':
 		each(value, func(n, value []byte) bool {
 			v.custom(clip(name)+":"+clip(string(n)), value)
-			return true
+			return v.told < maxTold
 		})
 	default:
 		v.custom(clip(name), value)
@@ -485,6 +513,9 @@ func (v *validator) boolean(path string, value []byte) {
 func (v *validator) elements(a attribute, path string, list []byte) {
 	primary, i := 0, 0
 	each(list, func(_, value []byte) bool {
+		if v.told >= maxTold {
+			return false
+		}
 		at := fmt.Sprintf("%s[%d]", path, i)
 		i++
 		if !v.shape(at, value, '{', "an object") {

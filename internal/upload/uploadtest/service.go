@@ -382,22 +382,28 @@ func (s *Service) operations(w http.ResponseWriter, r *http.Request, id string) 
 	if u == nil {
 		return
 	}
-	var all []map[string]any
+	var all []func() map[string]any
 	for i, row := range u.rows {
 		if end, code := s.outcome(row.Anchor); end == r.FormValue("end") {
-			all = append(all, map[string]any{"index": i, "externalId": row.Anchor, "end": end, "changeId": "c",
-				"error": map[string]any{"code": code, "reason": "because", "recommendedAction": "Do something."}})
+			all = append(all, func() map[string]any {
+				return map[string]any{"index": i, "externalId": row.Anchor, "end": end, "changeId": "c",
+					"error": map[string]any{"code": code, "reason": "because", "recommendedAction": "Do something."}}
+			})
 		}
 	}
 	page(w, r, all, 10)
 }
 
-// page answers one page of all.
-func page(w http.ResponseWriter, r *http.Request, all []map[string]any, size int) {
+// page answers one page of all; only what is on it is made.
+func page(w http.ResponseWriter, r *http.Request, all []func() map[string]any, size int) {
 	from, _ := strconv.Atoi(r.FormValue("$skiptoken"))
 	from = min(max(from, 0), len(all))
 	to := min(from+size, len(all))
-	answer := map[string]any{"value": append([]map[string]any{}, all[from:to]...)}
+	value := []map[string]any{}
+	for _, item := range all[from:to] {
+		value = append(value, item())
+	}
+	answer := map[string]any{"value": value}
 	if to < len(all) {
 		q := r.URL.Query()
 		q.Set("$skiptoken", strconv.Itoa(to))
@@ -420,7 +426,7 @@ func (s *Service) log(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []map[string]any
+	var all []func() map[string]any
 	for n, u := range slices.Backward(s.uploads) {
 		at := u.at.Add(s.LogDelay / 2) // processed, and shown as much later
 		if at.Before(from) || time.Since(u.at) < s.LogDelay {
@@ -433,27 +439,32 @@ func (s *Service) log(w http.ResponseWriter, r *http.Request) {
 	page(w, r, all, top)
 }
 
-func (s *Service) entries(row Row, at time.Time, change string) []map[string]any {
-	entry := func(action, status, code string, after time.Duration) map[string]any {
-		var info any
-		if code != "" {
-			info = map[string]any{"errorCode": code, "reason": "because", "additionalDetails": nil, "errorCategory": "nonServiceFailure", "recommendedAction": "Do something."}
-		}
-		return map[string]any{"id": change + action, "activityDateTime": at.Add(after).UTC().Format("2006-01-02T15:04:05.0000000Z"), "changeId": change, "jobId": Job,
-			"provisioningAction": action, "sourceIdentity": map[string]any{"id": row.Anchor, "displayName": ""},
-			"provisioningStatusInfo": map[string]any{"status": status, "errorInformation": info}, "provisioningSteps": []any{}}
+func (s *Service) entries(row Row, at time.Time, change string) []func() map[string]any {
+	entry := func(action, status, code string, after time.Duration) func() map[string]any {
+		return func() map[string]any { return row.entry(at.Add(after), change, action, status, code) }
 	}
 	switch end, code := s.outcome(row.Anchor); end {
-	case "created": // and the manager, as a change of its own entry, which is newer
-		return []map[string]any{entry("update", "success", "", time.Second), entry("create", "success", "", 0)}
+	case "created": // and the manager, as an entry of its own in the same change, which is newer
+		return []func() map[string]any{entry("update", "success", "", time.Second), entry("create", "success", "", 0)}
 	case "unchanged":
-		return []map[string]any{entry("other", "skipped", "RedundantExport", 0)}
+		return []func() map[string]any{entry("other", "skipped", "RedundantExport", 0)}
 	case "skipped":
-		return []map[string]any{entry("other", "skipped", code, 0)}
+		return []func() map[string]any{entry("other", "skipped", code, 0)}
 	case "failed":
-		return []map[string]any{entry("create", "failure", code, 0)}
+		return []func() map[string]any{entry("create", "failure", code, 0)}
 	}
 	return nil
+}
+
+// entry is a provisioningObjectSummary.
+func (row Row) entry(at time.Time, change, action, status, code string) map[string]any {
+	var info any
+	if code != "" {
+		info = map[string]any{"errorCode": code, "reason": "because", "additionalDetails": nil, "errorCategory": "nonServiceFailure", "recommendedAction": "Do something."}
+	}
+	return map[string]any{"id": change + action, "activityDateTime": at.UTC().Format("2006-01-02T15:04:05.0000000Z"), "changeId": change, "jobId": Job,
+		"provisioningAction": action, "sourceIdentity": map[string]any{"id": row.Anchor, "displayName": ""},
+		"provisioningStatusInfo": map[string]any{"status": status, "errorInformation": info}, "provisioningSteps": []any{}}
 }
 
 // job answers its status: cycles follow each other since the first upload.
