@@ -22,6 +22,13 @@ func (r *runner) reevaluate(ctx context.Context, job *Job, program *mapping.Prog
 	if err != nil || re == nil || !re.Ended.IsZero() {
 		return false, err
 	}
+	// The edit that began it may be about to install its program: it has done so when it gives the lock back.
+	r.s.editing.Lock()
+	job, program, err = r.s.compiled(job.PK)
+	r.s.editing.Unlock()
+	if err != nil {
+		return false, err
+	}
 	people, err := r.s.store.PeopleAfter(ctx, job.PK, re.Cursor, reevaluationBatch)
 	if err != nil {
 		return false, err
