@@ -75,26 +75,27 @@ func (b *batch) preview(ctx context.Context, objects Objects, r *record) (*Previ
 	given := mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received, Seed: seed(b.job, 0, 0)}
 	out := b.program.Evaluate(given)
 	r.out = &out
+	t := glass{objects}
 	u := glance{ctx: ctx, store: b.store, jobPK: b.job.PK}
-	open, err := b.find(ctx, u, glass{objects}, []*record{r})
+	open, err := b.find(ctx, u, t, []*record{r})
 	if err == nil {
 		err = locate(u, open)
+	}
+	if err == nil {
+		open, _ = b.plan(open)
+		err = b.chooseUnique(ctx, t, open)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("preview: %w", err)
 	}
-	p := &Preview{Explanation: b.program.Explain(given), Record: r.op.Data, Kept: r.kept, Person: r.person, Current: r.object}
-	if len(open) > 0 {
-		r.planned = Plan(r.out, r.object, b.program.FlowTypes())
-		r.planned.refer(r, b.program.FlowTypes())
+	if len(open) > 0 && r.entry.End == "" {
 		b.settle(r, Result{})
-		p.Planned = r.planned
-		if p.Current == nil {
-			r.entry.ObjectID = "" // it would have one that nobody knows yet
-		}
 	}
-	p.Entry = r.entry
-	return p, nil
+	if r.object == nil {
+		r.entry.ObjectID = "" // it would have one that nobody knows yet
+	}
+	return &Preview{Explanation: b.program.Explain(given), Record: r.op.Data, Kept: r.kept, Person: r.person, Current: r.object,
+		Planned: r.planned, Entry: r.entry}, nil
 }
 
 // glance is a Unit as find and locate use one: it reads, outside of any transaction.

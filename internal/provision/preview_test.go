@@ -64,6 +64,23 @@ func TestPreviewForetells(t *testing.T) {
 	}
 }
 
+// TestPreviewOfUniqueValues: what others have is passed over, as it will be.
+func TestPreviewOfUniqueValues(t *testing.T) {
+	e := newEngine(t)
+	if err := e.SetSchema(t.Context(), e.job.PK, e.mapped("mailNickname", `SelectUniqueValue([nickName], Join("", [nickName], "2"))`)); err != nil {
+		t.Fatal(err)
+	}
+	_, receipts := e.upload(person("1", m{"nickName": "al"}))
+	e.want(receipts, "created")
+	p := e.preview(provision.PreviewQuery{}, person("2", m{"nickName": "al"}))
+	for _, c := range p.Planned.Modified {
+		if c.Attribute == "mailNickname" && *c.New == "al2" {
+			return
+		}
+	}
+	t.Errorf("%s %q: %v", p.Entry.End, p.Entry.Reason, modified(p))
+}
+
 func TestPreviewOfSchema(t *testing.T) {
 	e := newEngine(t)
 	_, receipts := e.upload(person("1", m{"title": "Analyst", "nickName": "Al"}))
