@@ -158,14 +158,14 @@ func (c *compiler) checkKind(at place, r *rule) {
 		c.fail(at.member("targetAttributeName"), "remove the mapping", "the target sets this attribute itself")
 	}
 	c.checkMatching(at, r)
-	if r.unique && (r.target.MultiValued || r.target.Type == "Reference" || r.target.Name == objectFilter) {
+	if r.unique && (r.target.MultiValued || r.reference || r.filter) {
 		c.fail(at.member("source"), "use it for a text with one value", "SelectUniqueValue gives one value that nobody else has")
 	}
-	if r.target.Type == "Reference" {
+	if r.reference {
 		c.checkReference(at, r)
 		return
 	}
-	if from := c.staticType(r); r.target.Name != objectFilter && never(from, r.target.Type) {
+	if from := c.staticType(r); !r.filter && never(from, r.target.Type) {
 		what := "the source"
 		if r.slot >= 0 {
 			what = c.inputs[r.slot].Name
@@ -186,7 +186,7 @@ func (c *compiler) checkMatching(at place, r *rule) {
 		c.fail(here, "use a text attribute with one value", "people cannot be matched by an attribute with several values")
 	case t.Type == "Reference" || t.Type == "Boolean" || t.Type == "DateTime" || t.Type == "Binary":
 		c.fail(here, "use a text attribute with one value", "people cannot be matched by %s", article(t.Type))
-	case t.Name == objectFilter || r.secret():
+	case r.filter || r.secret():
 		c.fail(here, "use a text attribute with one value", "people cannot be matched by this attribute")
 	case strings.HasPrefix(strings.ToLower(t.Name), "extensionattribute"):
 		c.fail(here, "use employeeId, userPrincipalName or mail", "people cannot be matched by extension attributes, which are not indexed")

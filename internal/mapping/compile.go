@@ -57,6 +57,8 @@ type rule struct {
 	byDefault expr.Value
 	priority  int
 	unique    bool
+	filter    bool // the target is objectFilter
+	reference bool // the target is one
 
 	createOnly, whenEmpty, addValues, always bool // as in Flow
 	flowNull                                 bool // nothing removes what stands in the target
@@ -307,6 +309,7 @@ func (c *compiler) mapping(at place, m *AttributeMapping) {
 		c.fail(at.member("targetAttributeName"), advice, "the target object %s has no such attribute", quote(c.target.Name))
 		return
 	}
+	r.filter, r.reference = r.target.Name == objectFilter, r.target.Type == "Reference"
 	byDefault := m.DefaultValue
 	if byDefault == nil {
 		byDefault = r.target.DefaultValue
@@ -320,7 +323,7 @@ func (c *compiler) mapping(at place, m *AttributeMapping) {
 	}
 	c.checkFlow(at, &r)
 	c.checkKind(at, &r)
-	if byDefault != nil && r.target.Type != "Reference" {
+	if byDefault != nil && !r.reference {
 		v, bad := r.target.fit(expr.Text(*byDefault))
 		if bad != nil {
 			c.fail(at.member("defaultValue"), "write another one", "the default value does not fit: %s", bad.reason)

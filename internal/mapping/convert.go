@@ -192,12 +192,22 @@ func (a *Attribute) fitOne(v expr.Value) (expr.Value, *mismatch) {
 		return expr.Value{}, &mismatch{codeEntry, fmt.Sprintf("%s has %d characters; the limit is %d", quote(s), utf8.RuneCountInString(s), max),
 			fmt.Sprintf("Shorten the value in the source, or in the mapping with Mid(…, 1, %d).", max)}
 	}
-	if i := strings.IndexFunc(s, isControl); i >= 0 {
+	if i := control(s); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(s[i:])
 		return expr.Value{}, &mismatch{codeEntry, fmt.Sprintf("%s holds the control character U+%04X", quote(s), r),
 			"Remove the character in the source, or in the mapping with Replace()."}
 	}
 	return v, nil
+}
+
+// control returns where the first control character of s is, -1 if there is none.
+func control(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			return strings.IndexFunc(s, isControl) // rare enough: text beyond ASCII, line ends
+		}
+	}
+	return -1
 }
 
 // isControl reports control characters other than tab and line ends, which addresses have.

@@ -303,10 +303,10 @@ func (e *evaluation) flow(out *Outcome) {
 			warned = true
 			out.Warnings = append(out.Warnings, e.p.activeWarning())
 		}
-		if res.ignored || r.target.Name == objectFilter {
+		if res.ignored || r.filter {
 			continue
 		}
-		if r.target.Type == "Reference" {
+		if r.reference {
 			ref, ok, problem := e.reference(r, res.value)
 			if out.Problem = problem; problem != nil {
 				return
@@ -419,7 +419,7 @@ func (e *evaluation) run(r *rule) (result, *Problem) {
 			return res, problem
 		}
 	}
-	if res.value.IsNull() || r.target.Name == objectFilter {
+	if r.filter || res.value.IsNull() {
 		return res, nil
 	}
 	fitted, bad := r.target.fit(res.value)

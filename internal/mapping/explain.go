@@ -209,9 +209,9 @@ func (e *evaluation) explain(r *rule, out *Outcome) AttributeExplanation {
 	switch {
 	case res.ignored:
 		x.How = "The rule leaves the attribute out of the flow: the target keeps what it has."
-	case r.target.Name == objectFilter:
+	case r.filter:
 		x.How = "The rule only decides about the record; nothing is written."
-	case r.target.Type == "Reference":
+	case r.reference:
 		ref, ok, bad := e.reference(r, value)
 		x.Flows, x.Problem = ok && bad == nil, bad
 		x.How = howReference(ref, ok)
