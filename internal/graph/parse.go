@@ -91,6 +91,9 @@ func parseTrial(body []byte) (*trial, error) {
 		}
 		t.source = o
 	}
+	if n := len(r.TestInputObject.Properties); n > mostProperties {
+		return nil, badRequest("testInputObject has %d properties, and %d are the most.", n, mostProperties)
+	}
 	for i, p := range r.TestInputObject.Properties {
 		v, err := openValue(p.Value)
 		if err != nil {
@@ -100,6 +103,9 @@ func parseTrial(body []byte) (*trial, error) {
 	}
 	return t, nil
 }
+
+// mostProperties bounds the values that an expression is tried on.
+const mostProperties = 1000
 
 // decode reads a JSON body into v, passing over a byte order mark.
 func decode(body []byte, v any) error {
@@ -408,8 +414,12 @@ func findings(text string, p *expr.Program, known []string) member {
 	rows := objects(found, func(f *expr.Finding) object {
 		return object{{"code", f.Code}, {"message", f.Message}, {"position", runes(text, f.Pos)}, {"end", runes(text, f.End)}}
 	})
+	folded := make(map[string]bool, len(known))
+	for _, k := range known {
+		folded[strings.ToLower(k)] = true
+	}
 	for _, name := range p.Attributes() {
-		if slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) }) {
+		if folded[strings.ToLower(name)] {
 			continue
 		}
 		at := max(strings.Index(text, name), 0)

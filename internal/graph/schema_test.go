@@ -140,6 +140,13 @@ func TestClientEdits(t *testing.T) {
 				t.Errorf("type %q", typ)
 			}
 		}},
+		{"an SDK writes flags without blanks, in small letters", "/v1.0", func(s m) {
+			objectMapping(s)["flowTypes"] = "add,update"
+		}, func(t *testing.T, s *mapping.Schema) {
+			if f := s.Rules[0].ObjectMappings[0].FlowTypes; f != (mapping.FlowTypes{Add: true, Update: true}) {
+				t.Errorf("%+v", f)
+			}
+		}},
 		{"a scoping filter", "/v1.0", func(s m) {
 			objectMapping(s)["scope"] = m{"categoryFilterGroups": []any{}, "inputFilterGroups": []any{}, "groups": []any{m{"name": "Only sales", "clauses": []any{
 				m{"operatorName": "EQUALS", "sourceOperandName": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", "targetOperand": m{"values": []any{"Sales"}}}}}}}
@@ -151,7 +158,7 @@ func TestClientEdits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.extended = true
+			w.extended = true // the Node client adds members that Graph has not
 			url := c.version + strings.TrimPrefix(schemaURL, "/v1.0")
 			s := w.document(url)
 			c.edit(s)
