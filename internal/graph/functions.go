@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"slices"
+
 	"induct/internal/expr"
 	"induct/internal/mapping"
 )
@@ -12,22 +14,51 @@ func (c *call) listFunctions() error {
 	if err != nil {
 		return err
 	}
-	functions := expr.Functions()
+	functions := slices.DeleteFunc(expr.Functions(), func(f expr.Function) bool { return f.Refused != "" && !slices.Contains(outbound, f.Name) })
 	return c.collection(o.context+"/schema/functions", objects(functions, functionObject), "", nil)
+}
+
+// outbound are the functions that Graph lists although they have no meaning inbound; they are refused.
+var outbound = []string{"AppRoleAssignments", "AppRoleAssignmentsComplex", "SingleAppRoleAssignment"}
+
+// documented are the parameters that Graph's listing describes otherwise than the function reference.
+var documented = map[string]struct {
+	typ      string
+	required bool
+}{
+	"IsNothing.source":   {"Boolean", true},
+	"Not.source":         {"Boolean", true},
+	"Split.delimiter":    {"String", false},
+	"Switch.switchValue": {"String", false},
+}
+
+// parameterObject is an attributeMappingParameterSchema.
+func parameterObject(function string, p *expr.Param, repeats bool) object {
+	o := object{
+		{"allowMultipleOccurrences", repeats},
+		{"name", orDefault(p.Wire, p.Name)},
+		{"required", p.Required},
+		{"type", p.Type.Schema()},
+		{"@induct.documentation", p.Doc},
+	}
+	if d, ok := documented[function+"."+orDefault(p.Wire, p.Name)]; ok {
+		o[2].value, o[3].value = d.required, d.typ
+	}
+	return o
 }
 
 // functionObject is an attributeMappingFunctionSchema, with what a reader wants to know in annotations.
 func functionObject(f *expr.Function) object {
-	parameters := make([]object, len(f.Params))
+	parameters := []object{}
+	last := ""
 	for i := range f.Params {
 		p := &f.Params[i]
-		parameters[i] = object{
-			{"allowMultipleOccurrences", f.Repeats(i)},
-			{"name", orDefault(p.Wire, p.Name)},
-			{"required", p.Required},
-			{"type", p.Type.Schema()},
-			{"@induct.documentation", p.Doc},
+		if name := orDefault(p.Wire, p.Name); name != last { // Switch's keys and values are one parameter to Graph
+			parameters, last = append(parameters, parameterObject(f.Name, p, f.Repeats(i))), name
 		}
+	}
+	if slices.Contains(outbound, f.Name) {
+		parameters = append(parameters, parameterObject(f.Name, &expr.Param{Name: "source", Type: expr.Any, Required: true}, false))
 	}
 	o := object{
 		{"id", f.Name},
