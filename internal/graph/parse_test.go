@@ -3,6 +3,9 @@ package graph
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"induct/internal/expr"
 )
 
 // answer is a parseExpressionResponse.
@@ -188,4 +191,34 @@ func FuzzParseExpression(f *testing.F) {
 			t.Errorf("%d %s", rec.Code, rec.Body)
 		}
 	})
+}
+
+// TestExamples tries the examples of the function reference over the wire.
+func TestExamples(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Date(2021, 7, 2, 15, 33, 38, 0, time.UTC) // when they were written
+	tried := 0
+	for _, f := range expr.Functions() {
+		for _, e := range f.Examples {
+			var given []any
+			for _, g := range e.Given {
+				var value any = g.Values
+				switch len(g.Values) {
+				case 0:
+					value = nil
+				case 1:
+					value = g.Values[0]
+				}
+				given = append(given, g.Name, value)
+			}
+			tried++
+			a := w.parse(schemaURL+"/parseExpression", m{"expression": e.Expr, "testInputObject": openProperties(given...)})
+			if got := strings.ReplaceAll(a.result, "|", ";"); got != e.Result || !a.evaluated {
+				t.Errorf("%s: %+v, want %s", e.Expr, a, e.Result)
+			}
+		}
+	}
+	if tried < 40 {
+		t.Errorf("%d examples", tried)
+	}
 }
