@@ -1,9 +1,6 @@
 package mapping
 
-import (
-	"fmt"
-	"testing"
-)
+import "testing"
 
 // typical are 25 mappings, ten of them functions.
 func typical() *Schema {
@@ -34,7 +31,7 @@ func BenchmarkMap(b *testing.B) {
 	p := compiled(b, s, settings)
 	e := p.evaluation()
 	if problem := e.read(Record{Sent: []byte(full)}, &Outcome{}); problem != nil {
-		b.Fatal(fmt.Sprintf("%+v", problem))
+		b.Fatalf("%+v", problem)
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -391,9 +391,15 @@ func (e *evaluation) candidates(r *rule) func(int) (expr.Value, bool, error) {
 	return func(i int) (expr.Value, bool, error) { return r.candidate(&ctx, i) }
 }
 
+// errRedacted stands for an error that may name a value.
+var errRedacted = errors.New("it fails, and its values are redacted")
+
 // candidate returns a candidate as the target attribute takes it.
 func (r *rule) candidate(ctx *expr.Context, i int) (expr.Value, bool, error) {
 	v, ok, err := r.expr.Candidate(ctx, i)
+	if err != nil && r.redacted && !errors.Is(err, expr.ErrIgnoreAttribute) && !errors.Is(err, expr.ErrIgnoreObject) {
+		err = errRedacted
+	}
 	if err != nil || !ok || v.IsEmpty() {
 		return expr.Value{}, ok, err
 	}

@@ -252,7 +252,7 @@ func (r *rule) maskSteps(steps []expr.Step) {
 			s.Args[j].Value = masked(s.Args[j].Value)
 		}
 		if s.Err != nil && !errors.Is(s.Err, expr.ErrIgnoreAttribute) && !errors.Is(s.Err, expr.ErrIgnoreObject) {
-			s.Err = errors.New("it fails, and its values are redacted")
+			s.Err = errRedacted
 		}
 	}
 }

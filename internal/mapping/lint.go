@@ -38,6 +38,8 @@ const (
 	CodeNullExcluded = "nullExcluded"
 	// CodeLeaver: a filter takes leavers out of scope, so that the record that would disable them is skipped.
 	CodeLeaver = "leaver"
+	// CodeDefaultDomain: an expression asks for the default domain, and the settings have none.
+	CodeDefaultDomain = "defaultDomain"
 )
 
 // Lint looks for what runs and is likely not meant: expr's findings about each expression, and those above about the
@@ -124,6 +126,9 @@ func (l *linter) expression(at place, r *rule) {
 		if prog, err = expr.Compile(r.text, expr.Env{Known: l.known}); err != nil {
 			return
 		}
+	}
+	if l.program.set.DefaultDomain == "" && strings.Contains(prog.String(), "DefaultDomain(") {
+		l.note(at, CodeDefaultDomain, "the tenant has no default domain, so every record fails; set one, or write a domain in place of DefaultDomain()")
 	}
 	for _, f := range prog.Lint() {
 		if f.Code == expr.CodeVolatile && r.createOnly {

@@ -41,6 +41,9 @@ func TestLintOfTemplates(t *testing.T) {
 			t.Errorf("%s: %+v", id, f)
 		}
 	}
+	if f := Lint(standard(t), Settings{}); len(f) != 1 || f[0].Code != CodeDefaultDomain {
+		t.Errorf("without a default domain: %v", f)
+	}
 	if f := Lint(&Schema{}, settings); f != nil {
 		t.Errorf("%v", f)
 	}

@@ -17,6 +17,11 @@ var names = func() *scim.Reader {
 
 // Name returns the DisplayName that Evaluate would give to a record, without evaluating it; "" if it cannot be read.
 func (p *Program) Name(record []byte) string {
+	if !p.inputs[p.displayName].redacted {
+		if name, _ := scim.FirstText(record, "displayname"); strings.TrimSpace(name) != "" {
+			return shorten(strings.TrimSpace(name), maxName)
+		}
+	}
 	var room [4]scim.Value
 	values, err := names.Read(record, room[:0], nil)
 	if err != nil {

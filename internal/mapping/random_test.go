@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -19,7 +20,9 @@ func randomExpression(r *rand.Rand, depth int) string {
 		return "[" + pick(r, "externalId", "title", "TITLE", "active", "aliases", "secret", "grade", "hired", "gone", "berth.gone", "userName", enterprise+"manager") + "]"
 	}
 	if depth == 0 {
-		return pick(r, attribute, attribute, func() string { return pick(r, `"x"`, `"7"`, `""`, "3", "True", `"2026-01-02"`, "IgnoreAttributeFlow", "IgnoreObjectFlow") })()
+		return pick(r, attribute, attribute, func() string {
+			return pick(r, `"x"`, `"7"`, `""`, "3", "True", `"2026-01-02"`, "IgnoreAttributeFlow", "IgnoreObjectFlow")
+		})()
 	}
 	arg := func() string { return randomExpression(r, r.IntN(depth)) }
 	switch r.IntN(14) {
@@ -142,8 +145,9 @@ func checkSchema(t *testing.T, s *Schema, record Record) (runs bool) {
 		t.Fatalf("%d of %d mappings are explained", len(x.Attributes), len(p.rules))
 	}
 	const secret = "hunter2"
+	alone := bytes.Count(record.Sent, []byte(secret)) == 1 && bytes.Contains(record.Sent, []byte(`"secret":"`+secret+`"`))
 	for i := range p.inputs {
-		if in := &p.inputs[i]; in.Name == "secret" && in.redacted && strings.Contains(fmt.Sprintf("%+v %+v %+v", x, out.Problem, out.Source), secret) {
+		if in := &p.inputs[i]; alone && in.Name == "secret" && in.redacted && strings.Contains(fmt.Sprintf("%+v %+v %+v", x, out.Problem, out.Source), secret) {
 			t.Fatalf("something redacted is shown: %+v", x)
 		}
 	}

@@ -50,7 +50,7 @@ type Rule struct {
 	Priority                                 int
 	Editable                                 bool
 	SourceDirectoryName, TargetDirectoryName string
-	Metadata                                 []KeyValue `json:",omitempty"` // nil: DefaultMetadata
+	Metadata                                 []KeyValue `json:",omitzero"` // nil: DefaultMetadata
 	ObjectMappings                           []ObjectMapping
 	Extra                                    Extra `json:",omitempty"` // containerFilter and groupFilter too, which are for groups
 }
@@ -67,7 +67,7 @@ type ObjectMapping struct {
 	FlowTypes                          FlowTypes
 	SourceObjectName, TargetObjectName string
 	Scope                              *Filter    // nil: everybody is in scope
-	Metadata                           []KeyValue `json:",omitempty"` // nil: DefaultMetadata; kept and shown, it decides nothing
+	Metadata                           []KeyValue `json:",omitzero"` // nil: DefaultMetadata; kept and shown, it decides nothing
 	AttributeMappings                  []AttributeMapping
 	Extra                              Extra `json:",omitempty"`
 }
@@ -184,7 +184,7 @@ type Directory struct {
 type Object struct {
 	Name          string
 	SupportedAPIs []string   `json:",omitempty"`
-	Metadata      []KeyValue `json:",omitempty"` // nil: DefaultMetadata
+	Metadata      []KeyValue `json:",omitzero"` // nil: DefaultMetadata
 	Attributes    []Attribute
 	Extra         Extra `json:",omitempty"`
 }
@@ -218,7 +218,7 @@ type Attribute struct {
 	References        string             // for Reference: the object type it points at
 	MaxLength         int                // of a target's text, in characters (the MaximumLength metadata); 0 means 1024
 	ReferencedObjects []ReferencedObject `json:",omitempty"` // for Reference, in place of References where that does not say it all
-	Metadata          []KeyValue         `json:",omitempty"` // but for MaximumLength
+	Metadata          []KeyValue         `json:",omitzero"`  // but for MaximumLength
 	APIExpressions    []KeyValue         `json:",omitempty"`
 	Extra             Extra              `json:",omitempty"`
 }

@@ -156,6 +156,26 @@ func (r *Reader) Read(data []byte, dst []Value, unread func(path string)) ([]Val
 	return dst, nil
 }
 
+// FirstText returns the text of the first member of a record with a name, given in lower case, and reads no further;
+// ok is false if there is no such member or it holds no string.
+func FirstText(data []byte, name string) (text string, ok bool) {
+	s := scanner{src: data, depth: maxDepth}
+	if s.space(); s.peek() != '{' {
+		return "", false
+	}
+	for more := s.begin('}'); more; more = s.more('}') {
+		found := equalFold(s.name(), name)
+		v := s.skip()
+		if found && s.err == nil {
+			if s.src[v.start] != '"' {
+				return "", false
+			}
+			return string(s.textAt(v)), true
+		}
+	}
+	return "", false
+}
+
 // reading is the state of one Read.
 type reading struct {
 	*Reader

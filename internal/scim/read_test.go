@@ -330,3 +330,23 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+func TestFirstText(t *testing.T) {
+	for _, test := range []struct {
+		data, want string
+		ok         bool
+	}{
+		{`{"a":1,"displayName":"Ada"}`, "Ada", true},
+		{`{"DISPLAYNAME":"A\u00e9\n","displayName":2}`, "Aé\n", true},
+		{`{"x":{"displayName":"no"},"displayName":null}`, "", false},
+		{`{"displayName":["no"]}`, "", false},
+		{`{"a":1}`, "", false},
+		{`[]`, "", false},
+		{`{"a"`, "", false},
+		{``, "", false},
+	} {
+		if got, ok := FirstText([]byte(test.data), "displayname"); got != test.want || ok != test.ok {
+			t.Errorf("%s: %q, %v", test.data, got, ok)
+		}
+	}
+}

@@ -118,7 +118,10 @@ func (r *reading) reportElement(a *attribute, path unreadPath, v span) {
 // type, primary, display and $ref only describe the value, reference that its value stands for the attribute itself.
 func (r *reading) reportFields(a *attribute, path unreadPath, v span, described, reference bool) {
 	var room [16]span
-	fields := r.fields(a, v, room[:])
+	var fields []span
+	if len(a.filters) > 0 {
+		fields = r.fields(a, v, room[:])
+	}
 	spelt := ""
 	s := r.at(v)
 	for ok := s.begin('}'); ok; ok = s.more('}') {
