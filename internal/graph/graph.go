@@ -1,6 +1,6 @@
 // Package graph speaks Microsoft Graph's HTTP API for API-driven inbound provisioning: bulkUpload, synchronization
-// jobs and their schemas, provisioning logs and the users of the directory, on /v1.0 and /beta. It is the only room that knows URLs,
-// @odata annotations and Graph's error object; what happens is decided behind Service.
+// jobs and their schemas, provisioning logs and the users of the directory, on /v1.0 and /beta. It is the only room
+// that knows URLs, @odata annotations and Graph's error object; what happens is decided behind Service.
 package graph
 
 import (

@@ -138,10 +138,21 @@ func previewTarget(p *provision.Preview) any {
 	}
 	return object{
 		{"id", o.ID},
-		{"userPrincipalName", orNull(o.Attributes["userPrincipalName"].String())},
-		{"displayName", orNull(o.Attributes["displayName"].String())},
+		{"userPrincipalName", orNull(standing(p, "userPrincipalName"))},
+		{"displayName", orNull(standing(p, "displayName"))},
 		{"linked", p.Person != nil && strings.EqualFold(p.Person.ObjectID, o.ID)},
 	}
+}
+
+// standing is the value that the object has, masked if the mapping of the attribute is.
+func standing(p *provision.Preview, attribute string) string {
+	v := p.Current.Attributes[attribute].String()
+	for i := range p.Explanation.Attributes {
+		if a := &p.Explanation.Attributes[i]; a.Target == attribute && a.Value == expr.Mask && v != "" {
+			return expr.Mask
+		}
+	}
+	return v
 }
 
 func scopeVerdict(s *mapping.ScopeExplanation) object {
