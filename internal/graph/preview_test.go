@@ -96,6 +96,38 @@ func TestPreviewOfSchema(t *testing.T) {
 	}
 }
 
+// mappingOf finds the mapping of a target attribute in a schema.
+func mappingOf(schema m, target string) m {
+	for _, a := range objectMapping(schema)["attributeMappings"].([]any) {
+		if a.(m)["targetAttributeName"] == target {
+			return a.(m)
+		}
+	}
+	return nil
+}
+
+func TestPreviewSteps(t *testing.T) {
+	const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+	w := newWorld(t)
+	s := w.document(schemaURL)
+	mappingOf(s, "jobTitle")["source"] = m{"expression": `Join("/", Split([title], " "), Left("a", 1))`}
+	mappingOf(s, "city")["source"] = m{"expression": `FormatDateTime([nickName], , "yyyy-MM-dd", "yyyy")`}
+	p := object0(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{"title": "Head Baker", "nickName": "soon", enterprise: m{"manager": m{"value": "9"}}})}))
+	split := at(row(t, p, "jobTitle"), "steps", 0).(m)
+	if split["function"] != "Split" || encode(split["result"]) != `["Head","Baker"]` {
+		t.Errorf("%v", split)
+	}
+	city := row(t, p, "city")
+	if step := at(city, "steps", 0).(m); step["error"] == nil || step["result"] != nil || at(city, "error", "code") == nil || p["end"] != "failed" {
+		t.Errorf("%v", city)
+	}
+	mappingOf(s, "city")["source"] = m{"expression": `[nickName]`}
+	p = object0(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{enterprise: m{"manager": m{"value": "9"}}})}))
+	if ref := at(p, "references", 0).(m); ref["attribute"] != "manager" || ref["externalId"] != "9" || ref["linked"] != false {
+		t.Errorf("%v", ref)
+	}
+}
+
 func TestPreviewRefused(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct {

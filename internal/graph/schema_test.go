@@ -572,6 +572,25 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+func TestFindings(t *testing.T) {
+	w := newWorld(t)
+	s := w.document(schemaURL)
+	mappingOf(s, "jobTitle")["source"] = m{"expression": `Join("", [title], Guid())`}
+	objectMapping(s)["scope"] = m{"groups": []any{m{"name": "g", "clauses": []any{m{"operatorName": "REGEX MATCH", "sourceOperandName": "title", "targetOperand": m{"values": []any{"Chief"}}}}}}}
+	o := object0(t, w.write("POST", schemaURL+"/validate", s))
+	codes := map[string]m{}
+	for _, f := range o["findings"].([]any) {
+		codes[f.(m)["code"].(string)] = f.(m)
+	}
+	volatile, pattern := codes["volatile"], codes["pattern"]
+	if o["valid"] != true || volatile == nil || pattern == nil {
+		t.Fatalf("%v", o)
+	}
+	if volatile["position"] != 18.0 || volatile["name"] != "jobTitle" || !strings.Contains(pattern["path"].(string), ".scope.groups[0].clauses[0]") {
+		t.Errorf("%v", o)
+	}
+}
+
 func TestReevaluationIsShown(t *testing.T) {
 	w := newWorld(t)
 	if j := w.document(jobURL); j["@induct.reevaluation"] != nil {
