@@ -103,8 +103,10 @@ func deniedSync(roles []string) *problem {
 }
 
 // clip bounds what an error message repeats of a request.
-func clip(s string) string {
-	const most = 128
+func clip(s string) string { return clipTo(s, 128) }
+
+// clipTo bounds a text to that many bytes, and a sign that there was more.
+func clipTo(s string, most int) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= most {
 		return s

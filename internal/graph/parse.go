@@ -275,19 +275,21 @@ func (c *call) try(t *trial, known []string) object {
 		return parseAnswer(false, parseError(t.text, err), nil, nil)
 	}
 	parsed := syncschema.AppendSource(nil, program.String())
-	remarks := findings(t.text, program, known)
-	value, err := program.Eval(&expr.Context{Attributes: t.slots(program), Now: c.s.Now(), Seed: c.seed(), DefaultDomain: c.s.Service.Tenant().DefaultDomain})
+	on := expr.Context{Attributes: t.slots(program), Now: c.s.Now(), Seed: c.seed(), DefaultDomain: c.s.Service.Tenant().DefaultDomain}
+	_, steps, _ := program.Trace(&on)
+	remarks := object{{"@induct.steps", stepObjects(t.text, steps)}, {"@induct.findings", findings(t.text, program, known)}}
+	value, err := program.Eval(&on)
 	switch {
 	case errors.Is(err, expr.ErrIgnoreAttribute), errors.Is(err, expr.ErrIgnoreObject):
-		return append(parseAnswer(true, nil, parsed, []string{}), remarks, member{"@induct.ignored", capital(err.Error())})
+		return slices.Concat(parseAnswer(true, nil, parsed, []string{}), remarks, object{{"@induct.ignored", capital(err.Error())}})
 	case err != nil:
-		return append(parseAnswer(true, evaluationError(t.text, err), parsed, nil), remarks)
+		return append(parseAnswer(true, evaluationError(t.text, err), parsed, nil), remarks...)
 	}
 	result, wrong := t.fit(value)
 	if wrong != "" {
-		return append(parseAnswer(true, publicError("ValueDoesNotFit", wrong, "targetAttributeDefinition", nil), parsed, nil), remarks)
+		return append(parseAnswer(true, publicError("ValueDoesNotFit", wrong, "targetAttributeDefinition", nil), parsed, nil), remarks...)
 	}
-	return append(parseAnswer(true, nil, parsed, result), remarks)
+	return append(parseAnswer(true, nil, parsed, result), remarks...)
 }
 
 // seed is another for each request: what RandomString gives here is no password of anybody.
@@ -408,8 +410,8 @@ func publicError(code, message, target string, details []object) object {
 	return object{{"code", code}, {"message", message}, {"target", target}, {"details", details}, {"innerError", nil}}
 }
 
-// findings is an annotation: what Lint has to say, and which attributes nobody knows.
-func findings(text string, p *expr.Program, known []string) member {
+// findings are what Lint has to say, and which attributes nobody knows.
+func findings(text string, p *expr.Program, known []string) []object {
 	found := p.Lint()
 	rows := objects(found, func(f *expr.Finding) object {
 		return object{{"code", f.Code}, {"message", f.Message}, {"position", runes(text, f.Pos)}, {"end", runes(text, f.End)}}
@@ -426,7 +428,7 @@ func findings(text string, p *expr.Program, known []string) member {
 		rows = append(rows, object{{"code", "unknownAttribute"}, {"message", "The source has no attribute '" + name + "', so it is read as null."},
 			{"position", runes(text, at)}, {"end", runes(text, at+len(name))}})
 	}
-	return member{"@induct.findings", rows}
+	return rows
 }
 
 // runes counts the characters before a byte.

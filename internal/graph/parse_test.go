@@ -147,6 +147,10 @@ func TestParseExpressionFindings(t *testing.T) {
 	if got := codes(m{"expression": `[titel]`, "testInputObject": openProperties("titel", "x")}); got != nil {
 		t.Errorf("given: %v", got)
 	}
+	o := object0(t, w.write("POST", schemaURL+"/parseExpression", m{"expression": `ToUpper(Left([title], 2))`, "testInputObject": openProperties("title", "lead")}))
+	if steps := o["@induct.steps"].([]any); len(steps) != 2 || at(steps, 0, "result") != "le" || at(steps, 1, "function") != "ToUpper" || at(steps, 1, "position") != 0.0 {
+		t.Errorf("steps: %v", steps)
+	}
 	if got := codes(m{"expression": `Guid()`}); strings.Join(got, " ") != "volatile" {
 		t.Errorf("volatile: %v", got)
 	}

@@ -200,9 +200,13 @@ func explainedObject(a *mapping.AttributeExplanation) object {
 		{"flows", a.Flows},
 		{"reason", orNull(a.How)},
 		{"candidates", append([]string{}, a.Candidates...)},
-		{"steps", objects(a.Steps, func(s *expr.Step) object { return stepObject(a.Expression, s) })},
+		{"steps", stepObjects(a.Expression, a.Steps)},
 		{"error", failure},
 	}
+}
+
+func stepObjects(text string, steps []expr.Step) []object {
+	return objects(steps, func(s *expr.Step) object { return stepObject(text, s) })
 }
 
 // stepObject is one call of an expression; its place is in characters from 0.
@@ -223,19 +227,23 @@ func stepObject(text string, s *expr.Step) object {
 	}
 }
 
+// mostShown bounds, in bytes, each text of a step.
+const mostShown = 1000
+
 // shownValue is a value as text, a list as a list of texts.
 func shownValue(v expr.Value) any {
 	switch v.Kind() {
 	case expr.Null:
 		return nil
 	case expr.List:
-		texts := []string{}
-		for _, e := range v.Elems() {
-			texts = append(texts, e.String())
+		elems := v.Elems()
+		texts := make([]string, min(len(elems), mostShown))
+		for i := range texts {
+			texts[i] = clipTo(elems[i].String(), mostShown)
 		}
 		return texts
 	}
-	return v.String()
+	return clipTo(v.String(), mostShown)
 }
 
 // validateSchema tells what is wrong with a schema, and what is likely not meant, without saving it. Without a body it
