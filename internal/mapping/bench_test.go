@@ -36,7 +36,7 @@ func BenchmarkMap(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var out Outcome
-		clear(e.matches)
+		clear(e.results)
 		e.describe(&out)
 		out.Matching, out.Problem = e.match()
 		if e.flow(&out); out.Problem != nil {

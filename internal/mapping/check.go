@@ -61,7 +61,7 @@ func (c *compiler) attributes(at place, o *Object) {
 // anchor checks that records are told apart by what the engine tells them apart by.
 func (c *compiler) anchor(at place) {
 	here := at.member("sourceObjectName")
-	if c.source.attribute(anchorName) < 0 {
+	if _, ok := c.from.at(anchorName); !ok {
 		c.fail(here, "add it, as String with anchor true", "the source object %s has no attribute %s, which names each record", quote(c.source.Name), anchorName)
 	}
 	for _, a := range c.source.Attributes {
@@ -248,12 +248,8 @@ func (c *compiler) staticType(r *rule) string {
 	if err != nil || tree.Kind != expr.CallNode {
 		return ""
 	}
-	all := expr.Functions()
-	i := slices.IndexFunc(all, func(f expr.Function) bool { return f.Name == tree.Name })
-	if i < 0 {
-		return ""
-	}
-	switch all[i].Returns {
+	f, _ := expr.Lookup(tree.Name)
+	switch f.Returns {
 	case expr.Truth:
 		return "Boolean"
 	case expr.Number:

@@ -32,6 +32,7 @@ const (
 	maxClauses    = 200
 	maxAttributes = 10_000
 	maxNameLength = 512
+	maxExpression = 4 * expr.MaxLength // bytes of an expression that a problem repeats
 )
 
 // input is one source attribute that a Program reads; its place in Program.inputs is its slot.
@@ -59,6 +60,9 @@ type rule struct {
 	unique    bool
 	filter    bool // the target is objectFilter
 	reference bool // the target is one
+	plain     bool // the target is a single text, of at most most characters
+	most      int
+	flow      Flow // as far as it is the same for every record
 
 	createOnly, whenEmpty, addValues, always bool // as in Flow
 	flowNull                                 bool // nothing removes what stands in the target
@@ -79,8 +83,10 @@ type compiler struct {
 	at             place          // where it stands
 	source, target *Object
 	targets        *Directory // that target is in
+	from, to       index      // of source and target
 	known          []string   // the names of the source's attributes
 	inputs         []input
+	slots          map[string]int // of inputs, by name in lower case
 	rules          []rule
 	holders        []string
 }
@@ -90,10 +96,17 @@ func (c *compiler) fail(at place, advice, format string, args ...any) {
 }
 
 func (c *compiler) add(p SchemaProblem) {
-	if len(c.problems) < maxProblems {
-		c.problems = append(c.problems, p)
+	if c.full() {
+		return
 	}
+	if p.Name = shorten(p.Name, maxShown); len(p.Expression) > maxExpression {
+		p.Expression, p.Pos, p.End = "", 0, 0
+	}
+	c.problems = append(c.problems, p)
 }
+
+// full reports whether more problems would not be told.
+func (c *compiler) full() bool { return len(c.problems) >= maxProblems }
 
 // Compile checks a schema and makes the Program that evaluates records by it. The schema must have exactly one
 // enabled object mapping. The error is a *SchemaError with every problem that was found, at most 100.
@@ -107,7 +120,7 @@ func Compile(s *Schema, set Settings) (*Program, error) {
 
 // compile is Compile for Lint, too, which looks at what was compiled. The Program is nil if there are problems.
 func compile(s *Schema, set Settings) (*compiler, *Program) {
-	c := &compiler{schema: s}
+	c := &compiler{schema: s, slots: map[string]int{}}
 	c.definitions()
 	at, om := c.pick()
 	if om == nil {
@@ -177,7 +190,7 @@ func (c *compiler) pick() (at place, om *ObjectMapping) {
 	if c.source == nil || c.target == nil {
 		return at, nil
 	}
-	c.known = c.source.names()
+	c.from, c.to, c.known = indexed(c.source), indexed(c.target), c.source.names()
 	return at, om
 }
 
@@ -221,19 +234,30 @@ func (o *Object) names() []string {
 	return names
 }
 
-// attribute finds a definition by name; the exact spelling wins over one that differs in case.
-func (o *Object) attribute(name string) int {
-	if i := slices.IndexFunc(o.Attributes, func(a Attribute) bool { return a.Name == name }); i >= 0 {
-		return i
+// index finds the attributes of an object by name.
+type index struct{ exact, folded map[string]int }
+
+func indexed(o *Object) index {
+	x := index{make(map[string]int, len(o.Attributes)), make(map[string]int, len(o.Attributes))}
+	for i := len(o.Attributes) - 1; i >= 0; i-- { // the first of a name counts
+		x.exact[o.Attributes[i].Name] = i
+		x.folded[strings.ToLower(o.Attributes[i].Name)] = i
 	}
-	return slices.IndexFunc(o.Attributes, func(a Attribute) bool { return strings.EqualFold(a.Name, name) })
+	return x
+}
+
+// at returns where an attribute is defined; the exact spelling wins over one that differs in case.
+func (x index) at(name string) (i int, ok bool) {
+	if i, ok = x.exact[name]; !ok {
+		i, ok = x.folded[strings.ToLower(name)]
+	}
+	return i, ok
 }
 
 // targetAttribute finds the definition of a mapping's target. Extension attributes of the directory need none: they are texts.
 func (c *compiler) targetAttribute(name string) (Attribute, bool) {
-	i := c.target.attribute(name)
-	switch {
-	case i >= 0:
+	switch i, ok := c.to.at(name); {
+	case ok:
 		return c.target.Attributes[i], true
 	case name == objectFilter:
 		return Attribute{Name: objectFilter}, true
@@ -250,16 +274,19 @@ var directoryExtension = regexp.MustCompile(`^extension_[0-9a-fA-F]{32}_[A-Za-z0
 // slot returns where a source attribute is read, whether or not the schema knows it.
 func (c *compiler) slot(name string) int {
 	a, order := Attribute{Name: name}, len(c.source.Attributes)
-	if i := c.source.attribute(name); i >= 0 {
+	if i, ok := c.from.at(name); ok {
 		a, order = c.source.Attributes[i], i
 	} else if name == activeName {
 		a.Type = "Boolean"
 	}
-	if i := slices.IndexFunc(c.inputs, func(in input) bool { return strings.EqualFold(in.Name, a.Name) }); i >= 0 {
-		return i
+	key := strings.ToLower(a.Name)
+	i, ok := c.slots[key]
+	if !ok {
+		i = len(c.inputs)
+		c.slots[key] = i
+		c.inputs = append(c.inputs, input{Attribute: a, order: order})
 	}
-	c.inputs = append(c.inputs, input{Attribute: a, order: order})
-	return len(c.inputs) - 1
+	return i
 }
 
 // paths lists where the inputs stand in a record. A reference is named without its sub-attribute value.
@@ -278,6 +305,9 @@ func (c *compiler) mappings(at place, om *ObjectMapping) {
 	}
 	targets, priorities := map[string]int{}, map[int]string{}
 	for i := range om.AttributeMappings {
+		if c.full() {
+			return
+		}
 		m := &om.AttributeMappings[i]
 		here := place{fmt.Sprintf("%s.attributeMappings[%d]", at.path, i), m.TargetAttributeName}
 		if first, ok := targets[strings.ToLower(m.TargetAttributeName)]; ok {
@@ -330,6 +360,8 @@ func (c *compiler) mapping(at place, m *AttributeMapping) {
 		}
 		r.byDefault = v
 	}
+	r.plain = !r.target.MultiValued && (r.target.Type == "" || r.target.Type == "String")
+	r.most = r.target.most()
 	c.rules = append(c.rules, r)
 }
 
@@ -337,7 +369,7 @@ func (c *compiler) mapping(at place, m *AttributeMapping) {
 // the expression's machinery.
 func (c *compiler) expression(at place, r *rule) bool {
 	prog, err := expr.Compile(r.text, expr.Env{Known: c.known, Salt: r.target.Name, Attribute: func(name string) (int, error) {
-		if c.source.attribute(name) < 0 {
+		if _, ok := c.from.at(name); !ok {
 			return 0, fmt.Errorf("the source object %q has no attribute %q", c.source.Name, name)
 		}
 		return c.slot(name), nil
@@ -416,8 +448,11 @@ func (c *compiler) filter(at place, groups []FilterGroup) scope {
 func (c *compiler) clauses(at place, g FilterGroup) []clause {
 	var out []clause
 	for i, cl := range g.Clauses {
+		if c.full() {
+			return nil
+		}
 		here := place{fmt.Sprintf("%s.clauses[%d]", at.path, i), cl.SourceOperandName}
-		if c.source.attribute(cl.SourceOperandName) < 0 {
+		if _, ok := c.from.at(cl.SourceOperandName); !ok {
 			advice := "correct the name, or add it to the object's attributes"
 			if near := expr.Nearest(cl.SourceOperandName, c.known); near != "" {
 				advice = "did you mean " + near + "? Else add it to the object's attributes"
@@ -472,7 +507,10 @@ func (r *rule) secret() bool {
 
 // finish derives what Evaluate and the accessors need.
 func (p *Program) finish(s *Schema) {
-	for i, r := range p.rules {
+	for i := range p.rules {
+		r := &p.rules[i]
+		r.flow = Flow{Attribute: r.target.Name, CreateOnly: r.createOnly, WhenEmpty: r.whenEmpty, AddValues: r.addValues, Always: r.always,
+			CaseExact: r.target.CaseExact, Redacted: r.redacted}
 		if r.priority > 0 {
 			p.matching = append(p.matching, i)
 		}

@@ -79,7 +79,8 @@ func refused() []struct {
 		{"read-only", mini(mapped("objectId", "[title]"), mapped("IsSoftDeleted", "False"))},
 		{"references", mini(mapped("manager", `Join("", [`+enterprise+`manager])`), withDefault(mapped("manager2", "[title]"), "x"))},
 		{"a reference's object", edited(func(_ *Schema, _, target *Object) {
-			target.Attributes[target.attribute("manager")].References = "Person"
+			i, _ := indexed(target).at("manager")
+			target.Attributes[i].References = "Person"
 		}, withDefault(mapped("manager", "[aliases]"), "7"))},
 		{"flow types", mini(flowing(mapped("city", "[title]"), "Sometimes"), flowing(mapped("state", "[title]"), FlowTypeMultiValueAdd),
 			AttributeMapping{TargetAttributeName: "country", Expression: "[title]", FlowBehavior: "FlowNever"})},
@@ -141,6 +142,43 @@ func TestTemplatesCompile(t *testing.T) {
 	}
 }
 
+// TestReferencePageIsTrue holds the page that lists the default rules to the templates.
+func TestReferencePageIsTrue(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "default-mapping.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, onPremises, ok := strings.Cut(string(b), "## Active Directory")
+	if !ok {
+		t.Fatal("the page has no part about Active Directory")
+	}
+	for id, page := range map[string]string{"API2AAD": cloud, "API2AD": onPremises} {
+		s, _ := Template(id)
+		for _, m := range s.Rules[0].ObjectMappings[0].AttributeMappings {
+			source := m.Expression
+			if m.Type() == Direct {
+				source = strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(source, "["), "]"), enterprise, "enterprise:")
+			}
+			row := "| `" + source + "` | `" + m.TargetAttributeName + "` |"
+			if m.TargetAttributeName == "sAMAccountName" {
+				row = "at its end | `sAMAccountName` |"
+			}
+			i := strings.Index(page, row)
+			if i < 0 {
+				t.Errorf("%s: the page has no row %s", id, row)
+				continue
+			}
+			line, _, _ := strings.Cut(page[i:], "\n")
+			if once := strings.Contains(line, "only when the person is created"); once != (m.FlowType == FlowTypeObjectAdd) {
+				t.Errorf("%s: %s is %s", id, line, m.FlowType)
+			}
+		}
+		if rows, want := strings.Count(page, "| `"), len(s.Rules[0].ObjectMappings[0].AttributeMappings); rows < want {
+			t.Errorf("%s: %d rows, want %d", id, rows, want)
+		}
+	}
+}
+
 func TestOnPremisesTemplate(t *testing.T) {
 	s, _ := Template("API2AD")
 	record := strings.Replace(full, "ines.koch@hr.example", `i/n[e]s\\.k:o;c|h=,+*?<>.long.name....@hr.example`, 1)
@@ -195,6 +233,18 @@ func TestCompileSaysEverythingThatIsWrong(t *testing.T) {
 		}
 	}
 	golden(t, "compile.txt", b.String())
+}
+
+func TestManyProblemsAreBounded(t *testing.T) {
+	var rules []AttributeMapping
+	for i := range 500 {
+		rules = append(rules, mapped(fmt.Sprintf("%s%d", strings.Repeat("x", 1000), i), "[nobody]"))
+	}
+	_, err := Compile(mini(rules...), settings)
+	var bad *SchemaError
+	if !errors.As(err, &bad) || len(bad.Problems) != maxProblems || len(err.Error()) > maxProblems*500 {
+		t.Errorf("%.200s", err)
+	}
 }
 
 func TestNamesAreComparedWithoutCase(t *testing.T) {

@@ -183,10 +183,7 @@ func (a *Attribute) fitOne(v expr.Value) (expr.Value, *mismatch) {
 	if v.Kind() != expr.String {
 		v = expr.Text(v.String())
 	}
-	max := a.MaxLength
-	if max <= 0 {
-		max = defaultMax
-	}
+	max := a.most()
 	s := v.String()
 	if len(s) > max && utf8.RuneCountInString(s) > max {
 		return expr.Value{}, &mismatch{codeEntry, fmt.Sprintf("%s has %d characters; the limit is %d", quote(s), utf8.RuneCountInString(s), max),
@@ -198,6 +195,24 @@ func (a *Attribute) fitOne(v expr.Value) (expr.Value, *mismatch) {
 			"Remove the character in the source, or in the mapping with Replace()."}
 	}
 	return v, nil
+}
+
+// most returns how many characters a text may have.
+func (a *Attribute) most() int {
+	if a.MaxLength <= 0 {
+		return defaultMax
+	}
+	return a.MaxLength
+}
+
+// fits reports whether a value is seen at once to be a text that an attribute takes which is a single text of at most so many
+// characters.
+func fits(v *expr.Value, most int) bool {
+	if v.Kind() != expr.String {
+		return false
+	}
+	s := v.String()
+	return len(s) <= most && control(s) < 0
 }
 
 // control returns where the first control character of s is, -1 if there is none.

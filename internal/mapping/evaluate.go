@@ -61,7 +61,7 @@ type evaluation struct {
 	record   Record
 	values   []expr.Value // by slot
 	problems []*mismatch  // by slot; nil if the value could be read
-	matches  []result     // by rule: what matching made of it
+	results  []result     // by rule; one that matching has run already is done
 	ctx      expr.Context
 	noActive bool // the record has no active, and a mapping reads it
 }
@@ -78,7 +78,7 @@ func (p *Program) evaluation() *evaluation {
 		return e
 	}
 	n := len(p.inputs)
-	return &evaluation{p: p, values: make([]expr.Value, n), problems: make([]*mismatch, n), matches: make([]result, len(p.rules))}
+	return &evaluation{p: p, values: make([]expr.Value, n), problems: make([]*mismatch, n), results: make([]result, len(p.rules))}
 }
 
 // release forgets the record, so that a pooled evaluation keeps none of it alive.
@@ -89,7 +89,7 @@ func (e *evaluation) release() {
 	e.held, e.record = e.held[:0], Record{}
 	clear(e.values)
 	clear(e.problems)
-	clear(e.matches)
+	clear(e.results)
 	e.ctx, e.noActive = expr.Context{}, false
 	e.p.scratch.Put(e)
 }
@@ -236,9 +236,8 @@ func hasText(v scim.Value) bool {
 func (e *evaluation) match() ([]Match, *Problem) {
 	var found []Match
 	for _, i := range e.p.matching {
-		r := &e.p.rules[i]
-		res, problem := e.run(r)
-		if problem != nil {
+		r, res := &e.p.rules[i], &e.results[i]
+		if problem := e.run(r, res); problem != nil {
 			return nil, problem
 		}
 		if strings.TrimSpace(res.value.String()) == "" {
@@ -246,7 +245,6 @@ func (e *evaluation) match() ([]Match, *Problem) {
 		} else {
 			found = append(found, Match{r.target.Name, res.value})
 		}
-		e.matches[i] = res
 	}
 	if len(found) == 0 {
 		first := &e.p.rules[e.p.matching[0]]
@@ -292,10 +290,9 @@ func (e *evaluation) flow(out *Outcome) {
 	out.Flows = make([]Flow, 0, len(e.p.rules))
 	warned := false
 	for i := range e.p.rules {
-		r := &e.p.rules[i]
-		res := e.matches[i]
+		r, res := &e.p.rules[i], &e.results[i]
 		if !res.done {
-			if res, out.Problem = e.run(r); out.Problem != nil {
+			if out.Problem = e.run(r, res); out.Problem != nil {
 				return
 			}
 		}
@@ -316,8 +313,10 @@ func (e *evaluation) flow(out *Outcome) {
 			}
 			continue
 		}
-		if f, ok := e.flowOf(r, res); ok {
-			out.Flows = append(out.Flows, f)
+		n := len(out.Flows)
+		out.Flows = out.Flows[:n+1]
+		if !e.flowOf(r, res, &out.Flows[n]) {
+			out.Flows = out.Flows[:n]
 		}
 	}
 }
@@ -343,10 +342,10 @@ func (e *evaluation) reference(r *rule, v expr.Value) (ref Reference, ok bool, p
 	return ref, true, problem
 }
 
-// flowOf returns what flows of a rule's value; ok is false if nothing does.
-func (e *evaluation) flowOf(r *rule, res result) (f Flow, ok bool) {
-	f = Flow{Attribute: r.target.Name, Value: res.value, CreateOnly: r.createOnly, WhenEmpty: r.whenEmpty, AddValues: r.addValues,
-		Always: r.always, CaseExact: r.target.CaseExact, Redacted: r.redacted}
+// flowOf fills in what flows of a rule's result; false if nothing does.
+func (e *evaluation) flowOf(r *rule, res *result, f *Flow) bool {
+	*f = r.flow
+	f.Value = res.value
 	if e.noActive && r.readsActive && !e.p.set.DisableMissing {
 		if r.slot >= 0 && !r.byDefault.IsNull() {
 			f.Value = expr.Value{} // the schema says what a missing value means
@@ -356,14 +355,14 @@ func (e *evaluation) flowOf(r *rule, res result) (f Flow, ok bool) {
 	}
 	if r.flowNull && f.Value.IsEmpty() && e.cleared(r) {
 		f.Value, f.Clear = r.byDefault, true
-		return f, true
+		return true
 	}
 	if f.Value.IsNull() {
 		f.Value, f.Default = r.byDefault, true
 	} else if r.unique {
 		f.Unique, f.Candidate = true, e.candidates(r)
 	}
-	return f, !f.Value.IsNull()
+	return !f.Value.IsNull()
 }
 
 // cleared reports whether what a rule reads was sent as nothing: as null or "", or left out of something that was sent.
@@ -410,57 +409,55 @@ func (r *rule) candidate(ctx *expr.Context, i int) (expr.Value, bool, error) {
 	return fitted, true, nil
 }
 
-// run evaluates one rule and fits the value to the target attribute.
-func (e *evaluation) run(r *rule) (result, *Problem) {
-	res := result{done: true}
+// run evaluates one rule and fits the value to the target attribute. res, which is zero, becomes the result.
+func (e *evaluation) run(r *rule, res *result) *Problem {
+	res.done = true
 	switch {
 	case r.slot >= 0:
 		if bad := e.problems[r.slot]; bad != nil {
-			return res, e.p.inputs[r.slot].problem(bad, "mapped by "+r.describe())
+			return e.p.inputs[r.slot].problem(bad, "mapped by "+r.describe())
 		}
 		res.value = e.values[r.slot]
 	case r.expr != nil:
-		var problem *Problem
-		if res, problem = e.eval(r); problem != nil || res.ignored {
-			return res, problem
+		if problem := e.eval(r, res); problem != nil || res.ignored {
+			return problem
 		}
 	}
-	if r.filter || res.value.IsNull() {
-		return res, nil
+	if r.filter || res.value.IsNull() || r.plain && fits(&res.value, r.most) {
+		return nil
 	}
 	fitted, bad := r.target.fit(res.value)
 	if bad != nil {
-		return res, r.problem(bad)
+		return r.problem(bad)
 	}
 	res.value = fitted
-	return res, nil
+	return nil
 }
 
-func (e *evaluation) eval(r *rule) (result, *Problem) {
-	res := result{done: true}
+func (e *evaluation) eval(r *rule, res *result) *Problem {
 	for _, slot := range r.reads {
 		if bad := e.problems[slot]; bad != nil {
-			return res, e.p.inputs[slot].problem(bad, "read by "+r.describe())
+			return e.p.inputs[slot].problem(bad, "read by "+r.describe())
 		}
 	}
-	v, err := r.first(&e.ctx)
+	var err error
+	res.value, err = r.first(&e.ctx)
 	switch {
 	case err == nil:
-		res.value = v
+		return nil
 	case errors.Is(err, expr.ErrIgnoreAttribute):
 		res.ignored = true
+		return nil
 	case errors.Is(err, expr.ErrIgnoreObject):
-		return res, &Problem{Code: codeSkip, Attribute: r.target.Name, Reason: "The record is skipped by IgnoreObjectFlow in " + r.describe() + ".",
+		return &Problem{Code: codeSkip, Attribute: r.target.Name, Reason: "The record is skipped by IgnoreObjectFlow in " + r.describe() + ".",
 			Advice: "Nothing, if that is what the rule is meant to do."}
-	default:
-		reason := err.Error()
-		if r.redacted {
-			reason = "the value is redacted"
-		}
-		return res, &Problem{Code: codeEntry, Attribute: r.target.Name, Reason: "The rule " + r.describe() + " fails: " + reason + ".",
-			Advice: "Correct what the record holds for the attributes that the rule reads, or guard the rule against it."}
 	}
-	return res, nil
+	reason := err.Error()
+	if r.redacted {
+		reason = "the value is redacted"
+	}
+	return &Problem{Code: codeEntry, Attribute: r.target.Name, Reason: "The rule " + r.describe() + " fails: " + reason + ".",
+		Advice: "Correct what the record holds for the attributes that the rule reads, or guard the rule against it."}
 }
 
 // first returns the value of the rule's expression: of several candidates the first that is one.

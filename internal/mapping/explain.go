@@ -200,9 +200,9 @@ func (e *evaluation) explain(r *rule, out *Outcome) AttributeExplanation {
 		_, x.Steps, _ = r.expr.Trace(&e.ctx)
 		r.maskSteps(x.Steps)
 	}
-	res, problem := e.run(r)
-	if x.Problem = problem; problem != nil {
-		x.How = "Nothing is written: " + problem.Reason
+	var res result
+	if x.Problem = e.run(r, &res); x.Problem != nil {
+		x.How = "Nothing is written: " + x.Problem.Reason
 		return x
 	}
 	value := res.value
@@ -217,7 +217,7 @@ func (e *evaluation) explain(r *rule, out *Outcome) AttributeExplanation {
 		x.How = howReference(ref, ok)
 	default:
 		var f Flow
-		f, x.Flows = e.flowOf(r, res)
+		x.Flows = e.flowOf(r, &res, &f)
 		value = f.Value
 		if x.How = how(&f, x.Flows); e.noActive && r.readsActive {
 			x.How = "The record has no 'active'. " + x.How

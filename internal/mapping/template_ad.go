@@ -37,11 +37,7 @@ func onPremisesTemplate(id string) *Schema {
 		}},
 		Directories: []Directory{
 			{ID: onPremisesSourceID, Name: "API", Version: "v1", Objects: []Object{{Name: "User", Attributes: sourceAttributes()}}},
-			{ID: onPremisesTargetID, Name: "Active Directory", Version: "v1", ReadOnly: true, Objects: []Object{{
-				Name:       "User",
-				Metadata:   []KeyValue{{"PropertyNameAccountEnabled", "accountDisabled"}},
-				Attributes: onPremisesAttributes(),
-			}}},
+			{ID: onPremisesTargetID, Name: "Active Directory", Version: "v1", ReadOnly: true, Objects: []Object{{Name: "User", Attributes: onPremisesAttributes()}}},
 		},
 	}
 }

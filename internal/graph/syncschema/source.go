@@ -65,20 +65,11 @@ func fromNode(n *expr.Node, expression string) *source {
 
 // keys returns the names of a function's parameters by their place.
 func keys(function string) func(i int) string {
-	f := known(function)
-	if f == nil || len(f.Params) == 0 {
+	f, ok := expr.Lookup(function)
+	if !ok || len(f.Params) == 0 {
 		return func(int) string { return "source" }
 	}
-	return func(i int) string { return f.Params[place(f, i)].Wire }
-}
-
-func known(function string) *expr.Function {
-	all := expr.Functions()
-	i := slices.IndexFunc(all, func(f expr.Function) bool { return strings.EqualFold(f.Name, function) })
-	if i < 0 {
-		return nil
-	}
-	return &all[i]
+	return func(i int) string { return f.Params[place(&f, i)].Wire }
 }
 
 // place returns which parameter argument i is for; one argument too many is for the last.
@@ -108,7 +99,7 @@ func same(a, b *source) bool {
 const maxParameters = 1000
 
 // malformed is how the reference answers a source that is none.
-const malformed = "Property source in payload has a value that does not match schema: "
+const malformed = "Property source in payload has a value that does not match schema. "
 
 // expression reads a source as the text of its expression.
 func (p *parser) expression(path string, v *value) string {
@@ -116,7 +107,7 @@ func (p *parser) expression(path string, v *value) string {
 		return ""
 	}
 	if v.kind == '"' {
-		p.fail(path, malformed+"expected an object, found a string", `send {"type": "Attribute", "name": "userName", "expression": "[userName]", "parameters": []}, or null`)
+		p.fail(path, malformed+"Expected an object, found a string", `send {"type": "Attribute", "name": "userName", "expression": "[userName]", "parameters": []}, or null`)
 		return ""
 	}
 	before := len(p.problems)
@@ -165,31 +156,37 @@ func (s *source) vague() bool {
 // source reads an attributeMappingSource.
 func (p *parser) source(path string, v *value) *source {
 	if v.kind != '{' {
-		p.fail(path, malformed+"expected an object, found "+v.what(), "")
+		p.fail(path, malformed+"Expected an object, found "+v.what(), "")
 		return nil
 	}
 	r := p.object(path, v)
 	s := &source{expression: r.text("expression"), name: r.text("name")}
-	if r.member("type") != nil {
-		s.kind = r.enum("type", kindAttribute, kindConstant, kindFunction)
+	if given := r.text("type"); given != "" {
+		kinds := []string{kindAttribute, kindConstant, kindFunction}
+		if i := slices.IndexFunc(kinds, func(k string) bool { return strings.EqualFold(k, given) }); i >= 0 {
+			s.kind = kinds[i]
+		} else {
+			p.fail(r.at("type"), malformed+"There is no type "+shown(given), "use Attribute, Constant or Function")
+			return s
+		}
 	}
 	r.each("parameters", func(path string, v *value) {
 		if s.parameters = append(s.parameters, p.parameter(path, v)); len(s.parameters) == maxParameters+1 {
-			p.fail(r.at("parameters"), malformed+fmt.Sprintf("more than %d parameters", maxParameters), "")
+			p.fail(r.at("parameters"), malformed+fmt.Sprintf("More than %d parameters", maxParameters), "")
 		}
 	})
 	for _, m := range r.rest() {
-		p.fail(r.at(m.Name), malformed+"there is no such member", "a source has expression, name, parameters and type")
+		p.fail(r.at(m.Name), malformed+"There is no such member", "a source has expression, name, parameters and type")
 	}
 	switch {
 	case s.kind == "" && s.name != "":
-		p.fail(r.at("type"), malformed+"the type is missing", "use Attribute, Constant or Function")
+		p.fail(r.at("type"), malformed+"The type is missing", "use Attribute, Constant or Function")
 	case s.kind == "" && strings.TrimSpace(s.expression) == "":
-		p.fail(path, malformed+"there is neither an expression nor a type", `send {"type": "Attribute", "name": "userName"}, or null for a mapping that has no source`)
+		p.fail(path, malformed+"There is neither an expression nor a type", `send {"type": "Attribute", "name": "userName"}, or null for a mapping that has no source`)
 	case s.kind != "" && s.kind != kindConstant && s.name == "" && strings.TrimSpace(s.expression) == "":
-		p.fail(r.at("name"), malformed+"the name is missing", "")
+		p.fail(r.at("name"), malformed+"The name is missing", "")
 	case s.kind != kindFunction && len(s.parameters) > 0:
-		p.fail(r.at("parameters"), malformed+"only a Function has parameters", "")
+		p.fail(r.at("parameters"), malformed+"Only a Function has parameters", "")
 	}
 	return s
 }
@@ -220,7 +217,7 @@ func (p *parser) node(path string, s *source) *expr.Node {
 	case kindFunction:
 		return p.call(path, s)
 	}
-	p.fail(path+".expression", malformed+"the expression is wrong: "+err.Error(), "")
+	p.fail(path+".expression", malformed+"The expression is wrong: "+err.Error(), "")
 	return nil
 }
 
@@ -230,13 +227,13 @@ func (p *parser) call(path string, s *source) *expr.Node {
 		return n // a comparison or a bare word has its text as its name
 	}
 	n := &expr.Node{Kind: expr.CallNode, Name: s.name}
-	f := known(s.name)
+	f, isKnown := expr.Lookup(s.name)
 	for i, param := range s.parameters {
 		at := fmt.Sprintf("%s.parameters[%d]", path, i)
 		slot := i
-		if f != nil {
-			if slot = free(f, n.Args, param.key); slot < 0 {
-				p.fail(at+".key", malformed+shown(param.key)+" is no parameter of "+f.Name+", or was given already", "the parameters are "+wireNames(f))
+		if isKnown {
+			if slot = free(&f, n.Args, param.key); slot < 0 {
+				p.fail(at+".key", malformed+shown(param.key)+" is no parameter of "+f.Name+", or was given already", "the parameters are "+wireNames(&f))
 				continue
 			}
 		}
@@ -247,7 +244,7 @@ func (p *parser) call(path string, s *source) *expr.Node {
 			n.Args[slot] = p.node(at+".value", param.value)
 		}
 	}
-	if f != nil && f.Repeat == 0 { // the reference writes out the arguments that are left empty
+	if isKnown && f.Repeat == 0 { // the reference writes out the arguments that are left empty
 		for len(n.Args) < len(f.Params) && len(n.Args) > 0 {
 			n.Args = append(n.Args, nil)
 		}
