@@ -9,7 +9,7 @@ import (
 	"induct/internal/expr"
 )
 
-// The stored form of a user's attributes: a version byte, then (name, kind, text) in the order of the names,
+// The stored form of a user's attributes: a version byte, then (name, kind, text), the common names first,
 // where a list is a count and its elements. Numbers are varints, texts are length-prefixed. A name is its place among
 // the common ones, from 1, or 0 and the text.
 const contentV1 = 1
@@ -36,31 +36,40 @@ var commonPlace = func() map[string]uint64 {
 var errCorrupt = errors.New("stored attributes are damaged")
 
 func encode(attributes map[string]expr.Value) []byte {
-	var room [64]string
-	names := room[:0]
-	for name := range attributes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	b := make([]byte, 0, 40*len(attributes)+2)
 	b = append(b, contentV1)
 	b = binary.AppendUvarint(b, uint64(len(attributes)))
-	for _, name := range names {
-		place := commonPlace[name]
-		if b = binary.AppendUvarint(b, place); place == 0 {
-			b = appendText(b, name)
+	left := len(attributes)
+	for i, name := range common {
+		if v, ok := attributes[name]; ok {
+			b = appendValue(binary.AppendUvarint(b, uint64(i)+1), v)
+			if left--; left == 0 {
+				return b
+			}
 		}
-		v := attributes[name]
-		b = append(b, byte(v.Kind()))
-		if v.Kind() != expr.List {
-			b = appendText(b, v.String())
-			continue
+	}
+	var others []string
+	for name := range attributes {
+		if commonPlace[name] == 0 {
+			others = append(others, name)
 		}
-		b = binary.AppendUvarint(b, uint64(len(v.Elems())))
-		for _, e := range v.Elems() {
-			b = append(b, byte(e.Kind()))
-			b = appendText(b, e.String())
-		}
+	}
+	slices.Sort(others)
+	for _, name := range others {
+		b = appendValue(appendText(append(b, 0), name), attributes[name])
+	}
+	return b
+}
+
+func appendValue(b []byte, v expr.Value) []byte {
+	b = append(b, byte(v.Kind()))
+	if v.Kind() != expr.List {
+		return appendText(b, v.String())
+	}
+	b = binary.AppendUvarint(b, uint64(len(v.Elems())))
+	for _, e := range v.Elems() {
+		b = append(b, byte(e.Kind()))
+		b = appendText(b, e.String())
 	}
 	return b
 }

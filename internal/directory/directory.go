@@ -246,7 +246,10 @@ func (t *target) update(c *provision.Change) (provision.Result, error) {
 // write checks the assignments and stores the user with them. was, and what it holds, is not changed; its pk is 0 for
 // a new user.
 func (t *target) write(was *user, set []provision.Assignment) (provision.Result, error) {
-	is := &user{pk: was.pk, Object: &provision.Object{ID: was.ID, Version: was.Version + 1, Created: was.Created, Attributes: maps.Clone(was.Attributes)}}
+	is := &user{pk: was.pk, Object: &provision.Object{ID: was.ID, Version: was.Version + 1, Created: was.Created}}
+	if is.Attributes = make(map[string]expr.Value, len(was.Attributes)+len(set)); len(was.Attributes) > 0 {
+		maps.Copy(is.Attributes, was.Attributes)
+	}
 	for _, a := range set {
 		v, problem := check(a)
 		if problem != nil {

@@ -31,27 +31,42 @@ func check(a provision.Assignment) (expr.Value, *provision.TargetError) {
 	if !ok {
 		limit = longestOther
 	}
-	for _, e := range a.Value.Elems() {
-		if n := utf8.RuneCountInString(e.String()); n > limit {
-			return expr.Value{}, &provision.TargetError{Code: "UnprocessableEntity", Attribute: a.Attribute,
-				Reason: fmt.Sprintf("%s is %d characters long; the directory takes at most %d: '%s…'", a.Attribute, n, limit, firstRunes(e.String(), 40)),
-				Advice: "Shorten the value at the source, or with Left() in the mapping."}
+	if a.Value.Kind() != expr.List {
+		if problem := checkOne(a.Attribute, a.Value, limit); problem != nil {
+			return expr.Value{}, problem
 		}
-	}
-	for _, e := range a.Value.Elems() {
-		if e.Kind() != expr.DateTime {
-			continue
-		}
-		if _, err := time.Parse(time.RFC3339Nano, e.String()); err != nil {
-			return expr.Value{}, &provision.TargetError{Code: "UnprocessableEntity", Attribute: a.Attribute,
-				Reason: fmt.Sprintf("%s is '%s'; the directory takes times of the years 0 to 9999 (RFC 3339)", a.Attribute, e),
-				Advice: "Correct the date at the source, or the mapping that computes it."}
+	} else {
+		for _, e := range a.Value.Elems() {
+			if problem := checkOne(a.Attribute, e, limit); problem != nil {
+				return expr.Value{}, problem
+			}
 		}
 	}
 	if a.Attribute == "userPrincipalName" {
 		return a.Value, checkUPN(a.Value.String())
 	}
 	return a.Value, nil
+}
+
+// checkOne returns why the directory refuses a single value of at most limit characters; nil if it takes it.
+func checkOne(attribute string, v expr.Value, limit int) *provision.TargetError {
+	if v.Kind() == expr.DateTime {
+		if _, err := time.Parse(time.RFC3339Nano, v.String()); err != nil {
+			return &provision.TargetError{Code: "UnprocessableEntity", Attribute: attribute,
+				Reason: fmt.Sprintf("%s is '%s'; the directory takes times of the years 0 to 9999 (RFC 3339)", attribute, v),
+				Advice: "Correct the date at the source, or the mapping that computes it."}
+		}
+	}
+	text := v.String()
+	if len(text) <= limit { // no fewer bytes than characters
+		return nil
+	}
+	if n := utf8.RuneCountInString(text); n > limit {
+		return &provision.TargetError{Code: "UnprocessableEntity", Attribute: attribute,
+			Reason: fmt.Sprintf("%s is %d characters long; the directory takes at most %d: '%s…'", attribute, n, limit, firstRunes(text, 40)),
+			Advice: "Shorten the value at the source, or with Left() in the mapping."}
+	}
+	return nil
 }
 
 func firstRunes(s string, n int) string {

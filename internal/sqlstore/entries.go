@@ -11,8 +11,9 @@ import (
 	"induct/internal/provision"
 )
 
-// A block of log entries unpacks to a head, the length of each entry, and the entries. A query reads of an entry it does
-// not want no more than what it is selected by, and of the others what it shows.
+// A block of log entries unpacks to a head, the length of each entry, the names of attributes, and the entries, which have
+// the places of names. A query reads of an entry it does not want no more than what it is selected by, and of the others
+// what it shows.
 
 // compressor packs and unpacks blocks. It is safe for concurrent use.
 type compressor struct {
@@ -43,17 +44,38 @@ func (c *compressor) encodeEntries(entries []provision.LogEntry) []byte {
 	head.int(first.Cycle)
 	head.int(first.Upload)
 	head.text(first.Schema)
+	names := nameList{places: map[string]uint64{}}
 	for i := range entries {
 		from := len(*bodies)
-		bodies.entry(&entries[i], first)
+		bodies.entry(&entries[i], first, &names)
 		head.uint(uint64(len(*bodies) - from))
+	}
+	head.uint(uint64(len(names.list)))
+	for _, name := range names.list {
+		head.text(name)
 	}
 	return c.w.EncodeAll(append(head, *bodies...), []byte{entriesV1})
 }
 
+// nameList gives names places in the order in which they come.
+type nameList struct {
+	list   []string
+	places map[string]uint64
+}
+
+func (n *nameList) place(name string) uint64 {
+	p, ok := n.places[name]
+	if !ok {
+		p = uint64(len(n.list))
+		n.places[name] = p
+		n.list = append(n.list, name)
+	}
+	return p
+}
+
 // entry appends an entry. Those that say nothing but "unchanged" are most of a log: ends and flags are small numbers,
 // absent texts one byte.
-func (e *enc) entry(x, first *provision.LogEntry) {
+func (e *enc) entry(x, first *provision.LogEntry, names *nameList) {
 	e.int(x.Time.Sub(first.Time).Microseconds())
 	e.int(x.Upload - first.Upload)
 	e.uint(bit(x.Hidden, 0) | bit(x.Ref, 1) | bit(x.Matched, 2) | uint64(x.Action)<<3 | uint64(x.Status)<<6 | endNumber(x.End)<<8)
@@ -70,12 +92,12 @@ func (e *enc) entry(x, first *provision.LogEntry) {
 	e.int(int64(x.Duration))
 	e.uint(uint64(len(x.Source)))
 	for _, s := range x.Source {
-		e.text(s.Name)
+		e.uint(names.place(s.Name))
 		e.text(s.Value)
 	}
 	e.uint(uint64(len(x.Modified)))
 	for _, m := range x.Modified {
-		e.text(m.Attribute)
+		e.uint(names.place(m.Attribute))
 		e.opt(m.Old)
 		e.opt(m.New)
 	}
@@ -91,6 +113,7 @@ type entryBlock struct {
 	time               int64 // of its first entry, in microseconds
 	job, cycle, upload int64
 	schema             string
+	names              []string
 	entries            [][]byte
 }
 
@@ -122,6 +145,10 @@ func (c *compressor) open(first int64, b []byte) (*entryBlock, error) {
 	for i := range lengths {
 		lengths[i] = d.uint()
 	}
+	block.names = make([]string, d.count())
+	for i := range block.names {
+		block.names[i] = d.text()
+	}
 	for i, n := range lengths {
 		block.entries[i] = d.bytes(n)
 	}
@@ -129,6 +156,16 @@ func (c *compressor) open(first int64, b []byte) (*entryBlock, error) {
 		return nil, corrupt
 	}
 	return block, nil
+}
+
+// name reads a name by its place.
+func (b *entryBlock) name(d *dec) string {
+	place := d.uint()
+	if place >= uint64(len(b.names)) {
+		d.bad = true
+		return ""
+	}
+	return b.names[place]
 }
 
 // head reads what entry i is selected by.
@@ -157,13 +194,13 @@ func (b *entryBlock) entry(h entryHead) (provision.LogEntry, error) {
 	if n := d.count(); n > 0 {
 		x.Source = make([]mapping.Imported, n)
 		for j := range x.Source {
-			x.Source[j] = mapping.Imported{Name: d.text(), Value: d.text()}
+			x.Source[j] = mapping.Imported{Name: b.name(d), Value: d.text()}
 		}
 	}
 	if n := d.count(); n > 0 {
 		x.Modified = make([]provision.Modification, n)
 		for j := range x.Modified {
-			x.Modified[j] = provision.Modification{Attribute: d.text(), Old: d.opt(), New: d.opt()}
+			x.Modified[j] = provision.Modification{Attribute: b.name(d), Old: d.opt(), New: d.opt()}
 		}
 	}
 	if n := d.count(); n > 0 {

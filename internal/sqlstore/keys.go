@@ -168,20 +168,40 @@ func (k *keys) move(c *sqlite.Conn, slice int) error {
 		changes[i] = l.keyChange
 	}
 	slices.SortStableFunc(changes, func(a, b keyChange) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) })
+	rows := make([]any, 0, 2*keysAtOnce)
 	for i, ch := range changes {
-		if i+1 < len(changes) && changes[i+1].hash == ch.hash && changes[i+1].row == ch.row {
-			continue // a later change decides
+		switch {
+		case i+1 < len(changes) && changes[i+1].hash == ch.hash && changes[i+1].row == ch.row: // a later change decides
+		case ch.gone:
+			if err := query(c, "DELETE FROM key WHERE hash = ?1 AND row = ?2", []any{ch.hash, ch.row}, nil); err != nil {
+				return err
+			}
+		default:
+			if rows = append(rows, ch.hash, ch.row); len(rows) == cap(rows) {
+				if err := query(c, insertKeys, rows, nil); err != nil {
+					return err
+				}
+				rows = rows[:0]
+			}
 		}
-		text := "INSERT OR IGNORE INTO key (hash, row) VALUES (?1, ?2)"
-		if ch.gone {
-			text = "DELETE FROM key WHERE hash = ?1 AND row = ?2"
-		}
-		if err := query(c, text, []any{ch.hash, ch.row}, nil); err != nil {
+	}
+	for pair := range slices.Chunk(rows, 2) {
+		if err := query(c, "INSERT OR IGNORE INTO key (hash, row) VALUES (?1, ?2)", pair, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// keysAtOnce is how many rows one statement inserts: the cost of a statement is that of several rows.
+const keysAtOnce = 16
+
+var insertKeys = "INSERT OR IGNORE INTO key (hash, row) VALUES (?1, ?2)" + func() (more string) {
+	for i := 1; i < keysAtOnce; i++ {
+		more += fmt.Sprintf(", (?%d, ?%d)", 2*i+1, 2*i+2)
+	}
+	return more
+}()
 
 // publish shows to readers what write has made durable.
 func (k *keys) publish(pending *keySet) {

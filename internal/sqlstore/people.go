@@ -221,6 +221,9 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 
 // wake makes the references to somebody ready who has just been linked.
 func (u *Unit) wake(anchor string) error {
+	if !u.s.waiting[u.job] {
+		return nil
+	}
 	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
 	if err != nil {
 		return err
@@ -310,7 +313,17 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 	if err != nil || pk == 0 {
 		return err
 	}
+	u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1 WHERE pk = ?1", []any{pk}, nil)
+}
+
+// loadWaiting notes the jobs with references that wait for their target to be linked.
+func (s *Store) loadWaiting(c *sqlite.Conn) error {
+	s.waiting = map[int64]bool{}
+	return query(c, "SELECT DISTINCT job FROM reference WHERE ready = 0", nil, func(st *sqlite.Stmt) error {
+		s.waiting[st.ColumnInt64(0)] = true
+		return nil
+	})
 }
 
 func (u *Unit) dropReference(r provision.PendingReference) error {

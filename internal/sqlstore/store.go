@@ -62,6 +62,7 @@ type Store struct {
 	seq      int64     // the Seq of the newest entry
 	last     time.Time // its time
 	unmerged unmerged
+	waiting  map[int64]bool // jobs that may have references whose target is not linked yet
 }
 
 // Open opens the store in dir, which is made if it is missing (0700), and migrates it to this release.
@@ -123,7 +124,7 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
 	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
-	if err := errors.Join(s.loadSeq(conn), s.loadUnmerged(conn), s.keys.load(conn)); err != nil {
+	if err := errors.Join(s.loadSeq(conn), s.loadUnmerged(conn), s.loadWaiting(conn), s.keys.load(conn)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
 	s.w = startWriter(conn)
