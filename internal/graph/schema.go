@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
@@ -79,8 +80,19 @@ func (c *call) patchSchema() error {
 		return err
 	}
 	return c.editSchema(http.StatusNoContent, func(job *provision.Job) (*mapping.Schema, error) {
-		return syncschema.Patch(job.Schema, body)
+		next, err := syncschema.Patch(job.Schema, body)
+		if err == nil && sameSchema(next, job.Schema) {
+			return nil, nil // SDKs send a PATCH without members for an object in whose parts they saw no change
+		}
+		return next, err
 	})
+}
+
+// sameSchema reports whether two schemas are the same but for id and version.
+func sameSchema(a, b *mapping.Schema) bool {
+	named := *a
+	named.ID, named.Version = b.ID, b.Version
+	return bytes.Equal(syncschema.Marshal(&named), syncschema.Marshal(b))
 }
 
 // deleteSchema gives the job its template's schema again, "restore default mappings".
@@ -94,8 +106,8 @@ func (c *call) deleteSchema() error {
 	})
 }
 
-// editSchema gives the job what change makes of its schema, and answers with the status. change must not alter the
-// schema it is given.
+// editSchema gives the job what change makes of its schema, nil for no change, and answers with the status unless that
+// has a body. change must not alter the schema it is given.
 func (c *call) editSchema(status int, change func(*provision.Job) (*mapping.Schema, error)) error {
 	c.s.editing.Lock()
 	defer c.s.editing.Unlock()
@@ -107,8 +119,10 @@ func (c *call) editSchema(status int, change func(*provision.Job) (*mapping.Sche
 	if err != nil {
 		return err
 	}
-	if err := c.s.Service.SetSchema(c.r.Context(), job.PK, next); err != nil {
-		return err
+	if next != nil {
+		if err := c.s.Service.SetSchema(c.r.Context(), job.PK, next); err != nil {
+			return err
+		}
 	}
 	if status == http.StatusNoContent {
 		return c.none(status)

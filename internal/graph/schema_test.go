@@ -309,6 +309,9 @@ func TestSchemaPatch(t *testing.T) {
 	if s.Rules[0].ObjectMappings[0].FlowTypes != (mapping.FlowTypes{Add: true, Update: true}) || len(s.Directories) != 2 {
 		t.Errorf("%+v", s)
 	}
+	if rec := w.write("PATCH", schemaURL, m{"@odata.context": "x", "version": "v9"}); rec.Code != 204 || w.fake.job.Schema != s {
+		t.Errorf("nothing to change: %d %s", rec.Code, rec.Body)
+	}
 	if rec := w.write("PATCH", schemaURL, m{"directories": []any{}}); rec.Code != 400 || w.fake.job.Schema != s {
 		t.Errorf("without directories: %d %s", rec.Code, rec.Body)
 	}
