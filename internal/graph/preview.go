@@ -26,13 +26,16 @@ func (c *call) preview() error {
 	if err != nil {
 		return err
 	}
-	q, err := parsePreview(body)
+	q, written, err := parsePreview(body)
 	if err != nil {
 		return err
 	}
 	job, err := c.job()
 	if err != nil {
 		return err
+	}
+	if q.Schema != nil {
+		takeEditedTexts(q.Schema, job.Schema, written)
 	}
 	p, err := c.s.Service.Preview(c.r.Context(), job.PK, q)
 	if isNotFound(err) {
@@ -48,31 +51,32 @@ func (c *call) preview() error {
 	return c.entity(c.jobContext(job)+"/schema/preview", append(object{{"schemaVersion", version}}, previewObject(&q, p)...))
 }
 
-func parsePreview(body []byte) (q provision.PreviewQuery, err error) {
+// parsePreview reads the request; written is the schema as it stands in it.
+func parsePreview(body []byte) (q provision.PreviewQuery, written json.RawMessage, err error) {
 	var r previewRequest
 	if err := decode(body, &r); err != nil {
-		return q, err
+		return q, nil, err
 	}
 	q.Alone = r.Kept != nil && !*r.Kept
 	switch {
 	case present(r.Record):
 		if q.Operation, err = parseRecord(r.Record); err != nil {
-			return q, err
+			return q, nil, err
 		}
 		if r.ExternalID != "" && r.ExternalID != q.Operation.Anchor {
-			return q, badRequest("externalId is '%s', and the record's is '%s': leave it out, or send it without a record.", clip(r.ExternalID), clip(q.Operation.Anchor))
+			return q, nil, badRequest("externalId is '%s', and the record's is '%s': leave it out, or send it without a record.", clip(r.ExternalID), clip(q.Operation.Anchor))
 		}
 	case r.ExternalID != "":
 		q.Operation.Anchor = r.ExternalID
 	default:
-		return q, badRequest("The body has no record: send {\"record\": {…}} with a SCIM user as in bulkUpload, or {\"externalId\": \"…\"} for somebody who was sent before.")
+		return q, nil, badRequest("The body has no record: send {\"record\": {…}} with a SCIM user as in bulkUpload, or {\"externalId\": \"…\"} for somebody who was sent before.")
 	}
 	if present(r.Schema) {
 		if q.Schema, err = syncschema.Parse(r.Schema); err != nil {
-			return q, within("schema", err)
+			return q, nil, within("schema", err)
 		}
 	}
-	return q, nil
+	return q, r.Schema, nil
 }
 
 // parseRecord reads a record as bulkUpload does, which leaves no password in it.
@@ -251,9 +255,10 @@ func shownValue(v expr.Value) any {
 func (c *call) validateSchema() error {
 	var s *mapping.Schema
 	var problems *mapping.SchemaError
+	var body []byte
 	if c.r.ContentLength != 0 {
-		body, err := c.jsonBody()
-		if err != nil {
+		var err error
+		if body, err = c.jsonBody(); err != nil {
 			return err
 		}
 		if s, err = syncschema.Parse(body); err != nil && !errors.As(err, &problems) {
@@ -266,6 +271,8 @@ func (c *call) validateSchema() error {
 	}
 	if s == nil {
 		s = o.schema
+	} else {
+		takeEditedTexts(s, o.schema, body)
 	}
 	set := c.settings(o.job)
 	if problems == nil {

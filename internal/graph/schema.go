@@ -70,7 +70,10 @@ func (c *call) putSchema() error {
 	if err != nil {
 		return err
 	}
-	return c.editSchema(http.StatusNoContent, func(*provision.Job) (*mapping.Schema, error) { return s, nil })
+	return c.editSchema(http.StatusNoContent, func(job *provision.Job) (*mapping.Schema, error) {
+		takeEditedTexts(s, job.Schema, body)
+		return s, nil
+	})
 }
 
 // patchSchema replaces the top-level members that the body has.
@@ -81,10 +84,14 @@ func (c *call) patchSchema() error {
 	}
 	return c.editSchema(http.StatusNoContent, func(job *provision.Job) (*mapping.Schema, error) {
 		next, err := syncschema.Patch(job.Schema, body)
-		if err == nil && sameSchema(next, job.Schema) {
+		if err != nil {
+			return nil, err
+		}
+		takeEditedTexts(next, job.Schema, body)
+		if sameSchema(next, job.Schema) {
 			return nil, nil // SDKs send a PATCH without members for an object in whose parts they saw no change
 		}
-		return next, err
+		return next, nil
 	})
 }
 

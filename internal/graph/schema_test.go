@@ -317,6 +317,58 @@ func TestSchemaPatch(t *testing.T) {
 	}
 }
 
+// TestEditedTexts: of a source's two forms the one that was edited counts, the tree if both were.
+func TestEditedTexts(t *testing.T) {
+	tree := m{"type": "Attribute", "name": "title", "parameters": []any{}}
+	other := m{"type": "Attribute", "name": "nickName", "parameters": []any{}}
+	with := func(source m, text string) m {
+		s := m{"expression": text}
+		for name, v := range source {
+			s[name] = v
+		}
+		return s
+	}
+	for _, c := range []struct {
+		source m
+		want   string
+	}{
+		{with(tree, "[title]"), "[title]"},
+		{with(tree, " [ title ] "), "[title]"},
+		{with(tree, "ToUpper([title])"), "ToUpper([title])"},
+		{with(tree, ""), "[title]"},
+		{tree, "[title]"},
+		{with(other, "[title]"), "[nickName]"},
+		{with(other, "ToUpper([title])"), "[nickName]"},
+		{other, "[nickName]"},
+		{m{"expression": "PCase([title])"}, "PCase([title])"},
+	} {
+		for _, method := range []string{"PUT", "PATCH"} {
+			w := newWorld(t)
+			s := w.document(schemaURL)
+			mappingOf(s, "jobTitle")["source"] = c.source
+			if o := object0(t, w.write("POST", previewURL, m{"record": record("1", nil), "schema": s})); canonical(row(t, o, "jobTitle")["expression"].(string)) != c.want {
+				t.Errorf("preview of %v: %v", c.source, row(t, o, "jobTitle"))
+			}
+			for range 2 { // and once more, which changes nothing
+				if rec := w.write(method, schemaURL, s); rec.Code != 204 {
+					t.Fatalf("%v: %d %s", c.source, rec.Code, rec.Body)
+				}
+			}
+			for _, a := range w.fake.job.Schema.Rules[0].ObjectMappings[0].AttributeMappings {
+				if a.TargetAttributeName == "jobTitle" && canonical(a.Expression) != c.want {
+					t.Errorf("%s %v: %s, want %s", method, c.source, a.Expression, c.want)
+				}
+			}
+		}
+	}
+	w := newWorld(t)
+	s := w.document(schemaURL)
+	mappingOf(s, "jobTitle")["source"].(m)["expression"] = "ToUpper([title]"
+	if _, message := errorOf(t, w.write("PUT", schemaURL, s)); !strings.Contains(message, "has no closing") {
+		t.Errorf("a text that is wrong: %s", message)
+	}
+}
+
 func TestSchemaDelete(t *testing.T) {
 	w := newWorld(t)
 	s := w.document(schemaURL)
