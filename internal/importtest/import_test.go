@@ -32,6 +32,7 @@ type room struct {
 //	                  cmd/induct                                  wires, decides nothing
 //	graph     sqlstore     directory     upload     localca       adapters: one technology each, never each other¹
 //	               provision        oauth                         two domains: a user's path, a token's path
+//	                            graph/syncschema                  pure: the wire form of what mapping compiles
 //	                mapping
 //	             expr      scim     graph/odata                   pure: no I/O, no clock
 //

@@ -385,8 +385,7 @@ func (e *evaluation) holds(i int) bool {
 
 // candidates returns Flow.Candidate for a rule. It holds a copy of what the rule reads, which outlives the evaluation.
 func (e *evaluation) candidates(r *rule) func(int) (expr.Value, bool, error) {
-	ctx := e.ctx
-	ctx.Attributes = slices.Clone(e.values)
+	ctx := expr.Context{Attributes: slices.Clone(e.values), Now: e.ctx.Now, Seed: e.ctx.Seed, DefaultDomain: e.ctx.DefaultDomain}
 	return func(i int) (expr.Value, bool, error) { return r.candidate(&ctx, i) }
 }
 

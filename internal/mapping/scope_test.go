@@ -120,3 +120,23 @@ func TestScopeThatCannotBeDecided(t *testing.T) {
 	s.Rules[0].ObjectMappings[0].Scope = &Filter{Groups: []FilterGroup{{Clauses: []Clause{clauseOf("title", "Greater_Than", []string{"4"})}}}}
 	check(t, compiled(t, s, settings).Evaluate(Record{Sent: []byte(`{"externalId":"1","title":"high"}`)}), "problem EntrySynchronizationError title")
 }
+
+// TestOperators holds the listing to what compiles: each operator takes each of its types, with the values that it says.
+func TestOperators(t *testing.T) {
+	attribute := map[string]string{"String": "title", "Integer": "grade", "Boolean": "active", "Binary": "photo"}
+	for _, op := range Operators() {
+		for _, typ := range op.Types {
+			values := []string{"7"}
+			if op.Unary {
+				values = nil
+			}
+			s := edited(func(_ *Schema, source, _ *Object) {
+				source.Attributes = append(source.Attributes, Attribute{Name: "photo", Type: "Binary"})
+			})
+			compiled(t, scoped(s, clauses(clauseOf(attribute[typ], op.Name, values))), settings)
+		}
+	}
+	if n := len(Operators()); n != 14 {
+		t.Errorf("%d operators", n)
+	}
+}

@@ -36,7 +36,7 @@ type batch struct {
 	store   Store
 	job     *Job
 	program *mapping.Program
-	cycle   *Cycle
+	cycle   *Cycle // set when it is its turn, like began
 	began   time.Time
 	uploads []Queued
 	records []*record
@@ -51,8 +51,8 @@ type latest struct{ person *Person }
 
 // prepare reads what is known of the batch's people and evaluates its records on all cores. Records that come second
 // for their person, here or after the batch before, are evaluated later, on top of the first.
-func prepare(ctx context.Context, store Store, before *batch, job *Job, program *mapping.Program, cycle *Cycle, uploads []Queued, now time.Time) (*batch, error) {
-	b := &batch{store: store, job: job, program: program, cycle: cycle, began: now, uploads: uploads, before: before,
+func prepare(ctx context.Context, store Store, before *batch, job *Job, program *mapping.Program, uploads []Queued) (*batch, error) {
+	b := &batch{store: store, job: job, program: program, uploads: uploads, before: before,
 		people: map[string]*latest{}, unread: map[string]int64{}}
 	for i := range uploads {
 		for j := range uploads[i].Operations {

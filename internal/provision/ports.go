@@ -181,11 +181,14 @@ type Unit interface {
 	PutPeople(people []Person) error
 	// Remember hints that this person, who stands in the store like this, will be sought with the same Hash again.
 	Remember(p *Person)
-	// PutReference stores a reference of a person who is stored as ready; it replaces an older one of the same person and attribute.
+	// PutReference stores a reference of a person who is stored; it replaces an older one of the same person and attribute.
+	// It is ready if the person it names is linked, or becomes so when that person is.
 	PutReference(r PendingReference) error
-	// ReadyReferences returns up to limit references that are worth an attempt.
+	// ReadyReferences returns up to limit references that are ready, those of older uploads first.
 	ReadyReferences(limit int) ([]PendingReference, error)
-	// EndReference removes a reference (resolved) or lets it wait for its target to be linked.
+	// UnreportedReferences returns up to limit references that wait and of which no entry has said so.
+	UnreportedReferences(limit int) ([]PendingReference, error)
+	// EndReference removes a reference (resolved), or lets it wait for its target to be linked, as one that is reported.
 	EndReference(r PendingReference, resolved bool) error
 	// Touch records the version that a person's object has after a reference was written to it.
 	Touch(r PendingReference, version int64) error
@@ -197,6 +200,8 @@ type Unit interface {
 	Advance(results []UploadResult, now time.Time) error
 	// Reevaluated moves a re-evaluation's cursor and counts. It fails with ErrFenced if another has begun meanwhile.
 	Reevaluated(r Reevaluation) error
+	// Idle reports whether no upload waits after the job's position.
+	Idle() (bool, error)
 	// CloseCycle ends the cycle and settles its uploads.
 	CloseCycle(c *Cycle, now time.Time) error
 }

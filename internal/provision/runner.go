@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"induct/internal/mapping"
@@ -106,21 +107,28 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, cycle *Cycle, position int64) error {
 	b := r.ahead
 	r.ahead = nil
-	if b == nil || b.program != program || b.cycle.Number != cycle.Number || b.uploads[0].Number != position+1 {
+	if b == nil || b.program != program || b.uploads[0].Number != position+1 || b.last() > cycle.To {
 		var err error
-		if b, err = r.prepare(ctx, nil, job, program, cycle, position); err != nil || b == nil {
+		if b, err = r.prepare(ctx, nil, job, program, position, cycle.To); err != nil || b == nil {
 			return err
 		}
-	} else {
-		b.began = r.s.now()
 	}
+	b.cycle, b.began = cycle, r.s.now()
 	committed := make(chan error, 1)
 	go func() {
 		committed <- r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
-			return b.apply(ctx, u, r.s.target.In(u))
+			if err := b.apply(ctx, u, r.s.target.In(u)); err != nil || b.last() < cycle.To {
+				return err
+			}
+			_, err := r.endCycle(ctx, u, job, cycle)
+			return err
 		})
 	}()
-	next, aheadErr := r.prepare(ctx, b, job, program, cycle, b.last())
+	to := cycle.To
+	if b.last() == to { // what waits after it is all of the next cycle, which begins later
+		to = math.MaxInt64
+	}
+	next, aheadErr := r.prepare(ctx, b, job, program, b.last(), to)
 	if err := <-committed; err != nil {
 		return fmt.Errorf("batch of %d records after upload %d: %w", len(b.records), position, err)
 	}
@@ -132,36 +140,76 @@ func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, 
 	return nil
 }
 
-// prepare prepares the batch after position; nil if the cycle holds nothing more. before is the batch that is being
-// committed, or nil.
-func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *mapping.Program, cycle *Cycle, position int64) (*batch, error) {
-	uploads, err := r.s.store.Next(ctx, job.PK, position, cycle.To, batchRecords)
+// prepare prepares the batch of the uploads after position, up to number to; nil if there are none. before is the batch
+// that is being committed, or nil.
+func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *mapping.Program, position, to int64) (*batch, error) {
+	uploads, err := r.s.store.Next(ctx, job.PK, position, to, batchRecords)
 	if err != nil || len(uploads) == 0 {
 		return nil, err
 	}
-	return prepare(ctx, r.s.store, before, job, program, cycle, uploads, r.s.now())
+	return prepare(ctx, r.s.store, before, job, program, uploads)
 }
 
-// closeCycle resolves the references that can be resolved and settles the cycle's uploads.
+// closeCycle does what is left to do at a cycle's end.
 func (r *runner) closeCycle(ctx context.Context, job *Job, cycle *Cycle, position int64) error {
-	err := r.resolveReady(ctx, job, cycle, position, func(u Unit) error { return u.CloseCycle(cycle, r.s.now()) })
-	if err != nil {
-		return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
+	for done := false; !done; {
+		err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) (err error) {
+			done, err = r.endCycle(ctx, u, job, cycle)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
+		}
 	}
 	r.s.changed()
 	return nil
 }
 
+// endCycle resolves references that have become ready, and settles the cycle's uploads if that was all: it reports
+// whether it was. Of those that cannot be resolved an entry says so, once, when nothing waits that could still link
+// the person they name.
+func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
+	const rounds = 4 // in one transaction; the second finds nothing more, unless there is much
+	for round, more := 0, true; more; round++ {
+		if round == rounds {
+			return false, nil
+		}
+		var err error
+		if more, err = r.resolveSome(ctx, u, job, cycle); err != nil {
+			return false, err
+		}
+	}
+	idle, err := u.Idle()
+	if err != nil {
+		return false, err
+	}
+	if idle {
+		refs, err := u.UnreportedReferences(referenceBatch)
+		if err == nil && len(refs) > 0 {
+			err = r.resolve(ctx, u, job, cycle, refs)
+		}
+		if err != nil || len(refs) == referenceBatch {
+			return false, err
+		}
+	}
+	return true, u.CloseCycle(cycle, r.s.now())
+}
+
+// resolveSome resolves references that are ready, and reports whether there may be more.
+func (r *runner) resolveSome(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
+	refs, err := u.ReadyReferences(referenceBatch)
+	if err != nil || len(refs) == 0 {
+		return false, err
+	}
+	return true, r.resolve(ctx, u, job, cycle, refs)
+}
+
 // resolveReady resolves the references that are ready, in transactions of their own, and calls end in the last.
 func (r *runner) resolveReady(ctx context.Context, job *Job, cycle *Cycle, position int64, end func(Unit) error) error {
 	for more := true; more; {
-		err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
-			refs, err := u.ReadyReferences(referenceBatch)
-			if err != nil {
+		err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) (err error) {
+			if more, err = r.resolveSome(ctx, u, job, cycle); err != nil || more {
 				return err
-			}
-			if more = len(refs) > 0; more {
-				return r.resolve(ctx, u, job, cycle, refs)
 			}
 			return end(u)
 		})

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,29 +66,53 @@ type keyChange struct {
 
 func sliceOf(hash int64) int { return int(uint64(hash) >> 58) }
 
-// keySet holds changes by hash.
+// keySet holds changes by hash, in an open-addressed table: hashes are as good as random, and a map would hash them again.
 type keySet struct {
-	latest map[int64]int32 // hash → the place of its latest change, from 1
-	list   []chained
+	list  []chained
+	table []int32 // the place of the latest change of each hash, from 1; 0 is free. At most half full.
 }
+
+// keySeed keeps those who choose texts from choosing places in the table.
+var keySeed = rand.Uint64() | 1
 
 type chained struct {
 	keyChange
 	before int32 // the place of the change of the same hash before this one; 0 if there is none
 }
 
-func (k *keySet) add(c keyChange) {
-	if k.latest == nil {
-		k.latest = map[int64]int32{}
+// slot returns where a hash is in the table, or belongs. The table is not empty.
+func (k *keySet) slot(hash int64) *int32 {
+	mask := uint64(len(k.table) - 1)
+	for i := uint64(hash) * keySeed >> 20 & mask; ; i = (i + 1) & mask {
+		if at := k.table[i]; at == 0 || k.list[at-1].hash == hash {
+			return &k.table[i]
+		}
 	}
-	k.list = append(k.list, chained{c, k.latest[c.hash]})
-	k.latest[c.hash] = int32(len(k.list))
+}
+
+func (k *keySet) add(c keyChange) {
+	if 2*len(k.list) >= len(k.table) {
+		k.grow()
+	}
+	at := k.slot(c.hash)
+	k.list = append(k.list, chained{c, *at})
+	*at = int32(len(k.list))
+}
+
+func (k *keySet) grow() {
+	k.table = make([]int32, max(64, 2*len(k.table)))
+	for i := range k.list {
+		*k.slot(k.list[i].hash) = int32(i + 1)
+	}
 }
 
 // changes appends what has happened to a hash, in order.
 func (k *keySet) changes(dst []keyChange, hash int64) []keyChange {
+	if len(k.list) == 0 {
+		return dst
+	}
 	from := len(dst)
-	for at := k.latest[hash]; at != 0; at = k.list[at-1].before {
+	for at := *k.slot(hash); at != 0; at = k.list[at-1].before {
 		dst = append(dst, k.list[at-1].keyChange)
 	}
 	slices.Reverse(dst[from:])

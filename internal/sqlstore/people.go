@@ -280,10 +280,18 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 	if err != nil {
 		return err
 	}
-	err = query(u.conn, "INSERT INTO reference (job, person, anchor, attribute, target, upload, place, bulk_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-		[]any{u.job, person, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID}, nil)
+	linked, err := u.Links([]string{r.To})
 	if err != nil {
 		return err
+	}
+	ready := linked[0] != ""
+	err = query(u.conn, "INSERT INTO reference (job, person, anchor, attribute, target, upload, place, bulk_id, ready) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		[]any{u.job, person, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID, ready}, nil)
+	if err != nil {
+		return err
+	}
+	if !ready {
+		u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	}
 	pk := u.conn.LastInsertRowID()
 	u.File(referenceKey(u.job, r.Anchor, r.Attribute), pk)
@@ -292,10 +300,22 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 }
 
 // ReadyReferences implements provision.Unit.
-func (u *Unit) ReadyReferences(limit int) (refs []provision.PendingReference, err error) {
-	err = query(u.conn, `SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person
-		FROM reference r INDEXED BY reference_ready LEFT JOIN person p ON p.pk = r.person
-		WHERE r.job = ?1 AND r.ready = 1 ORDER BY r.upload, r.place LIMIT ?2`, []any{u.job, limit}, func(st *sqlite.Stmt) error {
+func (u *Unit) ReadyReferences(limit int) ([]provision.PendingReference, error) {
+	return u.references("INDEXED BY reference_ready", "r.ready = 1", limit)
+}
+
+// UnreportedReferences implements provision.Unit.
+func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, error) {
+	if !u.s.waiting[u.job] {
+		return nil, nil
+	}
+	return u.references("INDEXED BY reference_unreported", "r.ready = 0 AND r.reported = 0", limit)
+}
+
+func (u *Unit) references(index, condition string, limit int) (refs []provision.PendingReference, err error) {
+	err = query(u.conn, "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person"+
+		" FROM reference r "+index+" LEFT JOIN person p ON p.pk = r.person"+
+		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
 		refs = append(refs, provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
 			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
 			From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9)})
@@ -313,7 +333,7 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 	if err != nil || pk == 0 {
 		return err
 	}
-	u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
+	u.s.waiting[u.job] = true
 	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1 WHERE pk = ?1", []any{pk}, nil)
 }
 

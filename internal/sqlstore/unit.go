@@ -237,6 +237,15 @@ func (u *Unit) Advance(results []provision.UploadResult, now time.Time) error {
 	return query(u.conn, "UPDATE job SET position = ?2, queued = queued - ?3 WHERE pk = ?1", []any{u.job, last, records}, nil)
 }
 
+// Idle implements provision.Unit.
+func (u *Unit) Idle() (idle bool, err error) {
+	err = query(u.conn, "SELECT next - 1 <= position FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error {
+		idle = st.ColumnBool(0)
+		return nil
+	})
+	return idle, err
+}
+
 // CloseCycle implements provision.Unit.
 func (u *Unit) CloseCycle(cy *provision.Cycle, now time.Time) error {
 	from := int64(0)

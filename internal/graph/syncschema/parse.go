@@ -16,6 +16,7 @@ const maxProblems = 50
 // parser collects problems; there is one per body.
 type parser struct {
 	problems []mapping.SchemaProblem
+	weight   int // bytes that the expressions have when they are written with all of their parts
 }
 
 // read takes a body apart and hands it to parse.
@@ -235,6 +236,20 @@ func shown(s string) string {
 		s = string(n[:64]) + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// answerable refuses a schema that is larger when it is written than it may be when it is read: each part of an expression
+// is written out again.
+func (p *parser) answerable(s *mapping.Schema) *mapping.Schema {
+	n := p.weight
+	if n <= MaxSize && len(p.problems) == 0 {
+		n = len(Marshal(s))
+	}
+	if n > MaxSize {
+		p.fail("", fmt.Sprintf("the schema has at least %d bytes when it is written with all parts of its expressions; at most %d are allowed", n, MaxSize),
+			"shorten the longest expressions")
+	}
+	return s
 }
 
 func (p *parser) schema(v *value) *mapping.Schema {

@@ -84,6 +84,15 @@ func place(f *expr.Function, i int) int {
 	return n - f.Repeat + (i-n)%f.Repeat
 }
 
+// weight returns how many bytes the texts of a source and of all its parts have.
+func (s *source) weight() int {
+	n := len(s.expression) + len(s.name)
+	for _, p := range s.parameters {
+		n += p.value.weight()
+	}
+	return n
+}
+
 // same reports whether two sources are the same tree. Their texts do not count.
 func same(a, b *source) bool {
 	if a == nil || b == nil {
@@ -116,15 +125,23 @@ func (p *parser) expression(path string, v *value) string {
 		return ""
 	}
 	text := strings.TrimSpace(s.expression)
-	if text != "" && (s.vague() || same(s, sourceOf(text))) {
-		return text
+	if text != "" {
+		parsed := sourceOf(text)
+		if s.vague() || same(s, parsed) {
+			p.weight += parsed.weight()
+			return text
+		}
 	}
 	tree := p.node(path, s)
 	if tree == nil {
 		return ""
 	}
 	made := tree.String()
-	if n, err := expr.Parse(made); err != nil || n.Kind != tree.Kind || n.Name != tree.Name {
+	n, err := expr.Parse(made)
+	if err == nil {
+		p.weight += fromNode(n, made).weight()
+	}
+	if err != nil || n.Kind != tree.Kind || n.Name != tree.Name {
 		p.fail(path+".name", malformed+shown(s.name)+" cannot be the name of "+article(s.kind), "correct the name, or send the expression alone")
 		return ""
 	}

@@ -15,9 +15,9 @@ import (
 
 // Bounds of a schema. A larger one is refused.
 const (
-	MaxSize   = 4 << 20 // bytes
+	MaxSize   = 4 << 20 // bytes, as it is read and as it is written
 	MaxValues = 400_000 // JSON values, together
-	MaxDepth  = 250     // objects and arrays in each other
+	MaxDepth  = 400     // objects and arrays in each other: the deepest expression needs 300
 )
 
 // perMapping is the name, on an attribute mapping, of the switch that lets null values flow. Graph has published no name
@@ -27,7 +27,7 @@ const perMapping = "@induct.flowNullValues"
 // Parse reads a schema. The error is a *mapping.SchemaError with each problem that was found: its path is the place in
 // the body. The result shares no memory with body.
 func Parse(body []byte) (*mapping.Schema, error) {
-	return read(body, "", func(p *parser, v *value) *mapping.Schema { return p.schema(v) })
+	return read(body, "", func(p *parser, v *value) *mapping.Schema { return p.answerable(p.schema(v)) })
 }
 
 // ParseDirectory reads a directoryDefinition. The error is a *mapping.SchemaError.
@@ -81,7 +81,7 @@ func Patch(s *mapping.Schema, body []byte) (*mapping.Schema, error) {
 			patched.Extra = slices.DeleteFunc(slices.Clone(patched.Extra), func(old mapping.Member) bool { return old.Name == m.Name })
 			patched.Extra = append(patched.Extra, m)
 		}
-		return &patched
+		return p.answerable(&patched)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"induct/internal/expr"
 	"induct/internal/mapping"
 )
 
@@ -243,7 +244,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 			at + `source.parameters[0].value.type: ` + malformed + `There is no type "Field"; use Attribute, Constant or Function`},
 		{source(`{"type":"Function","name":"Not","parameters":[{"key":"source","value":{"expression":"Not("}}]}`),
 			at + `source.parameters[0].value.expression: ` + malformed + `The expression is wrong: `},
-		{strings.Repeat("[", 300) + strings.Repeat("]", 300), "the body has objects and arrays more than 250 deep"},
+		{strings.Repeat("[", 500) + strings.Repeat("]", 500), "the body has objects and arrays more than 400 deep"},
 		{"[" + strings.Repeat("1,", MaxValues) + "1]", "the body has more than 400000 values"},
 		{`"` + strings.Repeat("x", MaxSize) + `"`, "the body has 4194306 bytes; at most 4194304 are allowed"},
 	}
@@ -253,6 +254,32 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), tt.want) || strings.Count(err.Error(), "\n") != strings.Count(tt.want, "\n") {
 			t.Errorf("%.200s\n got %v\nwant %s", tt.body, err, tt.want)
 		}
+	}
+}
+
+// TestExpressionsThatGrow refuses a schema that could be read and not be answered.
+func TestExpressionsThatGrow(t *testing.T) {
+	deep := strings.Repeat("ToLower(", 80) + "[" + strings.Repeat("a", 8000) + "]" + strings.Repeat(")", 80)
+	var mappings []string
+	for range 20 {
+		mappings = append(mappings, `{"targetAttributeName":"city","source":{"expression":"`+deep+`"}}`)
+	}
+	body := `{"synchronizationRules":[{"sourceDirectoryName":"API","targetDirectoryName":"T","objectMappings":[{"sourceObjectName":"User","targetObjectName":"User","attributeMappings":[` + strings.Join(mappings, ",") + `]}]}]}`
+	if _, err := Parse([]byte(body)); err == nil || !strings.HasPrefix(err.Error(), "the schema has at least 1") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheDeepestExpressionComesBack(t *testing.T) {
+	s := template(t, "API2AAD")
+	deepest := strings.Repeat("ToLower(", expr.MaxDepth) + "[title]" + strings.Repeat(")", expr.MaxDepth)
+	if _, err := expr.Parse(deepest); err != nil {
+		t.Fatal(err)
+	}
+	s.Rules[0].ObjectMappings[0].AttributeMappings[3].Expression = deepest
+	back, err := Parse(Marshal(s))
+	if err != nil || !reflect.DeepEqual(back, s) {
+		t.Errorf("%v", err)
 	}
 }
 

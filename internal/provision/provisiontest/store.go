@@ -462,7 +462,7 @@ func (l *lane) state(a provision.Accepted, object string) string {
 	js, err := l.s.JobStatus(ctx, l.job.PK)
 	note(*js, err)
 	note(nil, l.s.Unit(ctx, provision.Fence{JobPK: l.job.PK, Position: must(l.s.Position(ctx, l.job.PK))(l)}, func(u provision.Unit) error {
-		note(u.ReadyReferences(10))
+		note(u.UnreportedReferences(10))
 		note(u.LinkedAnchors([]string{object}))
 		return nil
 	}))
@@ -492,9 +492,9 @@ func (l *lane) people() {
 	ref := provision.PendingReference{Anchor: "ü", Attribute: "manager", To: "b"}
 	l.unit(func(u provision.Unit) error { return u.PutReference(ref) })
 	l.unit(func(u provision.Unit) error {
-		refs, err := u.ReadyReferences(1)
+		refs, err := u.UnreportedReferences(1)
 		if err != nil || len(refs) != 1 || refs[0].From != full.ObjectID {
-			return fmt.Errorf("ready are %+v: %w", refs, err)
+			return fmt.Errorf("unreported are %+v: %w", refs, err)
 		}
 		return errors.Join(u.Touch(refs[0], 8), u.EndReference(refs[0], true))
 	})
@@ -578,18 +578,44 @@ func (l *lane) references() {
 		l.unit(func(u provision.Unit) error { return u.PutPeople([]provision.Person{{Anchor: anchor, ObjectID: id}}) })
 	}
 	a, b, c := ref("a", "x", 1, 0), ref("b", "x", 1, 1), ref("c", "y", 2, 0)
+	unreported := func(want ...provision.PendingReference) {
+		l.Helper()
+		var got []provision.PendingReference
+		l.unit(func(u provision.Unit) (err error) { got, err = u.UnreportedReferences(10); return err })
+		var names, wanted []string
+		for _, r := range got {
+			names = append(names, r.Anchor+" "+r.To)
+		}
+		for _, r := range want {
+			wanted = append(wanted, r.Anchor+" "+r.To)
+		}
+		if !slices.Equal(names, wanted) {
+			l.Errorf("unreported are %v, want %v", names, wanted)
+		}
+	}
+	// A reference is ready once the person it names is linked, before or after it is put.
 	put(a, b, c)
+	ready(10)
+	unreported(a, b, c)
+	link("x", uuid.NewString())
+	ready(10, a, b)
+	unreported(c)
+	link("y", uuid.NewString())
+	ready(10, a, b, c)
+	unreported()
+	put(c)
 	ready(10, a, b, c)
 	var two []provision.PendingReference
 	l.unit(func(u provision.Unit) (err error) { two, err = u.ReadyReferences(2); return err })
 	if len(two) != 2 {
 		l.Errorf("%d references, limit 2", len(two))
 	}
-	// Resolved ends; unresolved waits, and has been reported, until its target is linked.
+	// Resolved ends; unresolved waits, and has been reported, until its target is linked again.
 	end(a, true)
 	end(b, false)
 	end(c, false)
 	ready(10)
+	unreported()
 	link("x", "")
 	ready(10)
 	link("x", uuid.NewString())
@@ -597,20 +623,23 @@ func (l *lane) references() {
 	ready(10, b)
 	end(b, true)
 	ready(10)
-	// A newer reference replaces the one that waits: it is ready, about its own target, and has not been reported.
+	// A newer reference replaces the one that waits: it is about its own target, and has not been reported.
 	c = ref("c", "z", 3, 4)
 	put(c)
-	ready(10, c)
+	ready(10)
+	unreported(c)
 	end(c, false)
+	unreported()
 	link("y", uuid.NewString())
 	ready(10)
 	// References of other attributes stand beside each other.
 	assistant := c
 	assistant.Attribute, assistant.To = "assistant", "q"
 	put(assistant)
-	ready(10, assistant)
 	link("z", uuid.NewString())
 	c.Reported = true
+	ready(10, c)
+	link("q", uuid.NewString())
 	ready(10, assistant, c)
 }
 

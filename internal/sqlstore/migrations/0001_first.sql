@@ -106,8 +106,8 @@ CREATE TABLE person (
 );
 CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
 
--- References that wait for the end of the cycle (ready) or for their target to be linked. Found by the keys of whose
--- reference it is and of whom it names.
+-- References that wait for the end of the cycle (ready) or for their target to be linked, of which an entry has been
+-- written (reported) or not. Found by the keys of whose reference it is and of whom it names.
 CREATE TABLE reference (
   pk        INTEGER PRIMARY KEY,
   job       INTEGER NOT NULL,
@@ -119,9 +119,10 @@ CREATE TABLE reference (
   place     INTEGER NOT NULL,
   bulk_id   TEXT NOT NULL,
   reported  INTEGER NOT NULL DEFAULT 0,
-  ready     INTEGER NOT NULL DEFAULT 1
+  ready     INTEGER NOT NULL
 );
 CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
+CREATE INDEX reference_unreported ON reference (job, upload, place) WHERE ready = 0 AND reported = 0;
 
 -- Log entries in compressed blocks; entry i of a block has the place first + i. What blocks are found by is apart from
 -- what they hold.
