@@ -101,7 +101,7 @@ func (c *call) editDirectory(change func(*mapping.Directory) (*mapping.Directory
 	if err != nil {
 		return err
 	}
-	return c.editSchema(http.StatusNoContent, func(job *provision.Job) (*mapping.Schema, error) {
+	return c.changeSchema(func(job *provision.Job) (*mapping.Schema, error) {
 		i := directory(job.Schema, id)
 		if i < 0 {
 			return nil, notFound("directory", id)
@@ -136,7 +136,7 @@ func (c *call) postDirectory() error {
 		d.ID = uuid.NewString()
 	}
 	context := ""
-	err = c.editSchema(http.StatusCreated, func(job *provision.Job) (*mapping.Schema, error) {
+	err = c.editSchema(func(job *provision.Job) (*mapping.Schema, error) {
 		if directory(job.Schema, d.ID) >= 0 {
 			return nil, &problem{status: http.StatusConflict, code: "Conflict", message: "There is a directory '" + clip(d.ID) + "' already: PUT it, or leave out the id."}
 		}

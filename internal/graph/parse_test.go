@@ -23,7 +23,7 @@ func (w *world) parse(url string, body any) answer {
 	if rec.Code != 200 {
 		w.t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
-	o := object0(w.t, rec)
+	o := decoded(w.t, rec)
 	a := answer{parsed: o["parsingSucceeded"].(bool), evaluated: o["evaluationSucceeded"].(bool)}
 	var values []string
 	for _, v := range o["evaluationResult"].([]any) {
@@ -136,7 +136,7 @@ func TestParseExpression(t *testing.T) {
 func TestParseExpressionFindings(t *testing.T) {
 	w := newWorld(t)
 	codes := func(body m) (codes []string) {
-		for _, f := range object0(t, w.write("POST", schemaURL+"/parseExpression", body))["@induct.findings"].([]any) {
+		for _, f := range decoded(t, w.write("POST", schemaURL+"/parseExpression", body))["@induct.findings"].([]any) {
 			codes = append(codes, f.(m)["code"].(string))
 		}
 		return codes
@@ -147,7 +147,7 @@ func TestParseExpressionFindings(t *testing.T) {
 	if got := codes(m{"expression": `[titel]`, "testInputObject": openProperties("titel", "x")}); got != nil {
 		t.Errorf("given: %v", got)
 	}
-	o := object0(t, w.write("POST", schemaURL+"/parseExpression", m{"expression": `ToUpper(Left([title], 2))`, "testInputObject": openProperties("title", "lead")}))
+	o := decoded(t, w.write("POST", schemaURL+"/parseExpression", m{"expression": `ToUpper(Left([title], 2))`, "testInputObject": openProperties("title", "lead")}))
 	if steps := o["@induct.steps"].([]any); len(steps) != 2 || at(steps, 0, "result") != "le" || at(steps, 1, "function") != "ToUpper" || at(steps, 1, "position") != 0.0 {
 		t.Errorf("steps: %v", steps)
 	}

@@ -33,7 +33,7 @@ func row(t *testing.T, preview m, target string) m {
 func TestPreview(t *testing.T) {
 	w := newWorld(t)
 	w.fake.addUser("Anna", map[string]string{"employeeId": "2"})
-	created := object0(t, w.write("POST", previewURL, m{"record": record("1", m{"title": "Lead", "password": "hunter2", "shoeSize": 4})}))
+	created := decoded(t, w.write("POST", previewURL, m{"record": record("1", m{"title": "Lead", "password": "hunter2", "shoeSize": 4})}))
 	if created["end"] != "created" || created["target"] != nil || created["schemaVersion"] != "v1" || created["externalId"] != "1" || at(created, "scope", "inScope") != true {
 		t.Errorf("%v", created)
 	}
@@ -49,7 +49,7 @@ func TestPreview(t *testing.T) {
 	if s := encode(created); strings.Contains(s, "hunter2") || !strings.Contains(s, "shoeSize") {
 		t.Errorf("%s", s)
 	}
-	updated := object0(t, w.write("POST", previewURL, m{"record": record("2", nil)}))
+	updated := decoded(t, w.write("POST", previewURL, m{"record": record("2", nil)}))
 	if updated["end"] != "updated" || at(updated, "target", "userPrincipalName") != "anna@contoso.example" || at(updated, "target", "linked") != false {
 		t.Errorf("%v", updated)
 	}
@@ -60,7 +60,7 @@ func TestPreview(t *testing.T) {
 	if got := changed["displayName"].([]any); got[0] != "Anna" || got[1] != "Ana" {
 		t.Errorf("%v", changed)
 	}
-	failed := object0(t, w.write("POST", previewURL, m{"record": record("1", m{"active": "perhaps"})}))
+	failed := decoded(t, w.write("POST", previewURL, m{"record": record("1", m{"active": "perhaps"})}))
 	if failed["end"] != "failed" || at(failed, "error", "reason") == nil {
 		t.Errorf("%v", failed)
 	}
@@ -79,7 +79,7 @@ func TestPreviewOfSchema(t *testing.T) {
 		}
 	}
 	objectMapping(s)["scope"] = m{"groups": []any{m{"name": "Leads", "clauses": []any{m{"operatorName": "EQUALS", "sourceOperandName": "title", "targetOperand": m{"values": []any{"Lead"}}}}}}}
-	in := object0(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{"title": "Lead", "nickName": "Topsecret"})}))
+	in := decoded(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{"title": "Lead", "nickName": "Topsecret"})}))
 	title := row(t, in, "jobTitle")
 	if in["schemaVersion"] != nil || in["end"] != "created" || title["value"] != "LEAD of us" || row(t, in, "city")["value"] != "[Redact]" || strings.Contains(encode(in), "Topsecret") {
 		t.Errorf("%v", in)
@@ -87,7 +87,7 @@ func TestPreviewOfSchema(t *testing.T) {
 	if step := at(title, "steps", 0).(m); step["function"] != "ToUpper" || step["result"] != "LEAD" || step["position"] != 10.0 {
 		t.Errorf("%v", title["steps"])
 	}
-	out := object0(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{"title": "Clerk"})}))
+	out := decoded(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{"title": "Clerk"})}))
 	if clause := at(out, "scope", "groups", 0, "clauses", 0).(m); at(out, "scope", "inScope") != false || clause["holds"] != false || clause["value"] != "Clerk" {
 		t.Errorf("%v", out)
 	}
@@ -112,7 +112,7 @@ func TestPreviewSteps(t *testing.T) {
 	s := w.document(schemaURL)
 	mappingOf(s, "jobTitle")["source"] = m{"expression": `Join("/", Split([title], " "), Left("a", 1))`}
 	mappingOf(s, "city")["source"] = m{"expression": `FormatDateTime([nickName], , "yyyy-MM-dd", "yyyy")`}
-	p := object0(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{"title": "Head Baker", "nickName": "soon", enterprise: m{"manager": m{"value": "9"}}})}))
+	p := decoded(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{"title": "Head Baker", "nickName": "soon", enterprise: m{"manager": m{"value": "9"}}})}))
 	split := at(row(t, p, "jobTitle"), "steps", 0).(m)
 	if split["function"] != "Split" || encode(split["result"]) != `["Head","Baker"]` {
 		t.Errorf("%v", split)
@@ -122,7 +122,7 @@ func TestPreviewSteps(t *testing.T) {
 		t.Errorf("%v", city)
 	}
 	mappingOf(s, "city")["source"] = m{"expression": `[nickName]`}
-	p = object0(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{enterprise: m{"manager": m{"value": "9"}}})}))
+	p = decoded(t, w.write("POST", previewURL, m{"schema": s, "record": record("1", m{enterprise: m{"manager": m{"value": "9"}}})}))
 	if ref := at(p, "references", 0).(m); ref["attribute"] != "manager" || ref["externalId"] != "9" || ref["linked"] != false {
 		t.Errorf("%v", ref)
 	}

@@ -70,7 +70,7 @@ func (c *call) putSchema() error {
 	if err != nil {
 		return err
 	}
-	return c.editSchema(http.StatusNoContent, func(job *provision.Job) (*mapping.Schema, error) {
+	return c.changeSchema(func(job *provision.Job) (*mapping.Schema, error) {
 		takeEditedTexts(s, job.Schema, body)
 		return s, nil
 	})
@@ -82,7 +82,7 @@ func (c *call) patchSchema() error {
 	if err != nil {
 		return err
 	}
-	return c.editSchema(http.StatusNoContent, func(job *provision.Job) (*mapping.Schema, error) {
+	return c.changeSchema(func(job *provision.Job) (*mapping.Schema, error) {
 		next, err := syncschema.Patch(job.Schema, body)
 		if err != nil {
 			return nil, err
@@ -104,7 +104,7 @@ func sameSchema(a, b *mapping.Schema) bool {
 
 // deleteSchema gives the job its template's schema again, "restore default mappings".
 func (c *call) deleteSchema() error {
-	return c.editSchema(http.StatusNoContent, func(job *provision.Job) (*mapping.Schema, error) {
+	return c.changeSchema(func(job *provision.Job) (*mapping.Schema, error) {
 		s, ok := mapping.Template(job.TemplateID)
 		if !ok {
 			return nil, notFound("template", job.TemplateID)
@@ -113,9 +113,17 @@ func (c *call) deleteSchema() error {
 	})
 }
 
-// editSchema gives the job what change makes of its schema, nil for no change, and answers with the status unless that
-// has a body. change must not alter the schema it is given.
-func (c *call) editSchema(status int, change func(*provision.Job) (*mapping.Schema, error)) error {
+// changeSchema is editSchema, answered with 204.
+func (c *call) changeSchema(change func(*provision.Job) (*mapping.Schema, error)) error {
+	if err := c.editSchema(change); err != nil {
+		return err
+	}
+	return c.none(http.StatusNoContent)
+}
+
+// editSchema gives the job what change makes of its schema, nil for no change. change must not alter the schema that the
+// job has.
+func (c *call) editSchema(change func(*provision.Job) (*mapping.Schema, error)) error {
 	c.s.editing.Lock()
 	defer c.s.editing.Unlock()
 	job, err := c.job()
@@ -123,18 +131,10 @@ func (c *call) editSchema(status int, change func(*provision.Job) (*mapping.Sche
 		return err
 	}
 	next, err := change(job)
-	if err != nil {
+	if err != nil || next == nil {
 		return err
 	}
-	if next != nil {
-		if err := c.s.Service.SetSchema(c.r.Context(), job.PK, next); err != nil {
-			return err
-		}
-	}
-	if status == http.StatusNoContent {
-		return c.none(status)
-	}
-	return nil
+	return c.s.Service.SetSchema(c.r.Context(), job.PK, next)
 }
 
 // jsonBody reads the body of a write; it must say that it is JSON.

@@ -24,10 +24,10 @@ func (w *world) document(url string) m {
 	if rec.Code != 200 {
 		w.t.Fatalf("GET %s: %d %s", url, rec.Code, rec.Body)
 	}
-	return object0(w.t, rec)
+	return decoded(w.t, rec)
 }
 
-func object0(t testing.TB, rec *httptest.ResponseRecorder) (o m) {
+func decoded(t testing.TB, rec *httptest.ResponseRecorder) (o m) {
 	t.Helper()
 	if err := json.Unmarshal(rec.Body.Bytes(), &o); err != nil {
 		t.Fatalf("%d %s: %v", rec.Code, rec.Body, err)
@@ -256,7 +256,7 @@ func TestWrongSchemas(t *testing.T) {
 			if w.fake.job.Schema != was {
 				t.Error("the schema changed")
 			}
-			v := object0(t, w.write("POST", schemaURL+"/validate", s))
+			v := decoded(t, w.write("POST", schemaURL+"/validate", s))
 			if v["valid"] != false || len(v["problems"].([]any)) != len(body.Error.Details) {
 				t.Errorf("validate: %v", v)
 			}
@@ -346,7 +346,7 @@ func TestEditedTexts(t *testing.T) {
 			w := newWorld(t)
 			s := w.document(schemaURL)
 			mappingOf(s, "jobTitle")["source"] = c.source
-			if o := object0(t, w.write("POST", previewURL, m{"record": record("1", nil), "schema": s})); canonical(row(t, o, "jobTitle")["expression"].(string)) != c.want {
+			if o := decoded(t, w.write("POST", previewURL, m{"record": record("1", nil), "schema": s})); canonical(row(t, o, "jobTitle")["expression"].(string)) != c.want {
 				t.Errorf("preview of %v: %v", c.source, row(t, o, "jobTitle"))
 			}
 			for range 2 { // and once more, which changes nothing
@@ -573,7 +573,7 @@ func TestDirectories(t *testing.T) {
 		t.Errorf("DELETE of one that is in use: %d %s", rec.Code, rec.Body)
 	}
 	rec := w.write("POST", schemaURL+"/directories", m{"name": "Payroll", "objects": []any{}})
-	id, _ := object0(t, rec)["id"].(string)
+	id, _ := decoded(t, rec)["id"].(string)
 	if rec.Code != 201 || id == "" || !strings.Contains(rec.Header().Get("Location"), "/schema/directories('"+id+"')") {
 		t.Errorf("POST: %d %v %s", rec.Code, rec.Header(), rec.Body)
 	}
@@ -599,12 +599,12 @@ func TestDiscover(t *testing.T) {
 	target := &w.fake.job.Schema.Directories[1].Objects[0]
 	target.Attributes = target.Attributes[:5]
 	was := w.fake.job.Schema
-	d := object0(t, w.send("POST", schemaURL+"/directories/"+was.Directories[0].ID+"/discover", ""))
+	d := decoded(t, w.send("POST", schemaURL+"/directories/"+was.Directories[0].ID+"/discover", ""))
 	attributes := at(d, "objects", 0, "attributes").([]any)
 	if last := attributes[len(attributes)-1].(m); last["name"] != "nickName" || d["discoveryDateTime"] != "2026-08-20T10:00:00Z" {
 		t.Errorf("source: %v", d)
 	}
-	d = object0(t, w.send("POST", schemaURL+"/directories/"+was.Directories[1].ID+"/microsoft.graph.discover", ""))
+	d = decoded(t, w.send("POST", schemaURL+"/directories/"+was.Directories[1].ID+"/microsoft.graph.discover", ""))
 	if n := len(at(d, "objects", 0, "attributes").([]any)); n < 40 {
 		t.Errorf("target: %d attributes", n)
 	}
@@ -621,7 +621,7 @@ func TestValidate(t *testing.T) {
 	w := newWorld(t)
 	for _, body := range []string{"", encode(w.document(schemaURL))} {
 		rec := w.send("POST", schemaURL+"/validate", body, "Content-Type", "application/json")
-		if o := object0(t, rec); rec.Code != 200 || o["valid"] != true || len(o["problems"].([]any)) != 0 || o["findings"] == nil {
+		if o := decoded(t, rec); rec.Code != 200 || o["valid"] != true || len(o["problems"].([]any)) != 0 || o["findings"] == nil {
 			t.Errorf("%d %s", rec.Code, rec.Body)
 		}
 	}
@@ -632,7 +632,7 @@ func TestFindings(t *testing.T) {
 	s := w.document(schemaURL)
 	mappingOf(s, "jobTitle")["source"] = m{"expression": `Join("", [title], Guid())`}
 	objectMapping(s)["scope"] = m{"groups": []any{m{"name": "g", "clauses": []any{m{"operatorName": "REGEX MATCH", "sourceOperandName": "title", "targetOperand": m{"values": []any{"Chief"}}}}}}}
-	o := object0(t, w.write("POST", schemaURL+"/validate", s))
+	o := decoded(t, w.write("POST", schemaURL+"/validate", s))
 	codes := map[string]m{}
 	for _, f := range o["findings"].([]any) {
 		codes[f.(m)["code"].(string)] = f.(m)
