@@ -76,7 +76,7 @@ func TestSchemaRoundTrip(t *testing.T) {
 		w := newWorld(t)
 		url := version + strings.TrimPrefix(schemaURL, "/v1.0")
 		before := w.document(url)
-		rec := w.write("PUT", url, before, "If-Match", `"anything"`)
+		rec := w.write("PUT", url, zip(encode(before)), "If-Match", `"anything"`, "Content-Encoding", "gzip") // as Kiota's clients do
 		if _, typed := rec.Header()["Content-Type"]; rec.Code != 204 || typed || rec.Body.Len() > 0 {
 			t.Fatalf("PUT: %d %v %s", rec.Code, rec.Header(), rec.Body)
 		}
