@@ -155,7 +155,7 @@ var table = []Function{
 			example(`InStr("The quick brown fox", "quick")`, "5"), example(`InStr("repEated", "e", 3, vbBinaryCompare)`, "7"), example(`InStr("repEated", "e", 3, vbTextCompare)`, "4"),
 			example(`IIF(InStr([mail], "@contoso.example") = 0, "", [mail])`, "ana@contoso.example", given("mail", "ana@contoso.example")),
 		}, build: plain(inStr)},
-	{Name: "IsNothing", Returns: Truth, Extension: true, Params: valueParam, Doc: "The same as IsNull, under the name of an older version.", Examples: []Example{example(`IsNothing([displayName])`, "True", given("displayName"))},
+	{Name: "IsNothing", Returns: Truth, Extension: true, Params: []Param{wire("source", valueParam[0])}, Doc: "The same as IsNull, under the name of an older version.", Examples: []Example{example(`IsNothing([displayName])`, "True", given("displayName"))},
 		build: onValue(isNull)},
 	{Name: "IsNull", Returns: Truth, Params: valueParam, Doc: "True if there is no value: the attribute is absent, null, or a list without values.", Traps: []string{"An empty text is a value."}, Examples: []Example{example(`IsNull([displayName])`, "True", given("displayName"))},
 		build: onValue(isNull)},

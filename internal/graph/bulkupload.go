@@ -106,7 +106,7 @@ func (c *call) body() ([]byte, error) {
 
 func (c *call) tooLarge() *problem {
 	return &problem{status: http.StatusRequestEntityTooLarge, code: "RequestEntityTooLarge",
-		message: fmt.Sprintf("The body is larger than %d bytes: send fewer operations in a request.", c.s.MaxBody)}
+		message: fmt.Sprintf("The body is larger than %d bytes: send less in one request.", c.s.MaxBody)}
 }
 
 func (c *call) unreadable(err error, zipped bool) *problem {

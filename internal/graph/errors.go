@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"induct/internal/graph/odata"
+	"induct/internal/mapping"
 	"induct/internal/oauth"
 	"induct/internal/provision"
 )
@@ -41,6 +42,7 @@ type problem struct {
 	retryAfter time.Duration // for 429 and 503; rounded up to whole seconds
 	allow      []string      // for 405
 	challenge  bool          // send WWW-Authenticate
+	details    []errorDetail // each thing that is wrong, if there are several or it has a place
 }
 
 func (p *problem) Error() string { return p.code + ": " + p.message }
@@ -59,6 +61,11 @@ func unsupportedQuery(format string, args ...any) *problem {
 
 func invalidFilter(err error) *problem {
 	return badRequest("Invalid filter clause: %s", err.Error())
+}
+
+// notSupported is the answer for what Graph has and Induct has not.
+func notSupported(message string) *problem {
+	return &problem{status: http.StatusNotImplemented, code: "NotImplemented", message: message}
 }
 
 // notFound is the answer for a resource of the synchronization API that is not there.
@@ -96,8 +103,10 @@ func deniedSync(roles []string) *problem {
 }
 
 // clip bounds what an error message repeats of a request.
-func clip(s string) string {
-	const most = 128
+func clip(s string) string { return clipTo(s, 128) }
+
+// clipTo bounds a text to that many bytes, and a sign that there was more.
+func clipTo(s string, most int) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= most {
 		return s
@@ -110,6 +119,7 @@ func asProblem(err error) *problem {
 	var p *problem
 	var filter *odata.Error
 	var token *oauth.TokenError
+	var schema *mapping.SchemaError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -117,6 +127,10 @@ func asProblem(err error) *problem {
 		return badRequest("%s", filter.Error())
 	case errors.As(err, &token):
 		return &problem{status: http.StatusUnauthorized, code: "InvalidAuthenticationToken", message: token.Message, challenge: true}
+	case errors.As(err, &schema):
+		return invalidSchema(schema)
+	case errors.Is(err, errors.ErrUnsupported):
+		return notSupported("The job's target cannot do this.")
 	case errors.Is(err, provision.ErrQueueFull):
 		return &problem{status: http.StatusInternalServerError, code: "InternalServerError", message: textQueueFull}
 	case errors.Is(err, provision.ErrNoSpace):
@@ -138,10 +152,18 @@ func internal() *problem {
 // errorBody is Graph's error envelope.
 type errorBody struct {
 	Error struct {
-		Code    string     `json:"code"`
-		Message string     `json:"message"`
-		Inner   innerError `json:"innerError"`
+		Code    string        `json:"code"`
+		Message string        `json:"message"`
+		Details []errorDetail `json:"details,omitempty"`
+		Inner   innerError    `json:"innerError"`
 	} `json:"error"`
+}
+
+// errorDetail is one thing that is wrong; target is its place in the request.
+type errorDetail struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Target  string `json:"target"`
 }
 
 type innerError struct {
@@ -168,7 +190,7 @@ func (c *call) fail(err error) {
 		h.Set("WWW-Authenticate", c.challenge())
 	}
 	var body errorBody
-	body.Error.Code, body.Error.Message = p.code, p.message
+	body.Error.Code, body.Error.Message, body.Error.Details = p.code, p.message, p.details
 	body.Error.Inner = innerError{
 		Date:      c.received.UTC().Format("2006-01-02T15:04:05"),
 		RequestID: c.requestID, ClientRequestID: c.clientID(),

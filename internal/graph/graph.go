@@ -1,16 +1,18 @@
 // Package graph speaks Microsoft Graph's HTTP API for API-driven inbound provisioning: bulkUpload, synchronization
-// jobs, provisioning logs and the users of the directory, on /v1.0 and /beta. It is the only room that knows URLs,
-// @odata annotations and Graph's error object; what happens is decided behind Service.
+// jobs and their schemas, provisioning logs and the users of the directory, on /v1.0 and /beta. It is the only room
+// that knows URLs, @odata annotations and Graph's error object; what happens is decided behind Service.
 package graph
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"induct/internal/mapping"
 	"induct/internal/oauth"
 	"induct/internal/provision"
 )
@@ -33,6 +35,11 @@ type Service interface {
 	// Receipts returns what became of up to limit operations of an upload, from index from on.
 	Receipts(ctx context.Context, jobPK int64, number int64, from, limit int) ([]provision.Receipt, error)
 	UnreadPaths(ctx context.Context, jobPK int64) ([]provision.PathCount, error)
+	// SetSchema gives a job another schema, under a new version, and has everybody re-evaluated in the background. A schema
+	// that cannot run is a *mapping.SchemaError, and then nothing has changed.
+	SetSchema(ctx context.Context, jobPK int64, schema *mapping.Schema) error
+	// Preview tells what a record would do, by the schema or, if that is nil, by the job's own; it writes nothing.
+	Preview(ctx context.Context, jobPK int64, q provision.PreviewQuery) (*provision.Preview, error)
 	provision.Log
 	provision.Objects
 }
@@ -69,6 +76,7 @@ type server struct {
 	Config
 	secure  bool // clients use TLS even if this process does not see it
 	limiter *limiter
+	editing sync.Mutex // of a schema: what is read, changed and written again is changed by one request at a time
 }
 
 // New returns the handler of everything below /v1.0 and /beta, in any case.

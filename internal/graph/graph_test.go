@@ -86,7 +86,7 @@ func TestBulkUploadRefused(t *testing.T) {
 		{"app id as SP", "POST", strings.Replace(bulkURL, spID, appID, 1), one, nil, 404, "ResourceNotFound", ""},
 		{"unknown job", "POST", strings.Replace(bulkURL, jobID, "API2AAD.x", 1), one, nil, 404, "ResourceNotFound", ""},
 		{"body before job", "POST", strings.Replace(bulkURL, jobID, "API2AAD.x", 1), "{", nil, 400, "BadRequest", "Invalid Data Format"},
-		{"application", "POST", strings.Replace(bulkURL, "servicePrincipals", "applications", 1), one, nil, 400, "BadRequest", "Resource not found for the segment 'applications'."},
+		{"application", "POST", strings.Replace(bulkURL, "servicePrincipals", "applications", 1), one, nil, 400, "BadRequest", "Resource not found for the segment 'jobs'."},
 		{"other key", "POST", "/v1.0/servicePrincipals(name='x')/synchronization/jobs/" + jobID + "/bulkUpload", one, nil, 400, "BadRequest", "'name' is not a key of servicePrincipals."},
 	} {
 		t.Run(c.name, func(t *testing.T) {

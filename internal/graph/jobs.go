@@ -197,7 +197,26 @@ func (c *call) jobObject(j *provision.Job) (object, error) {
 			{"AzureIngestionAttributeOptimization", "False"},
 			{"LookaheadQueryEnabled", "False"},
 		}},
+		{"@induct.reevaluation", reevaluationObject(st.Reevaluation)},
 	}, nil
+}
+
+// reevaluationObject is how far the latest re-evaluation of everybody has come; null if there was none.
+func reevaluationObject(re *provision.Reevaluation) any {
+	if re == nil {
+		return nil
+	}
+	ends := object{}
+	for _, end := range provision.Ends {
+		ends = append(ends, member{string(end), re.Ends[end]})
+	}
+	return object{
+		{"number", re.Number},
+		{"beganDateTime", timestamp(re.Began)},
+		{"endedDateTime", timeOrNull(re.Ended)},
+		{"evaluated", re.Evaluated},
+		{"ends", ends},
+	}
 }
 
 // statusObject is the job's synchronizationStatus.

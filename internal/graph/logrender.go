@@ -51,6 +51,12 @@ func (lc *logContext) entryObject(e *provision.LogEntry) object {
 		{"provisioningSteps", steps(e)},
 		{"modifiedProperties", objects(e.Modified, modifiedObject)},
 	}
+	if e.Schema != "" {
+		o = append(o, member{"@induct.schemaVersion", e.Schema})
+	}
+	if e.Upload < 0 {
+		o = append(o, member{"@induct.reevaluation", -e.Upload})
+	}
 	if lc.beta {
 		info := object{{"@odata.type", "#microsoft.graph.statusDetails"}, {"status", e.Status.String()}}
 		if inner, ok := errorInformation(e).(object); ok {

@@ -27,6 +27,21 @@ type member struct {
 	value any
 }
 
+// encodedEntity is a JSON object that a context is put in front of.
+type encodedEntity struct {
+	context string
+	entity  []byte
+}
+
+// objects renders each element of a slice.
+func objects[T any](of []T, render func(*T) object) []object {
+	out := make([]object, len(of))
+	for i := range of {
+		out[i] = render(&of[i])
+	}
+	return out
+}
+
 // appendTo writes the object to b; objects and lists of objects within it are written without being copied.
 func (o object) appendTo(b *bytes.Buffer) error {
 	b.WriteByte('{')
@@ -54,6 +69,16 @@ func appendJSON(b *bytes.Buffer, v any) error {
 		return nil
 	case object:
 		return v.appendTo(b)
+	case encodedEntity:
+		b.WriteString(`{"@odata.context":`)
+		if err := appendJSON(b, v.context); err != nil {
+			return err
+		}
+		if len(v.entity) > len("{}") {
+			b.WriteByte(',')
+		}
+		b.Write(v.entity[1:])
+		return nil
 	case []object:
 		b.WriteByte('[')
 		for i, o := range v {
@@ -126,6 +151,12 @@ func (c *call) collection(context string, value []object, next string, count *in
 	return nil
 }
 
+// encoded answers with one entity that is JSON already: an object.
+func (c *call) encoded(status int, context string, entity []byte) error {
+	c.json(status, encodedEntity{c.context(context), entity})
+	return nil
+}
+
 // none answers with a status and nothing else. A 204 has no Content-Length either (RFC 9110 section 8.6).
 func (c *call) none(status int) error {
 	if status != http.StatusNoContent {
@@ -183,6 +214,13 @@ func timeOrNull(t time.Time) any {
 		return nil
 	}
 	return timestamp(t)
+}
+
+func orDefault(s, usual string) string {
+	if s == "" {
+		return usual
+	}
+	return s
 }
 
 // orNull is s, but null if s is empty.

@@ -15,6 +15,7 @@ var (
 	mayUpload      = []string{"SynchronizationData-User.Upload"}
 	mayReadSync    = []string{"Synchronization.Read.All", "Synchronization.ReadWrite.All"}
 	mayWriteSync   = []string{"Synchronization.ReadWrite.All"}
+	mayDiscover    = []string{"Synchronization.ReadWrite.All", "Directory.ReadWrite.All"}
 	mayReadUploads = []string{"SynchronizationData-User.Upload", "Synchronization.Read.All", "Synchronization.ReadWrite.All", "ProvisioningLog.Read.All"}
 	mayReadLogs    = []string{"ProvisioningLog.Read.All", "AuditLog.Read.All", "Directory.Read.All"}
 	mayReadUsers   = []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}
@@ -37,7 +38,7 @@ type route struct {
 const jobsPattern = "/servicePrincipals/{sp}/synchronization/jobs"
 
 // routes is everything there is. Of two that match, the first is taken.
-var routes = []route{
+var routes = slices.Concat([]route{
 	{jobsPattern + "/{job}/bulkUpload", map[string]endpoint{"POST": {(*call).bulkUpload, mayUpload, denied}}},
 	{jobsPattern + "/{job}/bulkUpload/$value", map[string]endpoint{}},
 	{jobsPattern + "/{job}/uploads/{upload}", get((*call).getUpload, mayReadUploads, deniedSync)},
@@ -47,7 +48,28 @@ var routes = []route{
 	{jobsPattern + "/{job}", get((*call).getJob, mayReadSync, deniedSync)},
 	{jobsPattern + "/{job}/start", map[string]endpoint{"POST": {(*call).startJob, mayWriteSync, deniedSync}}},
 	{jobsPattern + "/{job}/pause", map[string]endpoint{"POST": {(*call).pauseJob, mayWriteSync, deniedSync}}},
-	{jobsPattern + "/{job}/schema", get((*call).getSchema, mayReadSync, deniedSync)},
+	{jobsPattern + "/{job}/schema", map[string]endpoint{
+		"GET":    {(*call).getSchema, mayReadSync, deniedSync},
+		"PUT":    {(*call).putSchema, mayWriteSync, deniedSync},
+		"PATCH":  {(*call).patchSchema, mayWriteSync, deniedSync},
+		"DELETE": {(*call).deleteSchema, mayWriteSync, deniedSync},
+	}},
+	{jobsPattern + "/{job}/schema/preview", post((*call).preview, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/schema/validate", post((*call).validateSchema, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/schema/functions", get((*call).listFunctions, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/schema/filterOperators", get((*call).listFilterOperators, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/schema/parseExpression", post((*call).parseExpression, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/schema/directories", map[string]endpoint{
+		"GET":  {(*call).listDirectories, mayReadSync, deniedSync},
+		"POST": {(*call).postDirectory, mayWriteSync, deniedSync},
+	}},
+	{jobsPattern + "/{job}/schema/directories/{directory}", map[string]endpoint{
+		"GET":    {(*call).getDirectory, mayReadSync, deniedSync},
+		"PUT":    {(*call).putDirectory, mayWriteSync, deniedSync},
+		"PATCH":  {(*call).patchDirectory, mayWriteSync, deniedSync},
+		"DELETE": {(*call).deleteDirectory, mayWriteSync, deniedSync},
+	}},
+	{jobsPattern + "/{job}/schema/directories/{directory}/discover", post((*call).discover, mayDiscover, deniedSync)},
 	{"/servicePrincipals", get((*call).listServicePrincipals, mayReadApps, denied)},
 	{"/servicePrincipals/{sp}", get((*call).getServicePrincipal, mayReadApps, denied)},
 	{"/auditLogs/provisioning", get((*call).listLogs, mayReadLogs, deniedLogs)},
@@ -57,10 +79,38 @@ var routes = []route{
 	{"/users/{user}", get((*call).getUser, mayReadUsers, denied)},
 	{"/users/{user}/manager", get((*call).getManager, mayReadUsers, denied)},
 	{"/users/{user}/manager/$ref", get((*call).getManagerRef, mayReadUsers, denied)},
+}, templateRoutes("/servicePrincipals/{sp}"), templateRoutes("/applications/{app}"))
+
+// templateRoutes are the routes of the templates of an app.
+func templateRoutes(app string) []route {
+	templates := app + "/synchronization/templates"
+	schema := templates + "/{template}/schema"
+	return []route{
+		{templates, get((*call).listTemplates, mayReadSync, deniedSync)},
+		{templates + "/{template}", map[string]endpoint{
+			"GET":   {(*call).getTemplate, mayReadSync, deniedSync},
+			"PATCH": {(*call).keepTemplate, mayWriteSync, deniedSync},
+		}},
+		{schema, map[string]endpoint{
+			"GET":    {(*call).getSchema, mayReadSync, deniedSync},
+			"PUT":    {(*call).keepTemplate, mayWriteSync, deniedSync},
+			"DELETE": {(*call).restoreTemplate, mayWriteSync, deniedSync},
+		}},
+		{schema + "/functions", get((*call).listFunctions, mayWriteSync, deniedSync)},
+		{schema + "/filterOperators", get((*call).listFilterOperators, mayWriteSync, deniedSync)},
+		{schema + "/parseExpression", post((*call).parseExpression, mayWriteSync, deniedSync)},
+		{schema + "/directories", get((*call).listDirectories, mayReadSync, deniedSync)},
+		{schema + "/directories/{directory}", get((*call).getDirectory, mayReadSync, deniedSync)},
+		{schema + "/directories/{directory}/discover", post((*call).discover, mayDiscover, deniedSync)},
+	}
 }
 
 func get(serve func(*call) error, roles []string, deny func([]string) *problem) map[string]endpoint {
 	return map[string]endpoint{http.MethodGet: {serve, roles, deny}}
+}
+
+func post(serve func(*call) error, roles []string, deny func([]string) *problem) map[string]endpoint {
+	return map[string]endpoint{http.MethodPost: {serve, roles, deny}}
 }
 
 // match binds the segments of a path to the pattern. depth says how many segments matched before the first that did

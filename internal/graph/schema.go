@@ -1,325 +1,216 @@
 package graph
 
 import (
-	"strconv"
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"induct/internal/expr"
+	"induct/internal/graph/syncschema"
 	"induct/internal/mapping"
+	"induct/internal/provision"
 )
 
-// getSchema renders the job's mappings as a synchronizationSchema.
+// schemaOwner is what has a schema: a job, or a template of the service principal or application that the path names.
+type schemaOwner struct {
+	job     *provision.Job  // nil for a template
+	schema  *mapping.Schema // under the owner's id
+	context string          // of the owner, for @odata.context
+}
+
+// schemaOwner returns the owner that the path names.
+func (c *call) schemaOwner() (*schemaOwner, error) {
+	if _, ok := c.params["{template}"]; ok {
+		app, id, err := c.template()
+		if err != nil {
+			return nil, err
+		}
+		s, _ := mapping.Template(id)
+		return &schemaOwner{nil, s, app.context + "/synchronization/templates('" + id + "')"}, nil
+	}
+	job, err := c.job()
+	if err != nil {
+		return nil, err
+	}
+	if job.Schema == nil {
+		return nil, notFound("schema of job", job.ID)
+	}
+	s := *job.Schema
+	s.ID = job.ID
+	return &schemaOwner{job, &s, c.jobContext(job)}, nil
+}
+
+// settings are those that the owner's schema is compiled with.
+func (c *call) settings(job *provision.Job) mapping.Settings {
+	set := mapping.Settings{DefaultDomain: c.s.Service.Tenant().DefaultDomain}
+	if job != nil {
+		set.DisableMissing = job.Settings.DisableMissing
+	}
+	return set
+}
+
+// getSchema answers with a synchronizationSchema, its directories inlined.
 func (c *call) getSchema() error {
+	o, err := c.schemaOwner()
+	if err != nil {
+		return err
+	}
+	return c.encoded(http.StatusOK, o.context+"/schema/$entity", syncschema.Marshal(o.schema))
+}
+
+// putSchema replaces the job's schema: what is left out is gone.
+func (c *call) putSchema() error {
+	body, err := c.jsonBody()
+	if err != nil {
+		return err
+	}
+	s, err := syncschema.Parse(body)
+	if err != nil {
+		return err
+	}
+	return c.changeSchema(func(job *provision.Job) (*mapping.Schema, error) {
+		takeEditedTexts(s, job.Schema, body)
+		return s, nil
+	})
+}
+
+// patchSchema replaces the top-level members that the body has.
+func (c *call) patchSchema() error {
+	body, err := c.jsonBody()
+	if err != nil {
+		return err
+	}
+	return c.changeSchema(func(job *provision.Job) (*mapping.Schema, error) {
+		next, err := syncschema.Patch(job.Schema, body)
+		if err != nil {
+			return nil, err
+		}
+		takeEditedTexts(next, job.Schema, body)
+		if sameSchema(next, job.Schema) {
+			return nil, nil // SDKs send a PATCH without members for an object in whose parts they saw no change
+		}
+		return next, nil
+	})
+}
+
+// sameSchema reports whether two schemas are the same but for id and version.
+func sameSchema(a, b *mapping.Schema) bool {
+	named := *a
+	named.ID, named.Version = b.ID, b.Version
+	return bytes.Equal(syncschema.Marshal(&named), syncschema.Marshal(b))
+}
+
+// deleteSchema gives the job its template's schema again, "restore default mappings".
+func (c *call) deleteSchema() error {
+	return c.changeSchema(func(job *provision.Job) (*mapping.Schema, error) {
+		s, ok := mapping.Template(job.TemplateID)
+		if !ok {
+			return nil, notFound("template", job.TemplateID)
+		}
+		return s, nil
+	})
+}
+
+// changeSchema is editSchema, answered with 204.
+func (c *call) changeSchema(change func(*provision.Job) (*mapping.Schema, error)) error {
+	if err := c.editSchema(change); err != nil {
+		return err
+	}
+	return c.none(http.StatusNoContent)
+}
+
+// editSchema gives the job what change makes of its schema, nil for no change. change must not alter the schema that the
+// job has.
+func (c *call) editSchema(change func(*provision.Job) (*mapping.Schema, error)) error {
+	c.s.editing.Lock()
+	defer c.s.editing.Unlock()
 	job, err := c.job()
 	if err != nil {
 		return err
 	}
-	s := job.Schema
-	if s == nil {
-		return notFound("schema of job", job.ID)
+	next, err := change(job)
+	if err != nil || next == nil {
+		return err
 	}
-	o := schemaObject(s)
-	o[0].value = job.ID
-	return c.entity(c.jobContext(job)+"/schema/$entity", o)
+	return c.s.Service.SetSchema(c.r.Context(), job.PK, next)
 }
 
-func schemaObject(s *mapping.Schema) object {
-	return object{
-		{"id", s.ID},
-		{"version", s.Version},
-		{"synchronizationRules", objects(s.Rules, ruleObject)},
-		{"directories", objects(s.Directories, directoryObject)},
+// jsonBody reads the body of a write; it must say that it is JSON.
+func (c *call) jsonBody() ([]byte, error) {
+	sent := c.r.Header.Get("Content-Type")
+	if sent == "" {
+		return nil, badRequest("Write requests (excluding DELETE) must contain the Content-Type header declaration.")
 	}
+	media, _, _ := strings.Cut(sent, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	if media != "application/json" && media != "text/json" && !strings.HasSuffix(media, "+json") {
+		return nil, &problem{status: http.StatusUnsupportedMediaType, code: "UnsupportedMediaType",
+			message: fmt.Sprintf("The Content-Type '%s' is not supported: send application/json.", clip(sent))}
+	}
+	return c.body()
 }
 
-// objects renders each element of a slice.
-func objects[T any](of []T, render func(*T) object) []object {
-	out := make([]object, len(of))
-	for i := range of {
-		out[i] = render(&of[i])
-	}
-	return out
-}
+// mostDetails bounds how many problems of a schema are listed.
+const mostDetails = 100
 
-func ruleObject(r *mapping.Rule) object {
-	return object{
-		{"id", r.ID},
-		{"name", r.Name},
-		{"editable", r.Editable},
-		{"priority", r.Priority},
-		{"sourceDirectoryName", r.SourceDirectoryName},
-		{"targetDirectoryName", r.TargetDirectoryName},
-		{"containerFilter", nil},
-		{"groupFilter", nil},
-		{"metadata", []keyValue{
-			{"defaultSourceObjectMappings", "User"},
-			{"supportsProvisionOnDemand", "False"},
-		}},
-		{"objectMappings", objects(r.ObjectMappings, objectMappingObject)},
-	}
-}
-
-func objectMappingObject(m *mapping.ObjectMapping) object {
-	joining := ""
-	for _, a := range m.AttributeMappings {
-		if a.MatchingPriority == 1 {
-			joining = a.TargetAttributeName
+// invalidSchema is the answer for a schema that cannot be read or cannot run: each problem is a detail.
+func invalidSchema(e *mapping.SchemaError) *problem {
+	p := badRequest("The schema cannot be used; nothing was changed.")
+	for i := range e.Problems {
+		q := &e.Problems[i]
+		if i == mostDetails {
+			p.details = append(p.details, errorDetail{"InvalidSchema", fmt.Sprintf("There are %d more problems.", len(e.Problems)-i), ""})
+			break
 		}
+		p.details = append(p.details, errorDetail{"InvalidSchema", schemaSentence(q), q.Path})
 	}
-	return object{
-		{"name", m.Name},
-		{"enabled", m.Enabled},
-		{"flowTypes", flowTypes(m.FlowTypes)},
-		{"sourceObjectName", m.SourceObjectName},
-		{"targetObjectName", m.TargetObjectName},
-		{"scope", scopeObject(m.Scope)},
-		{"metadata", []keyValue{
-			{"EscrowBehavior", `"Default"`},
-			{"DisableMonitoringForChanges", "false"},
-			{"OriginalJoiningProperty", strconv.Quote(joining)},
-			{"Disposition", `"Normal"`},
-			{"IsCustomerDefined", "false"},
-			{"ExcludeFromReporting", "false"},
-			{"Unsynchronized", "false"},
-		}},
-		{"attributeMappings", objects(m.AttributeMappings, attributeMappingObject)},
+	if n := len(e.Problems); n == 1 {
+		p.message = located(&e.Problems[0])
+	} else if n > 1 {
+		p.message = fmt.Sprintf("The schema has %d problems; nothing was changed. The first: %s", n, located(&e.Problems[0]))
 	}
+	return p
 }
 
-func flowTypes(f mapping.FlowTypes) string {
-	var names []string
-	for _, t := range []struct {
-		on   bool
-		name string
-	}{{f.Add, "Add"}, {f.Update, "Update"}, {f.Delete, "Delete"}} {
-		if t.on {
-			names = append(names, t.name)
-		}
-	}
-	if names == nil {
-		return "None"
-	}
-	return strings.Join(names, ", ")
-}
-
-// scopeObject renders a filter; null means that everybody is in scope.
-func scopeObject(f *mapping.Filter) any {
-	if f == nil {
-		return nil
-	}
-	return object{
-		{"categoryFilterGroups", []object{}},
-		{"groups", objects(f.Groups, func(g *mapping.FilterGroup) object {
-			return object{{"name", g.Name}, {"clauses", objects(g.Clauses, clauseObject)}}
-		})},
-		{"inputFilterGroups", []object{}},
-	}
-}
-
-func clauseObject(c *mapping.Clause) object {
-	return object{
-		{"operatorName", c.OperatorName},
-		{"sourceOperandName", c.SourceOperandName},
-		{"targetOperand", object{{"values", append([]string{}, c.Values...)}}},
-	}
-}
-
-func attributeMappingObject(m *mapping.AttributeMapping) object {
-	var source any
-	if m.Expression != "" {
-		source = sourceObject(m.Expression)
-	}
-	return object{
-		{"defaultValue", m.DefaultValue},
-		{"exportMissingReferences", false},
-		{"flowBehavior", orDefault(m.FlowBehavior, "FlowWhenChanged")},
-		{"flowType", orDefault(m.FlowType, "Always")},
-		{"matchingPriority", m.MatchingPriority},
-		{"source", source},
-		{"targetAttributeName", m.TargetAttributeName},
-	}
-}
-
-func orDefault(s, usual string) string {
-	if s == "" {
-		return usual
+// located is a problem in one line that ends with its place.
+func located(p *mapping.SchemaProblem) string {
+	s := advised(p)
+	if p.Path != "" {
+		s += " (" + p.Path + ")"
 	}
 	return s
 }
 
-// sourceObject renders an expression as an attributeMappingSource: the text, and the same as a tree.
-func sourceObject(expression string) object {
-	expression = strings.TrimSpace(expression)
-	unescape := strings.NewReplacer(`\\`, `\`, `\"`, `"`)
-	kind, name, parameters := "Function", expression, []object{}
-	switch {
-	case isWhole(expression, '[', ']'):
-		kind, name = "Attribute", strings.TrimSpace(expression[1:len(expression)-1])
-	case isWhole(expression, '"', '"'):
-		kind, name = "Constant", unescape.Replace(expression[1:len(expression)-1])
-	case isConstant(expression):
-		kind = "Constant"
-	default:
-		if open := strings.IndexByte(expression, '('); open > 0 && strings.HasSuffix(expression, ")") {
-			name = strings.TrimSpace(expression[:open])
-			parameters = parameterObjects(name, expression[open+1:len(expression)-1])
-		}
+// advised is a problem with its advice and without its place.
+func advised(p *mapping.SchemaProblem) string {
+	s := capital(p.Message)
+	if p.Name != "" {
+		s = p.Name + ": " + p.Message
 	}
-	return object{{"expression", expression}, {"name", name}, {"parameters", parameters}, {"type", kind}}
+	if p.Advice != "" {
+		s += "; " + p.Advice
+	}
+	return s
 }
 
-// isWhole reports whether the expression is one bracketed or quoted token.
-func isWhole(expression string, open, shut byte) bool {
-	return len(expression) >= 2 && expression[0] == open && expression[len(expression)-1] == shut && tokenEnd(expression, 0) == len(expression)
+// schemaSentence says what is wrong, and with an expression where in it.
+func schemaSentence(p *mapping.SchemaProblem) string {
+	if p.Expression == "" {
+		return advised(p)
+	}
+	return advised(p) + "\n" + caret(p.Expression, p.Pos, p.End)
 }
 
-func isConstant(expression string) bool {
-	if strings.EqualFold(expression, "true") || strings.EqualFold(expression, "false") {
-		return true
-	}
-	_, err := strconv.ParseInt(expression, 10, 64)
-	return err == nil
+// caret draws the line of an expression that bytes from to end are in, and a caret below them.
+func caret(expression string, from, end int) string {
+	from = min(max(from, 0), len(expression))
+	e := expr.Error{Pos: len([]rune(expression[:from])), Offset: from, End: min(max(end, from), len(expression))}
+	return e.Caret(expression)
 }
 
-// tokenEnd returns the end of the text or attribute that begins at i, or i+1 for any other character. An attribute's
-// name may hold filters in brackets of their own, with texts in them.
-func tokenEnd(s string, i int) int {
-	switch s[i] {
-	case '"':
-		for i++; i < len(s); i++ {
-			switch s[i] {
-			case '"':
-				return i + 1
-			case '\\':
-				i++
-			}
-		}
-		return len(s)
-	case '[':
-		for depth := 0; i < len(s); {
-			switch {
-			case s[i] == '"' && depth > 1:
-				i = tokenEnd(s, i)
-				continue
-			case s[i] == '[':
-				depth++
-			case s[i] == ']':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-			i++
-		}
-		return len(s)
-	}
-	return i + 1
-}
-
-// parameterObjects renders the arguments of a function under their parameters' names; one that is left out is left out.
-func parameterObjects(function, arguments string) []object {
-	names := parameterNames(function)
-	out := []object{}
-	for i, argument := range splitArguments(arguments) {
-		if argument == "" {
-			continue
-		}
-		out = append(out, object{{"key", names(i)}, {"value", sourceObject(argument)}})
-	}
-	return out
-}
-
-// splitArguments splits at the commas that stand in no parentheses, text or attribute.
-func splitArguments(s string) []string {
-	var out []string
-	depth, from := 0, 0
-	for i := 0; i < len(s); {
-		switch s[i] {
-		case '(':
-			depth++
-		case ')':
-			depth--
-		case ',':
-			if depth == 0 {
-				out = append(out, strings.TrimSpace(s[from:i]))
-				from = i + 1
-			}
-		}
-		i = tokenEnd(s, i)
-	}
-	return append(out, strings.TrimSpace(s[from:]))
-}
-
-// parameterNames returns the names of a function's parameters by their place; the last ones may repeat.
-// Replace's are those that Graph lists, which the function reference spells otherwise.
-func parameterNames(function string) func(i int) string {
-	if strings.EqualFold(function, "Replace") {
-		names := []string{"source", "Find", "RegularExpression", "RegularExpressionGroupName", "Replacement", "ReplacementPropertyName", "Template"}
-		return func(i int) string { return names[min(i, len(names)-1)] }
-	}
-	for _, f := range expr.Functions() {
-		if n := len(f.Params); strings.EqualFold(f.Name, function) && n > 0 {
-			return func(i int) string {
-				if i >= n {
-					repeat := max(f.Repeat, 1)
-					i = n - repeat + (i-n)%repeat
-				}
-				return f.Params[i].Name
-			}
-		}
-	}
-	return func(int) string { return "source" }
-}
-
-func directoryObject(d *mapping.Directory) object {
-	return object{
-		{"id", d.ID},
-		{"name", d.Name},
-		{"readOnly", d.ReadOnly},
-		{"version", d.Version},
-		{"discoverabilities", "None"},
-		{"discoveryDateTime", nil},
-		{"objects", objects(d.Objects, definitionObject)},
-	}
-}
-
-func definitionObject(o *mapping.Object) object {
-	metadata := []keyValue{}
-	for _, a := range o.Attributes {
-		switch a.Name {
-		case "active", "accountEnabled":
-			metadata = append(metadata, keyValue{"PropertyNameAccountEnabled", a.Name})
-		case "IsSoftDeleted":
-			metadata = append(metadata, keyValue{"PropertyNameSoftDeleted", a.Name})
-		}
-	}
-	return object{
-		{"name", o.Name},
-		{"supportedApis", []string{}},
-		{"metadata", metadata},
-		{"attributes", objects(o.Attributes, attributeObject)},
-	}
-}
-
-func attributeObject(a *mapping.Attribute) object {
-	references, metadata := []object{}, []keyValue{}
-	if a.References != "" {
-		references = append(references, object{{"referencedObjectName", a.References}, {"referencedProperty", nil}})
-	}
-	if a.MaxLength > 0 {
-		metadata = append(metadata, keyValue{"MaximumLength", strconv.Itoa(a.MaxLength)})
-	}
-	return object{
-		{"name", a.Name},
-		{"type", orDefault(a.Type, "String")},
-		{"anchor", a.Anchor},
-		{"required", a.Required},
-		{"caseExact", a.CaseExact},
-		{"multivalued", a.MultiValued},
-		{"mutability", orDefault(a.Mutability, "ReadWrite")},
-		{"flowNullValues", a.FlowNullValues},
-		{"defaultValue", nil},
-		{"metadata", metadata},
-		{"referencedObjects", references},
-		{"apiExpressions", []keyValue{}},
-	}
+// directory returns the index of the directory with this id, -1 if there is none.
+func directory(s *mapping.Schema, id string) int {
+	return slices.IndexFunc(s.Directories, func(d mapping.Directory) bool { return strings.EqualFold(d.ID, id) })
 }

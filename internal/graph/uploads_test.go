@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -9,12 +8,6 @@ import (
 
 	"induct/internal/provision"
 )
-
-func marshalled(v any) ([]byte, error) {
-	var b bytes.Buffer
-	err := appendJSON(&b, v)
-	return b.Bytes(), err
-}
 
 func TestUpload(t *testing.T) {
 	w := newWorld(t)

@@ -159,6 +159,8 @@ type Store interface {
 	Next(ctx context.Context, jobPK, position, to int64, records int) ([]Queued, error)
 	// People returns what the job knows of each anchor, in order; nil for one it does not know.
 	People(ctx context.Context, jobPK int64, sought []Sought) ([]*Person, error)
+	// LinkedAnchors returns, for each object id, the anchor that the job has linked to it, or "".
+	LinkedAnchors(ctx context.Context, jobPK int64, ids []string) ([]string, error)
 	// OpenCycle returns the job's open cycle, or opens one over all uploads that wait; nil if nothing waits.
 	OpenCycle(ctx context.Context, jobPK int64, now time.Time) (*Cycle, error)
 	// Unit runs fn in one transaction: all that fn does through u becomes durable together, or nothing does.

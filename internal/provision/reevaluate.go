@@ -17,9 +17,16 @@ const reevaluationBatch = 1000
 const uploadsFirst = 4
 
 // reevaluate does the next batch of the job's re-evaluation, and reports whether there was one to do.
-func (r *runner) reevaluate(ctx context.Context, job *Job, program *mapping.Program) (bool, error) {
-	re, err := r.s.store.Reevaluation(ctx, job.PK)
+func (r *runner) reevaluate(ctx context.Context) (bool, error) {
+	re, err := r.s.store.Reevaluation(ctx, r.jobPK)
 	if err != nil || re == nil || !re.Ended.IsZero() {
+		return false, err
+	}
+	// The edit that began it may be about to install its program: it has done so when it gives the lock back.
+	r.s.editing.Lock()
+	job, program, err := r.s.compiled(r.jobPK)
+	r.s.editing.Unlock()
+	if err != nil {
 		return false, err
 	}
 	people, err := r.s.store.PeopleAfter(ctx, job.PK, re.Cursor, reevaluationBatch)

@@ -88,7 +88,7 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 	}
 	if cycle == nil || r.first >= uploadsFirst {
 		r.first = 0
-		if worked, err := r.reevaluate(ctx, job, program); worked || err != nil || cycle == nil {
+		if worked, err := r.reevaluate(ctx); worked || err != nil || cycle == nil {
 			return worked, err
 		}
 	}

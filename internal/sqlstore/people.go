@@ -106,13 +106,26 @@ func (u *Unit) find(anchor string) (pk int64, object string, err error) {
 
 // LinkedAnchors implements provision.Unit.
 func (u *Unit) LinkedAnchors(ids []string) ([]string, error) {
+	return linkedAnchors(u.conn, u.job, ids)
+}
+
+// LinkedAnchors implements provision.Store.
+func (s *Store) LinkedAnchors(ctx context.Context, jobPK int64, ids []string) (anchors []string, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		anchors, err = linkedAnchors(c, jobPK, ids)
+		return err
+	})
+	return anchors, err
+}
+
+func linkedAnchors(conn *sqlite.Conn, job int64, ids []string) ([]string, error) {
 	anchors := make([]string, len(ids))
 	for i, id := range ids {
 		object := idBytes(id)
 		if object == nil {
 			continue
 		}
-		err := query(u.conn, "SELECT anchor FROM person WHERE job = ?1 AND object = ?2", []any{u.job, object}, func(st *sqlite.Stmt) error {
+		err := query(conn, "SELECT anchor FROM person WHERE job = ?1 AND object = ?2", []any{job, object}, func(st *sqlite.Stmt) error {
 			anchors[i] = st.ColumnText(0)
 			return nil
 		})

@@ -521,6 +521,9 @@ func (l *lane) links() {
 		if s := strings.Join(gotAnchors, ","); s != anchors {
 			l.Errorf("anchors are %q, want %q", s, anchors)
 		}
+		if s := strings.Join(must(l.s.LinkedAnchors(l.Context(), l.job.PK, []string{other, id, ""}))(l), ","); s != anchors {
+			l.Errorf("outside of a unit anchors are %q, want %q", s, anchors)
+		}
 		if s := strings.Join(gotIDs, ","); s != ids {
 			l.Errorf("links are %q, want %q", s, ids)
 		}
