@@ -26,7 +26,7 @@
 //	 8  internal/directory  Find: by link, then by matching attributes
 //	 9  internal/provision  Plan: desired and current → create, update, disable or nothing
 //	10  internal/directory  Apply, in waves: the second record of one person waits for the first
-//	11  internal/provision  one log entry for each record, one more for a reference
+//	11  internal/provision  one log entry for each record, one more for a reference that waited
 //	12  internal/sqlstore   Unit.Commit: objects, entries, kept records, links, counters and
 //	                        the position, in one transaction; managers at the end of the cycle
 //
@@ -44,8 +44,10 @@
 // sqlstore and directory implement them; graph calls them; this package puts them together and decides
 // nothing. The table in internal/importtest says who may import whom, and fails if somebody does otherwise.
 //
-// Beside the path: internal/upload is the client behind `induct upload`; internal/localca makes the
-// certificates of `--tls local`; examples/workforce is the company that `induct demo` uploads.
+// Beside the path: internal/upload is the client behind `induct upload`, internal/upload/records its half that
+// knows files; internal/graph/syncschema reads and writes the schemas that clients edit, internal/expr/regex and
+// internal/expr/netdate are .NET's regular expressions and dates; internal/bench is the load behind `induct bench`;
+// internal/localca makes the certificates of `--tls local`; examples/workforce is the company that `induct demo` uploads.
 //
 // # How to test
 //
