@@ -202,6 +202,8 @@ type Unit interface {
 	Reevaluated(r Reevaluation) error
 	// Idle reports whether no upload waits after the job's position.
 	Idle() (bool, error)
+	// ExtendCycle makes the uploads that wait now part of the open cycle.
+	ExtendCycle(c *Cycle) error
 	// CloseCycle ends the cycle and settles its uploads.
 	CloseCycle(c *Cycle, now time.Time) error
 }

@@ -23,6 +23,7 @@ const (
 	batchRecords    = 2000             // records of a batch; see docs/decisions on batches
 	referenceBatch  = 1000             // references resolved in one transaction
 	pollInterval    = time.Second      // how long a lost hint can delay work
+	longestCycle    = time.Minute      // before a cycle ends although more uploads wait
 	maxRetryBackoff = 30 * time.Second // between attempts while the target or the store does not answer
 )
 
@@ -165,23 +166,26 @@ func (r *runner) closeCycle(ctx context.Context, job *Job, cycle *Cycle, positio
 	return nil
 }
 
-// endCycle resolves references that have become ready, and settles the cycle's uploads if that was all: it reports
-// whether it was. Of those that cannot be resolved an entry says so, once, when nothing waits that could still link
-// the person they name.
+// endCycle does what belongs to a cycle's end, and reports whether all of it is done. While uploads wait and the cycle is
+// young they become part of it: what comes as one load is one cycle, whose references are written in one sweep. Else
+// references that have become ready are resolved, and the uploads settled. Of references that cannot be resolved an
+// entry says so, once, when nothing waits that could still link the person they name.
 func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
+	idle, err := u.Idle()
+	if err != nil {
+		return false, err
+	}
+	if !idle && r.s.now().Sub(cycle.Began) < longestCycle {
+		return true, u.ExtendCycle(cycle)
+	}
 	const rounds = 4 // in one transaction; the second finds nothing more, unless there is much
 	for round, more := 0, true; more; round++ {
 		if round == rounds {
 			return false, nil
 		}
-		var err error
 		if more, err = r.resolveSome(ctx, u, job, cycle); err != nil {
 			return false, err
 		}
-	}
-	idle, err := u.Idle()
-	if err != nil {
-		return false, err
 	}
 	if idle {
 		refs, err := u.UnreportedReferences(referenceBatch)

@@ -246,6 +246,12 @@ func (u *Unit) Idle() (idle bool, err error) {
 	return idle, err
 }
 
+// ExtendCycle implements provision.Unit.
+func (u *Unit) ExtendCycle(cy *provision.Cycle) error {
+	return query(u.conn, "UPDATE cycle SET last = (SELECT next - 1 FROM job WHERE pk = ?1) WHERE job = ?1 AND number = ?2 AND ended IS NULL",
+		[]any{u.job, cy.Number}, nil)
+}
+
 // CloseCycle implements provision.Unit.
 func (u *Unit) CloseCycle(cy *provision.Cycle, now time.Time) error {
 	from := int64(0)
