@@ -89,3 +89,26 @@ func FuzzEntries(f *testing.F) {
 		}
 	})
 }
+
+func FuzzKept(f *testing.F) {
+	f.Add([]byte(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"externalId":"7"}`))
+	f.Add([]byte{keptV1, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := unpackKept(data); err != nil && !errors.Is(err, errCorrupt) {
+			t.Errorf("error is %v", err)
+		}
+		got, err := unpackKept(packKept(data))
+		if err != nil || string(got) != string(data) {
+			t.Errorf("%q, %v, want %q", got, err, data)
+		}
+	})
+}
+
+// Half of a small record is names that all have.
+func TestKeptIsSmallerWithTheDictionary(t *testing.T) {
+	record := []byte(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],"phoneNumbers":[{"value":"+49 5551234","type":"work"}],"externalId":"4711","name":{"familyName":"Quist","givenName":"Ada"},"userName":"ada@lindqvist.example","active":true,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"Research","manager":{"value":"12"}}}`)
+	if with, without := len(packKept(record)), len(s2.Encode(nil, record)); with > without*2/3 {
+		t.Errorf("%d bytes with the dictionary, %d without", with, without)
+	}
+}

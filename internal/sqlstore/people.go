@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
-	"github.com/klauspost/compress/s2"
 	"zombiezen.com/go/sqlite"
 
 	"induct/internal/provision"
@@ -64,7 +63,7 @@ func readPerson(c *sqlite.Conn, pk, jobPK int64, q provision.Sought, into **prov
 		func(st *sqlite.Stmt) (err error) {
 			p := person(st)
 			if p.Hash != q.Hash || p.Hash == ([16]byte{}) {
-				p.Kept, err = s2.Decode(nil, Blob(st, 9))
+				p.Kept, err = unpackKept(Blob(st, 9))
 			}
 			*into = p
 			return err
@@ -174,7 +173,7 @@ func pack(people []provision.Person) [][]byte {
 	for w := range workers {
 		wg.Go(func() {
 			for i := w; i < len(people); i += workers {
-				kept[i] = s2.Encode(nil, people[i].Kept)
+				kept[i] = packKept(people[i].Kept)
 			}
 		})
 	}

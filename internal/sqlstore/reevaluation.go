@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/klauspost/compress/s2"
 	"zombiezen.com/go/sqlite"
 
 	"induct/internal/provision"
@@ -48,7 +47,7 @@ func (s *Store) PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int)
 		return query(c, "SELECT "+personColumns+", kept FROM person WHERE pk > ?2 AND job = ?1 ORDER BY pk LIMIT ?3", []any{jobPK, cursor, limit},
 			func(st *sqlite.Stmt) (err error) {
 				p := provision.KeptPerson{Person: *person(st), Place: st.ColumnInt64(0)}
-				p.Kept, err = s2.Decode(nil, Blob(st, 9))
+				p.Kept, err = unpackKept(Blob(st, 9))
 				people = append(people, p)
 				return err
 			})
