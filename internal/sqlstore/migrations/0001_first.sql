@@ -102,7 +102,7 @@ CREATE TABLE person (
   upload  INTEGER NOT NULL,
   place   INTEGER NOT NULL,
   name    TEXT NOT NULL,
-  kept    BLOB NOT NULL     -- S2
+  kept    BLOB NOT NULL     -- see kept.go
 );
 CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
 
