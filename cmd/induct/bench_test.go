@@ -112,6 +112,7 @@ func TestBench(t *testing.T) {
 
 // The table for people has the same measurements, and growth between sizes.
 func TestBenchSizes(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	r := execute(t, "bench", "--sizes", "100,0.2k", "--least", "20ms")
 	if r.code != 1 || !strings.Contains(r.stderr, `"0.2k" people`) {
@@ -146,6 +147,7 @@ func benchURL(t *testing.T, env map[string]string, args ...string) result {
 
 // A running service is measured as it is: twice, each time with new people, and not at all if it is elsewhere.
 func TestBenchURL(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	p := start(t, filepath.Join(t.TempDir(), "data"))
 	for range 2 {

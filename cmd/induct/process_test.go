@@ -308,3 +308,11 @@ func query(options ...string) string {
 	}
 	return "?" + strings.Join(parts, "&")
 }
+
+// slow keeps a test of several seconds out of `make check`; `make test` runs it.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes several seconds: make test runs it")
+	}
+}

@@ -327,6 +327,7 @@ func TestUploadStdin(t *testing.T) {
 
 // Without receipts the outcomes are read in the provisioning log, with its real entries.
 func TestUploadFollowsLog(t *testing.T) {
+	slow(t)
 	p := start(t, filepath.Join(t.TempDir(), "data"))
 	target, err := url.Parse(p.env["GRAPH_BASE"])
 	if err != nil {
