@@ -108,8 +108,8 @@ func (l *logScan) blocks(q provision.LogQuery) error {
 		text += " INDEXED BY log_block_upload"
 	case q.Cycle != 0:
 		text += " INDEXED BY log_block_cycle"
-	case q.Status != nil && *q.Status == provision.StatusFailure:
-		text += " INDEXED BY log_block_failure"
+	case q.Status != nil:
+		text += " INDEXED BY log_block_" + q.Status.String()
 	default:
 		text += " INDEXED BY log_block_job"
 	}

@@ -160,7 +160,10 @@ CREATE INDEX log_block_time ON log_block (began);
 CREATE INDEX log_block_job ON log_block (job, first);
 CREATE INDEX log_block_cycle ON log_block (job, cycle, first);
 CREATE INDEX log_block_upload ON log_block (job, highest, lowest);
+CREATE INDEX log_block_success ON log_block (job, first) WHERE success > 0;
 CREATE INDEX log_block_failure ON log_block (job, first) WHERE failure > 0;
+CREATE INDEX log_block_skipped ON log_block (job, first) WHERE skipped > 0;
+CREATE INDEX log_block_warning ON log_block (job, first) WHERE warning > 0;
 
 CREATE TABLE unread_path (
   job     INTEGER NOT NULL,
