@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"induct/internal/graph/odata"
 	"induct/internal/provision"
@@ -67,6 +68,26 @@ func appendJSON(b *bytes.Buffer, v any) error {
 	case nil:
 		b.WriteString("null")
 		return nil
+	case string:
+		if plain(v) {
+			b.WriteByte('"')
+			b.WriteString(v)
+			b.WriteByte('"')
+			return nil
+		}
+	case *string:
+		if v != nil {
+			return appendJSON(b, *v)
+		}
+	case bool:
+		b.WriteString(strconv.FormatBool(v))
+		return nil
+	case int:
+		b.WriteString(strconv.Itoa(v))
+		return nil
+	case int64:
+		b.WriteString(strconv.FormatInt(v, 10))
+		return nil
 	case object:
 		return v.appendTo(b)
 	case encodedEntity:
@@ -99,6 +120,16 @@ func appendJSON(b *bytes.Buffer, v any) error {
 	}
 	b.Truncate(b.Len() - 1) // the encoder's newline
 	return nil
+}
+
+// plain reports whether a text stands for itself between quotes.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // pick returns the members that $select names, in their own order; all of them if it names none.
