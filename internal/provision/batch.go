@@ -59,7 +59,7 @@ func prepare(ctx context.Context, store Store, before *batch, job *Job, program 
 			b.records = append(b.records, &record{upload: &uploads[i], index: j, op: &uploads[i].Operations[j]})
 		}
 	}
-	b.onAllCores(func(r *record) {
+	b.onAllCores(b.records, func(r *record) {
 		h := sha256.Sum256(r.op.Data)
 		copy(r.hash[:], h[:])
 	})
@@ -86,12 +86,37 @@ func prepare(ctx context.Context, store Store, before *batch, job *Job, program 
 	for i, q := range sought {
 		b.people[q.Anchor].person = people[i]
 	}
-	b.onAllCores(func(r *record) {
+	var now []*record
+	for _, r := range b.records {
 		if !r.deferred {
-			b.evaluate(r)
+			now = append(now, r)
+		}
+	}
+	return b, b.evaluateAll(ctx, now)
+}
+
+// evaluateAll decides what records want, after what is known of their people.
+func (b *batch) evaluateAll(ctx context.Context, records []*record) error {
+	var open []*record
+	for _, r := range records {
+		if b.prove(r); !r.proven && !r.op.Delete {
+			open = append(open, r)
+		}
+	}
+	// Of people who sent the same before, the kept record has not been read: it is needed if that proves nothing.
+	if err := b.recall(ctx, open); err != nil {
+		return err
+	}
+	b.onAllCores(records, func(r *record) {
+		switch {
+		case r.op.Delete:
+		case !r.proven:
+			b.run(r)
+		case r.person.Name == "":
+			r.name = b.program.Name(r.op.Data)
 		}
 	})
-	return b, nil
+	return nil
 }
 
 // last is the number of the batch's last upload.
@@ -111,34 +136,27 @@ func (b *batch) follow() {
 }
 
 // onAllCores calls f for each record, for some at once.
-func (b *batch) onAllCores(f func(*record)) {
+func (b *batch) onAllCores(records []*record, f func(*record)) {
 	var wg sync.WaitGroup
-	workers := runtime.GOMAXPROCS(0)
+	workers := min(runtime.GOMAXPROCS(0), len(records)/16+1)
 	for w := range workers {
 		wg.Go(func() {
-			for i := w; i < len(b.records); i += workers {
-				f(b.records[i])
+			for i := w; i < len(records); i += workers {
+				f(records[i])
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// evaluate decides what the record wants. It reads b and writes r only.
-func (b *batch) evaluate(r *record) {
-	if r.op.Delete {
-		return
-	}
-	if l := b.people[r.op.Anchor]; l != nil {
+// prove notes what is known of the record's person, and whether the same record has been carried out before under the
+// same program.
+func (b *batch) prove(r *record) {
+	if l := b.people[r.op.Anchor]; l != nil && !r.op.Delete {
 		r.person = l.person
 	}
-	if p := r.person; p != nil && p.ObjectID != "" && p.Hash == r.hash && p.Program == b.program.ID() && b.program.Pure() {
-		if r.proven = true; p.Name == "" {
-			r.name = b.program.Name(r.op.Data)
-		}
-		return
-	}
-	b.run(r)
+	p := r.person
+	r.proven = p != nil && p.ObjectID != "" && p.Hash == r.hash && p.Program == b.program.ID() && b.program.Pure()
 }
 
 // run evaluates the program on the record and its kept record.
@@ -232,13 +250,7 @@ func (b *batch) evaluateDeferred(ctx context.Context, wave []*record) error {
 			deferred = append(deferred, r)
 		}
 	}
-	if err := b.recall(ctx, deferred); err != nil {
-		return err
-	}
-	for _, r := range deferred {
-		b.evaluate(r)
-	}
-	return nil
+	return b.evaluateAll(ctx, deferred)
 }
 
 // applyWave finds, plans and applies the records of one wave. It returns those that must wait for the next

@@ -196,3 +196,24 @@ func TestReevaluateHealsReferences(t *testing.T) {
 		t.Errorf("manager is %q, want %q", got, want)
 	}
 }
+
+// A record that was sent before and is evaluated anew, because the schema has changed, takes nothing from what is kept.
+func TestKeptRecordSurvivesTheSameRecordUnderAnotherSchema(t *testing.T) {
+	e := newEngine(t)
+	e.upload(person("1", m{"title": "Baker"}))
+	partial := person("1", nil)
+	e.upload(partial)
+	e.stop()
+	if err := e.SetSchema(t.Context(), e.job.PK, e.mapped("jobTitle", "ToUpper([title])")); err != nil {
+		t.Fatal(err)
+	}
+	e.accept(partial) // is taken up before the re-evaluation, which reads what is kept
+	if err := e.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e.open()
+	e.reevaluated(1)
+	if got := e.attr("u1@acme.example", "jobTitle"); got != "BAKER" {
+		t.Errorf("title is %q", got)
+	}
+}
