@@ -227,7 +227,7 @@ func TestOpenPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(spooled.path)
+	info, err := os.Stat(spooled.src.Name())
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("spooled with %v, %v", info.Mode(), err)
 	}
