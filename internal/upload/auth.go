@@ -77,7 +77,7 @@ func fill(member *string, value string) {
 func ParseAssignments(text string) (map[string]string, error) {
 	env := map[string]string{}
 	n := 0
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
 		n++
 		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
 		if line == "" || line[0] == '#' {
@@ -152,7 +152,8 @@ func (cfg Credentials) tokenRequest(insecure bool) (func() (*request, error), er
 			return nil, err
 		}
 		return &request{op: "sign-in at " + base, method: http.MethodPost, url: endpoint,
-			header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: []byte(form.Encode())}, nil
+			header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: []byte(form.Encode()),
+			secrets: []string{cfg.ClientSecret, url.QueryEscape(cfg.ClientSecret), form.Get("client_assertion")}}, nil
 	}, nil
 }
 
@@ -174,7 +175,7 @@ func (cfg Credentials) managedIdentity() (func() (*request, error), error) {
 	}
 	u.RawQuery = query.Encode()
 	return func() (*request, error) {
-		return &request{op: "sign-in as managed identity at " + u.Host, method: http.MethodGet, url: u.String(), header: header, metadata: true}, nil
+		return &request{op: "sign-in as managed identity at " + u.Host, method: http.MethodGet, url: u.String(), header: header, metadata: true, secrets: []string{cfg.IdentityHeader}}, nil
 	}, nil
 }
 

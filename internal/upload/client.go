@@ -239,11 +239,13 @@ type request struct {
 	method, url string
 	header      map[string]string
 	body        []byte
-	id          string // client-request-id
-	anonymous   bool   // sends no token
-	metadata    bool   // goes to a metadata service, which answers 404 and 410 while it is not ready
-	limit       int64  // bytes of the response
-	pace        *pacer // nil: none
+	id          string   // client-request-id
+	anonymous   bool     // sends no token
+	metadata    bool     // goes to a metadata service, which answers 404 and 410 while it is not ready
+	limit       int64    // bytes of the response
+	want        int      // the only status that is success; 0: any 2xx
+	secrets     []string // what it carries that no error may repeat
+	pace        *pacer   // nil: none
 	retry       Retry
 	retried     func(Retried)
 	unsure      int // set by do: attempts that may have reached the service without its answer reaching us
@@ -283,6 +285,7 @@ func (c *Client) do(ctx, stop context.Context, r *request) (*response, error) {
 			r.pace.accepted(started, time.Now())
 			return resp, nil
 		}
+		fail.conceal(append(r.secrets, token))
 		if fail.Status == http.StatusUnauthorized && !renewed && !r.anonymous && c.forget(token) {
 			renewed = true
 			continue
@@ -337,8 +340,12 @@ func (r *request) failure(resp *response, err error, attempt int) *ServiceError 
 		if !hopeless(err) {
 			r.unsure++
 		}
-	case resp.status/100 == 2:
+	case resp.status/100 == 2 && (r.want == 0 || r.want == resp.status):
 		return nil
+	case resp.status/100 == 2:
+		r.unsure++
+		fail.Status = resp.status
+		fail.Message = fmt.Sprintf("expected %d %s; is this the service, or a proxy or sign-in page in front of it?", r.want, http.StatusText(r.want))
 	default:
 		fail.Status = resp.status
 		fail.Code, fail.Message = serviceMessage(resp.body)
@@ -347,6 +354,15 @@ func (r *request) failure(resp *response, err error, attempt int) *ServiceError 
 		}
 	}
 	return fail
+}
+
+// conceal takes secrets out of what the service said: it may repeat what it was sent.
+func (e *ServiceError) conceal(secrets []string) {
+	for _, s := range secrets {
+		if s != "" {
+			e.Code, e.Message = strings.ReplaceAll(e.Code, s, "…"), strings.ReplaceAll(e.Message, s, "…")
+		}
+	}
 }
 
 // queueFull recognises the documented answer of a job whose queue of uploads is full: nothing was stored.
@@ -360,13 +376,14 @@ func (e *ServiceError) transient(metadata bool) bool {
 	switch e.Status {
 	case 0:
 		return !hopeless(e.Err)
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusRequestTimeout:
+	case http.StatusTooManyRequests, http.StatusRequestTimeout:
 		return true
+	case http.StatusNotImplemented:
+		return false
 	case http.StatusNotFound, http.StatusGone:
 		return metadata
 	}
-	return false
+	return e.Status >= 500
 }
 
 func (e *ServiceError) cause() string {

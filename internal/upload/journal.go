@@ -300,12 +300,16 @@ func (j *Journal) Close(finished bool) (kept bool, err error) {
 		return false, nil
 	}
 	kept = j.stored && !finished
-	err = j.f.Sync()
-	err = errors.Join(err, j.f.Close())
-	if !kept {
-		if e := os.Remove(j.path); !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
+	if kept {
+		return kept, errors.Join(j.f.Sync(), j.f.Close())
+	}
+	gone := os.Remove(j.path) // while the lock is held: whoever has it next may write there
+	err = j.f.Close()
+	if gone != nil { // Windows removes no file that is open
+		gone = os.Remove(j.path)
+	}
+	if !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
 	}
 	return kept, err
 }

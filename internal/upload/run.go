@@ -195,8 +195,11 @@ func (r *run) dispatch(ctx, stop context.Context, g *errgroup.Group, batches *ba
 		r.sum.Read += len(b.recs)
 		r.mu.Unlock()
 		g.Go(func() error {
-			defer r.release(ids)
-			return r.deliver(ctx, stop, b)
+			if err := r.deliver(ctx, stop, b); err != nil {
+				return err // its people stay held: what concerns them must not overtake it
+			}
+			r.release(ids)
+			return nil
 		})
 	}
 }
@@ -287,7 +290,7 @@ func (r *run) post(ctx, stop context.Context, b batch, before past) error {
 	lines := spansOf(b.recs)
 	req := &request{
 		op: "upload of " + lines.String(), method: http.MethodPost, url: r.c.jobs + "/bulkUpload", pace: &r.c.posts,
-		header: map[string]string{"Content-Type": "application/scim+json"}, body: records.BulkRequest(b.recs),
+		header: map[string]string{"Content-Type": "application/scim+json"}, want: http.StatusAccepted, body: records.BulkRequest(b.recs),
 		id: uuid.NewSHA1(r.id, []byte(b.key)).String(), retry: r.opt.Retry, retried: r.retried,
 	}
 	r.tell(Sent{req.id, len(b.recs), lines.at(0), lines.at(len(b.recs) - 1)})
