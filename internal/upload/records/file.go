@@ -42,7 +42,7 @@ const sampled = 1000
 // has the path may change meanwhile; what is in it may not: then reading ends with an error.
 type File struct {
 	src     *unchanging
-	temp    bool // it is ours to remove
+	temp    bool // it is ours to remove yet
 	opt     Options
 	columns []string
 
@@ -94,6 +94,9 @@ func newFile(path string, temp bool, opt Options) (*File, error) {
 	src, err := openUnchanging(path)
 	if err != nil {
 		return nil, &InputError{Msg: err.Error()}
+	}
+	if temp { // it holds people: nothing is left of it by a process that is killed; Windows removes no open file
+		temp = os.Remove(path) != nil
 	}
 	f := &File{src: src, temp: temp, opt: opt, open: map[io.Closer]bool{}}
 	if err := f.examine(); err != nil {
