@@ -176,7 +176,7 @@ func TestManagedIdentity(t *testing.T) {
 }
 
 func TestFromEnvironment(t *testing.T) {
-	env, err := ParseAssignments("# a comment\nGRAPH_BASE=https://graph.example/v1.0\nexport TENANT_ID=t\nCLIENT_SECRET='it'\\''s \"s3cret\"'\n\nSP_ID=\"sp\"\nCA_FILE='/a b/ca.pem'\n")
+	env, err := ParseAssignments("\ufeff# a comment\nGRAPH_BASE=https://graph.example/v1.0\nexport TENANT_ID=t\nCLIENT_SECRET='it'\\''s \"s3cret\"'\n\nSP_ID=\"sp\"\nCA_FILE='/a b/ca.pem'\n")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ type entry struct {
 }
 
 const (
-	journalVersion = 1 // raise it whenever batches or request bodies are made in another way
+	journalVersion = 2 // raise it whenever batches or request bodies are made in another way
 	longestLine    = 64 << 20
 )
 

@@ -16,12 +16,12 @@ import (
 // A journal that cannot be gone on with is refused with what to do, and left as it is.
 func TestJournalRefuses(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"other fingerprint": {`{"what":"run","version":1,"run":"8f0d3a52-0000-4000-8000-000000000001","fingerprint":"other","at":"2026-11-21T10:00:00Z"}` + "\n" + `{"what":"sent","batch":"0"}` + "\n", "--restart"},
+		"other fingerprint": {`{"what":"run","version":2,"run":"8f0d3a52-0000-4000-8000-000000000001","fingerprint":"other","at":"2026-11-21T10:00:00Z"}` + "\n" + `{"what":"sent","batch":"0"}` + "\n", "--restart"},
 		"other version":     {`{"what":"run","version":9,"run":"8f0d3a52-0000-4000-8000-000000000001","fingerprint":"f"}` + "\n", "another version"},
 		"no journal":        {"name,mail\nAda,ada@nordwind.example\n", "is not a journal"},
 		"no line":           {"x", "is not a journal"},
-		"damaged":           {`{"what":"run","version":1,"run":"8f0d3a52-0000-4000-8000-000000000001","fingerprint":"f"}` + "\n{{{\n" + `{"what":"sent","batch":"0"}` + "\n", "line 2 is damaged"},
-		"no run":            {`{"what":"run","version":1,"run":"?","fingerprint":"f"}` + "\n", "line 1 is damaged"},
+		"damaged":           {`{"what":"run","version":2,"run":"8f0d3a52-0000-4000-8000-000000000001","fingerprint":"f"}` + "\n{{{\n" + `{"what":"sent","batch":"0"}` + "\n", "line 2 is damaged"},
+		"no run":            {`{"what":"run","version":2,"run":"?","fingerprint":"f"}` + "\n", "line 1 is damaged"},
 	} {
 		path := filepath.Join(t.TempDir(), "j")
 		if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {
@@ -133,7 +133,7 @@ func TestJournalTooOld(t *testing.T) {
 
 // A journal is whatever bytes stand there: it is read or refused, and a read one can be written.
 func FuzzJournal(f *testing.F) {
-	head := `{"what":"run","version":1,"run":"8f0d3a52-0000-4000-8000-000000000001","fingerprint":"f","at":"2026-11-21T10:00:00Z"}` + "\n"
+	head := `{"what":"run","version":2,"run":"8f0d3a52-0000-4000-8000-000000000001","fingerprint":"f","at":"2026-11-21T10:00:00Z"}` + "\n"
 	f.Add(head)
 	f.Add(head + `{"what":"sent","batch":"0","at":"2026-11-21T10:00:00Z"}` + "\n" + `{"what":"accepted","batch":"0","upload":"u"}` + "\n" +
 		`{"what":"split","batch":"1","without":3}` + "\n" + `{"what":"ended","batch":"1.0","refused":true,"counts":{"failed":1},"rows":[{"line":2,"end":"failed"}]}` + "\n" + `{"what":"se`)

@@ -15,6 +15,7 @@ import (
 type Outcomes struct {
 	mu   sync.Mutex
 	f    *os.File
+	left bool // it has a name yet
 	size int64
 	at   map[int]place
 	bad  int // of them failed
@@ -38,6 +39,7 @@ func (s *Outcomes) put(o Outcome) error {
 		if s.f, err = os.CreateTemp("", "induct-outcomes-"); err != nil {
 			return fmt.Errorf("keeping failed rows: %w", err)
 		}
+		s.left = os.Remove(s.f.Name()) != nil // only Windows needs the name; a process that is killed leaves nothing
 		s.at = map[int]place{}
 	}
 	if _, err := s.f.WriteAt(text, s.size); err != nil {
@@ -104,7 +106,10 @@ func (s *Outcomes) Close() error {
 	if s.f == nil {
 		return nil
 	}
-	err := errors.Join(s.f.Close(), os.Remove(s.f.Name()))
+	err := s.f.Close()
+	if s.left {
+		err = errors.Join(err, os.Remove(s.f.Name()))
+	}
 	s.f, s.at = nil, nil
 	return err
 }

@@ -8,14 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
-	"golang.org/x/text/encoding/unicode"
+	utf "golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
 
@@ -34,10 +36,19 @@ type InputError struct {
 }
 
 func (e *InputError) Error() string {
+	msg := strings.Map(printable, e.Msg)
 	if e.Line > 0 {
-		return fmt.Sprintf("%s %d: %s", cmp.Or(e.unit, "line"), e.Line, e.Msg)
+		return fmt.Sprintf("%s %d: %s", cmp.Or(e.unit, "line"), e.Line, msg)
 	}
-	return e.Msg
+	return msg
+}
+
+// printable keeps what a file holds from steering a terminal: control characters become U+FFFD.
+func printable(r rune) rune {
+	if unicode.IsControl(r) && r != '\n' {
+		return utf8.RuneError
+	}
+	return r
 }
 
 func inputErrorf(line int, format string, args ...any) error {
@@ -52,7 +63,7 @@ func rowErrorf(line int, format string, args ...any) error {
 // CSV reads a delimited text file with a header, row by row, in constant memory. UTF-8 (with or
 // without byte order mark), UTF-16 and Windows-1252 are told apart by their bytes; the delimiter
 // (comma, semicolon, tab or bar) by the header or by a leading "sep=" line, which may name any.
-// Quoting is that of RFC 4180.
+// Quoting is that of RFC 4180; lines may also all end with a carriage return alone.
 type CSV struct {
 	// Header holds the column names, without surrounding blanks.
 	Header []string
@@ -81,6 +92,12 @@ func newCSV(r io.Reader, opt Options) (*CSV, error) {
 	head, err := text.Peek(sniffSize)
 	if err != nil && err != io.EOF {
 		return nil, err
+	}
+	if bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0 {
+		text = bufio.NewReaderSize(&returns{r: text}, sniffSize)
+		if head, err = text.Peek(sniffSize); err != nil && err != io.EOF {
+			return nil, err
+		}
 	}
 	first, _, _ := bytes.Cut(head, []byte("\n"))
 	guess, declared := delimiter(first)
@@ -118,10 +135,13 @@ func newCSV(r io.Reader, opt Options) (*CSV, error) {
 	return c, nil
 }
 
-// Next returns the cells of the next row, one per column of the header, and the line it begins on.
+// Next returns the cells of the next row that is not blank, one per column of the header, and the line it begins on.
 // The cells are valid until the next call. It returns io.EOF at the end.
 func (c *CSV) Next() ([]string, int, error) {
 	cells, line, err := c.next()
+	for err == nil && blankRow(cells) {
+		cells, line, err = c.next()
+	}
 	if err != nil {
 		return nil, line, err
 	}
@@ -129,6 +149,24 @@ func (c *CSV) Next() ([]string, int, error) {
 		return nil, line, rowErrorf(line, "the row has %d cells, the header has %d; is a quote or a delimiter missing?", len(cells), len(c.Header))
 	}
 	return cells, line, nil
+}
+
+// blankRow reports whether no cell of a row holds anything: spreadsheets write such rows as delimiters alone.
+func blankRow(cells []string) bool {
+	return !slices.ContainsFunc(cells, func(cell string) bool { return strings.TrimSpace(cell) != "" })
+}
+
+// returns makes line feeds of carriage returns, for a text whose lines end with these alone.
+type returns struct{ r io.Reader }
+
+func (t *returns) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	for i, b := range p[:n] {
+		if b == '\r' {
+			p[i] = '\n'
+		}
+	}
+	return n, err
 }
 
 func (c *CSV) next() ([]string, int, error) {
@@ -260,7 +298,7 @@ func decodeAs(r io.Reader, name string) (io.Reader, error) {
 	if err != nil || enc == nil {
 		return nil, inputErrorf(0, "the encoding %q is not known; write a name of the IANA list of character sets such as utf-8, windows-1252, iso-8859-15 or shift_jis", name)
 	}
-	return transform.NewReader(in, unicode.BOMOverride(enc.NewDecoder())), nil
+	return transform.NewReader(in, utf.BOMOverride(enc.NewDecoder())), nil
 }
 
 // decode returns in, whose first bytes are head, as UTF-8 without byte order mark.
@@ -278,7 +316,7 @@ func decodeUnicode(in *bufio.Reader, head []byte) io.Reader {
 		in.Discard(3)
 		return in
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return unicode.UTF16(unicode.LittleEndian, unicode.ExpectBOM).NewDecoder().Reader(in)
+		return utf.UTF16(utf.LittleEndian, utf.ExpectBOM).NewDecoder().Reader(in)
 	}
 	if enc := bareUTF16(head); enc != nil {
 		return enc.NewDecoder().Reader(in)
@@ -299,9 +337,9 @@ func bareUTF16(head []byte) encoding.Encoding {
 	case len(head) < 4:
 		return nil
 	case zero[1] > many && zero[0] == 0:
-		return unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+		return utf.UTF16(utf.LittleEndian, utf.IgnoreBOM)
 	case zero[0] > many && zero[1] == 0:
-		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+		return utf.UTF16(utf.BigEndian, utf.IgnoreBOM)
 	}
 	return nil
 }

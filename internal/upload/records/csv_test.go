@@ -82,6 +82,9 @@ func TestCSVDelimitersAndLines(t *testing.T) {
 		{"sep", "sep=;\r\na;b\r\n1;2\r\n", [][]string{{"a", "b"}, {"1", "2"}}, []int{1, 3}},
 		{"embedded newline", "a,b\n\"1\n1\",2\n\n3,4\n", [][]string{{"a", "b"}, {"1\n1", "2"}, {"3", "4"}}, []int{1, 2, 5}},
 		{"one column", "a\n1\n", [][]string{{"a"}, {"1"}}, []int{1, 2}},
+		{"blank rows", "a,b\n1,2\n,\n  \n\" \", \n3,4\n", [][]string{{"a", "b"}, {"1", "2"}, {"3", "4"}}, []int{1, 2, 6}},
+		{"carriage returns", "a,b\r1,2\r\r\"3\r\",4\r", [][]string{{"a", "b"}, {"1", "2"}, {"3\n", "4"}}, []int{1, 2, 4}},
+		{"carriage returns, sep", "sep=;\ra;b\r1;2", [][]string{{"a", "b"}, {"1", "2"}}, []int{1, 3}},
 		{"no final newline", "a,b\n1,2", [][]string{{"a", "b"}, {"1", "2"}}, []int{1, 2}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -113,5 +116,13 @@ func TestCSVErrors(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// What a file holds does not steer the terminal on which its errors are read.
+func TestErrorsArePrintable(t *testing.T) {
+	_, err := all(open(t, "Worker\x1b[31mID,a\x00b\n1,2\n", Options{}), mustMapping(t, `{"attributes":{"externalId":"Name"}}`))
+	if err == nil || strings.ContainsAny(err.Error(), "\x1b\x00") || !strings.Contains(err.Error(), "[31mID") {
+		t.Errorf("%q", err)
 	}
 }

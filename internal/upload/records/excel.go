@@ -34,7 +34,7 @@ const (
 // gives a number and a text that looks like one alike, and ends without an error, short of people, at a character that
 // XML does not allow and some exports have.
 type workbook struct {
-	zip     *zip.ReadCloser
+	zip     *zip.Reader
 	sheet   *zip.File
 	name    string
 	texts   texts
@@ -43,24 +43,24 @@ type workbook struct {
 }
 
 // openWorkbook finds the sheet, the first if it has no name, and reads what its cells refer to.
-func openWorkbook(file, sheet string) (*workbook, error) {
-	z, err := zip.OpenReader(file)
+func openWorkbook(r io.ReaderAt, size int64, sheet string) (*workbook, error) {
+	z, err := zip.NewReader(r, size)
+	if errors.Is(err, errChanged) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, inputErrorf(0, "the workbook is damaged or cut off (%v); save it again", err)
 	}
 	b := &workbook{zip: z, epoch: 1900}
 	if err := b.read(sheet); err != nil {
-		z.Close()
 		var input *InputError
-		if errors.As(err, &input) {
+		if errors.As(err, &input) || errors.Is(err, errChanged) {
 			return nil, err
 		}
 		return nil, inputErrorf(0, "the workbook is damaged: %v; save it again", err)
 	}
 	return b, nil
 }
-
-func (b *workbook) close() error { return b.zip.Close() }
 
 // part returns the part with the name, without regard to case, or nil.
 func (b *workbook) part(name string) *zip.File {
@@ -324,6 +324,9 @@ const (
 
 func (b *workbook) rows() (*sheetRows, error) {
 	part, err := b.sheet.Open()
+	if errors.Is(err, errChanged) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, inputErrorf(0, "the workbook is damaged: %v; save it again", err)
 	}
@@ -426,6 +429,9 @@ func (s *sheetRows) token() (xml.Token, error) {
 func (s *sheetRows) damaged(err error) error {
 	if errors.Is(err, errRowTooLong) {
 		return inputErrorf(s.row, "the row after it is longer than 8 MiB")
+	}
+	if errors.Is(err, errChanged) {
+		return err
 	}
 	return inputErrorf(s.row, "the sheet %q is damaged after this row: %v; save the workbook again", s.book.name, unexpected(err))
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,12 +108,7 @@ func (f *File) isPlain() (bool, error) {
 	if f.opt.Format == FormatExcel || f.opt.Encoding != "" {
 		return false, nil
 	}
-	r, err := os.Open(f.path)
-	if err != nil {
-		return false, err
-	}
-	defer r.Close()
-	in := bufio.NewReaderSize(r, sniffSize)
+	in := bufio.NewReaderSize(f.reader(), sniffSize)
 	head, _ := in.Peek(512)
 	if decodeUnicode(in, head) != nil {
 		return false, nil

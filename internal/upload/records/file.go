@@ -38,11 +38,11 @@ type Options struct {
 const sampled = 1000
 
 // File is a file of people. Its methods may be called from several goroutines, and each Source that it
-// gives is for one. A File is read from its beginning by each Source, in bounded memory; it must not
-// change meanwhile.
+// gives is for one. A File is read from its beginning by each Source, in bounded memory. Which file
+// has the path may change meanwhile; what is in it may not: then reading ends with an error.
 type File struct {
-	path    string
-	temp    bool // path is ours to remove
+	src     *unchanging
+	temp    bool // it is ours to remove yet
 	opt     Options
 	columns []string
 
@@ -91,7 +91,14 @@ func OpenReader(r io.Reader, opt Options) (*File, error) {
 }
 
 func newFile(path string, temp bool, opt Options) (*File, error) {
-	f := &File{path: path, temp: temp, opt: opt, open: map[io.Closer]bool{}}
+	src, err := openUnchanging(path)
+	if err != nil {
+		return nil, &InputError{Msg: err.Error()}
+	}
+	if temp { // it holds people: nothing is left of it by a process that is killed; Windows removes no open file
+		temp = os.Remove(path) != nil
+	}
+	f := &File{src: src, temp: temp, opt: opt, open: map[io.Closer]bool{}}
 	if err := f.examine(); err != nil {
 		f.Close()
 		return nil, err
@@ -107,13 +114,10 @@ func (f *File) Close() error {
 		c.Close()
 	}
 	f.open = nil
-	var err error
-	if f.book != nil {
-		err = f.book.close()
-		f.book = nil
-	}
+	f.book = nil
+	err := f.src.Close()
 	if f.temp {
-		err = errors.Join(err, os.Remove(f.path))
+		err = errors.Join(err, os.Remove(f.src.Name()))
 		f.temp = false
 	}
 	return err
@@ -128,13 +132,8 @@ func (f *File) Columns() []string { return slices.Clone(f.columns) }
 
 // Fingerprint returns the SHA-256 of the file's bytes in hexadecimal.
 func (f *File) Fingerprint() (string, error) {
-	r, err := os.Open(f.path)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
+	if _, err := io.Copy(h, f.reader()); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -165,6 +164,11 @@ func (f *File) Records(m *Mapping) (Source, error) {
 		return &readySource{elements}, nil
 	}
 	return m.source(&jsonInput{elements: elements, known: f.columns})
+}
+
+// reader reads the file from its beginning.
+func (f *File) reader() io.ReadCloser {
+	return io.NopCloser(io.NewSectionReader(f.src, 0, f.src.info.Size()))
 }
 
 func (f *File) isJSON() bool {
@@ -233,12 +237,7 @@ func (f *File) examine() error {
 	if f.opt.Format != "" && !slices.Contains(known, f.opt.Format) {
 		return inputErrorf(0, "there is no format %q; there are csv, excel, json, jsonl and scim", f.opt.Format)
 	}
-	r, err := os.Open(f.path)
-	if err != nil {
-		return &InputError{Msg: err.Error()}
-	}
-	defer r.Close()
-	in := bufio.NewReader(r)
+	in := bufio.NewReader(f.reader())
 	head, err := in.Peek(512)
 	if err != nil && err != io.EOF {
 		return err
@@ -262,7 +261,7 @@ func (f *File) examine() error {
 		return f.examineJSON()
 	}
 	if f.opt.Format == FormatExcel {
-		if f.book, err = openWorkbook(f.path, f.opt.Sheet); err != nil {
+		if f.book, err = openWorkbook(f.src, f.src.info.Size(), f.opt.Sheet); err != nil {
 			return err
 		}
 	}
@@ -328,13 +327,9 @@ func (f *File) table() (headed, error) {
 		t.done = f.track(t.part)
 		return t, nil
 	}
-	r, err := os.Open(f.path)
-	if err != nil {
-		return nil, err
-	}
+	r := f.reader()
 	c, err := newCSV(r, f.opt)
 	if err != nil {
-		r.Close()
 		return nil, err
 	}
 	return &csvTable{c, f.track(r)}, nil
@@ -342,13 +337,8 @@ func (f *File) table() (headed, error) {
 
 // elements opens a JSON file at its first person.
 func (f *File) elements() (*elements, error) {
-	r, err := os.Open(f.path)
+	e, err := newElements(f.reader(), f.shape)
 	if err != nil {
-		return nil, err
-	}
-	e, err := newElements(r, f.shape)
-	if err != nil {
-		r.Close()
 		return nil, err
 	}
 	e.done = f.track(e)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -227,9 +228,11 @@ func TestOpenPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(spooled.path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("spooled with %v, %v", info.Mode(), err)
+	if mode := spooled.src.info.Mode(); mode.Perm() != 0o600 {
+		t.Errorf("spooled with %v", mode)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "induct-*")); len(left) > 0 && runtime.GOOS != "windows" {
+		t.Errorf("a process that is killed would leave %q", left)
 	}
 	if _, err := spooled.Records(mustMapping(t, `{"attributes":{"externalId":"id"}}`)); err != nil {
 		t.Fatal(err)

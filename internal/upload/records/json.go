@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -39,13 +38,8 @@ func (s shape) unit() string {
 
 // examineJSON finds the shape and the paths of the file.
 func (f *File) examineJSON() error {
-	r, err := os.Open(f.path)
-	if err != nil {
-		return &InputError{Msg: err.Error()}
-	}
-	f.shape, err = findShape(r, f.opt.Format)
-	r.Close()
-	if err != nil {
+	var err error
+	if f.shape, err = findShape(f.reader(), f.opt.Format); err != nil {
 		return err
 	}
 	switch {
@@ -480,6 +474,8 @@ func (e *elements) wrong(err error) error {
 	var syntax *json.SyntaxError
 	var msg string
 	switch {
+	case errors.Is(err, errChanged):
+		return err
 	case errors.Is(err, errRowTooLong):
 		msg = "it is longer than 1 MiB; is a closing brace or quote missing?"
 	case errors.As(err, &syntax):
