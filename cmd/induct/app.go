@@ -131,9 +131,7 @@ func (s *server) addSecret(ctx context.Context, appID uuid.UUID, life time.Durat
 }
 
 func appCommand() *cobra.Command {
-	app := &cobra.Command{Use: "app", Short: "Make provisioning apps and their credentials"}
-	app.AddCommand(appCreateCommand())
-	return app
+	return group(&cobra.Command{Use: "app", Short: "Make provisioning apps and their credentials"}, appCreateCommand())
 }
 
 func appCreateCommand() *cobra.Command {

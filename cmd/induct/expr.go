@@ -34,13 +34,11 @@ Exit codes
     2  an expression or schema has a mistake, the person fails under it, or a test does not hold`
 
 func exprCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "expr",
 		Short: "Try, check and test attribute mappings and their expressions",
 		Long:  exprHelp,
-	}
-	cmd.AddCommand(exprEvalCommand(), exprCheckCommand(), exprTestCommand(), exprFunctionsCommand(), exprTemplateCommand())
-	return cmd
+	}, exprEvalCommand(), exprCheckCommand(), exprTestCommand(), exprFunctionsCommand(), exprTemplateCommand())
 }
 
 // maxExprFile bounds the files of people and of tests.

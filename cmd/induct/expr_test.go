@@ -111,6 +111,18 @@ func TestExprHelp(t *testing.T) {
 	}
 }
 
+// TestUnknownCommand: a misspelt command fails, in a CI above all, and names the one that is likely meant.
+func TestUnknownCommand(t *testing.T) {
+	for line, want := range map[string]string{"expr tset": "did you mean test?", "app creat": "did you mean create?", "key xyzzy": `unknown command "xyzzy" for "induct key"`} {
+		if r := execute(t, strings.Fields(line)...); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: exit code %d, %s%s", line, r.code, r.stdout, r.stderr)
+		}
+	}
+	if r := execute(t, "expr"); r.code != 0 || !strings.Contains(r.stdout, "Available Commands") {
+		t.Errorf("expr: exit code %d, %s", r.code, r.stdout)
+	}
+}
+
 func TestExpr(t *testing.T) {
 	exampleDir, err := filepath.Abs(exampleDir)
 	if err != nil {

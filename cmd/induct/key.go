@@ -7,9 +7,7 @@ import (
 )
 
 func keyCommand() *cobra.Command {
-	key := &cobra.Command{Use: "key", Short: "The keys that sign tokens"}
-	key.AddCommand(keyRotateCommand())
-	return key
+	return group(&cobra.Command{Use: "key", Short: "The keys that sign tokens"}, keyRotateCommand())
 }
 
 func keyRotateCommand() *cobra.Command {

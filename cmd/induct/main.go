@@ -50,6 +50,24 @@ func run(ctx context.Context, args []string) int {
 	return upload.ExitUsage
 }
 
+// group makes a command of commands: alone it prints its help, and a name that it does not have is an error.
+func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			message += "; did you mean " + near[0] + "?"
+		}
+		return errors.New(message)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
 // exitError carries an exit code; err may be nil if all has been said.
 type exitError struct {
 	code int

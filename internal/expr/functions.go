@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -293,6 +294,24 @@ func coalesce(s *site, ctx *Context) (Value, error) {
 		}
 	}
 	return kept, nil
+}
+
+// firstRule is the first candidate of SelectUniqueValue: rules that are null or empty are passed over, and those that fail
+// if another gives a value.
+func firstRule(s *site, ctx *Context) (Value, error) {
+	var failed error
+	for i := range s.args {
+		v, err := s.value(ctx, i)
+		switch {
+		case errors.Is(err, ErrIgnoreAttribute), errors.Is(err, ErrIgnoreObject):
+			return Value{}, err
+		case err != nil:
+			failed = cmp.Or(failed, err)
+		case !v.IsEmpty():
+			return v, nil
+		}
+	}
+	return Value{}, failed
 }
 
 func join(s *site, ctx *Context) (Value, error) {

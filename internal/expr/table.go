@@ -255,7 +255,7 @@ var table = []Function{
 		Doc:      "The first of its rules whose value nobody in the target has yet. A rule is evaluated when those before it are taken.",
 		Traps:    []string{"It must be the outermost function, on an attribute that is not a matching attribute.", "Apply the mapping only when a person is created, or people are renamed later.", "A rule that is null or empty is passed over. If all are taken the record fails, and is tried again later."},
 		Examples: []Example{example(`SelectUniqueValue(Join(".", [first], [last]), Join(".", Left([first], 1), [last]))`, "John.Smith", given("first", "John"), given("last", "Smith"))},
-		build:    plain(func(s *site, ctx *Context) (Value, error) { return s.value(ctx, 0) })},
+		build:    plain(firstRule)},
 	{Name: "SingleAppRoleAssignment", Refused: outboundOnly},
 	{Name: "Split", MultiValued: true, Returns: Values, Params: []Param{required("source", Scalar, "the text"), required("delimiter", Scalar, "what stands between the values")}, Doc: "Makes several values of a text.",
 		Traps:    []string{"Values are not trimmed: `\"a, b\"` gives `a` and ` b`. Empty ones are left out; if none is left, and for null, the result is null."},

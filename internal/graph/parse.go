@@ -113,6 +113,8 @@ func decode(body []byte, v any) error {
 	var typ *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
+	case errors.As(err, &typ) && typ.Field == "":
+		return badRequest("The body is %s: send a JSON object.", article(typ.Value))
 	case errors.As(err, &typ):
 		return badRequest("The body is not as expected: '%s' is %s.", clip(typ.Field), article(typ.Value))
 	case errors.As(err, &syntax):

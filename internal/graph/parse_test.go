@@ -162,7 +162,7 @@ func TestParseExpressionRefused(t *testing.T) {
 	for body, message := range map[string]string{
 		``:                    "The body is not valid JSON at byte 0",
 		`{`:                   "The body is not valid JSON at byte 1",
-		`[]`:                  "The body is not as expected",
+		`[]`:                  "The body is an array: send a JSON object.",
 		`{}`:                  "The body has no expression",
 		`{"expression":null}`: "The body has no expression",
 		`{"expression":5}`:    "The body is not as expected: 'expression' is a number.",

@@ -169,7 +169,11 @@ func invalidSchema(e *mapping.SchemaError) *problem {
 	if n := len(e.Problems); n == 1 {
 		p.message = located(&e.Problems[0])
 	} else if n > 1 {
-		p.message = fmt.Sprintf("The schema has %d problems; nothing was changed. The first: %s", n, located(&e.Problems[0]))
+		least := ""
+		if e.Cut {
+			least = "at least "
+		}
+		p.message = fmt.Sprintf("The schema has %s%d problems; nothing was changed. The first: %s", least, n, located(&e.Problems[0]))
 	}
 	return p
 }

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -269,6 +270,13 @@ func TestWrongSchemas(t *testing.T) {
 		code, message := errorOf(t, w.write("PUT", schemaURL, s))
 		if code != "BadRequest" || !strings.HasPrefix(message, "The schema has 3 problems; nothing was changed.") {
 			t.Errorf("%s %s", code, message)
+		}
+		rule := s["synchronizationRules"].([]any)[0].(m)["objectMappings"].([]any)[0].(m)
+		for i := range 200 {
+			rule["attributeMappings"] = append(rule["attributeMappings"].([]any), m{"targetAttributeName": fmt.Sprint("nobody", i), "source": m{"type": "Attribute", "name": "title"}})
+		}
+		if _, message := errorOf(t, w.write("PUT", schemaURL, s)); !strings.HasPrefix(message, "The schema has at least 100 problems; nothing was changed.") {
+			t.Error(message)
 		}
 	})
 }

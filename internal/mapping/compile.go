@@ -113,7 +113,7 @@ func (c *compiler) full() bool { return len(c.problems) >= maxProblems }
 func Compile(s *Schema, set Settings) (*Program, error) {
 	c, p := compile(s, set)
 	if len(c.problems) > 0 {
-		return nil, &SchemaError{c.problems}
+		return nil, &SchemaError{c.problems, c.full()}
 	}
 	return p, nil
 }

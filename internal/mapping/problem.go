@@ -3,7 +3,10 @@ package mapping
 import "strings"
 
 // SchemaError lists everything that keeps a Schema from being used.
-type SchemaError struct{ Problems []SchemaProblem }
+type SchemaError struct {
+	Problems []SchemaProblem
+	Cut      bool // the list is full: there may be more
+}
 
 // Error returns the problems, one to a line.
 func (e *SchemaError) Error() string {

@@ -192,7 +192,7 @@ func compileClause(group string, c Clause, a *Attribute, slot int) (clause, erro
 		typ = "String"
 	}
 	if !slices.Contains(strings.Fields(op.types), typ) {
-		return clause{}, fmt.Errorf("%s takes %s, and %s is %s", op.name, strings.ReplaceAll(op.types, " ", ", "), a.Name, article(typ))
+		return clause{}, fmt.Errorf("%s takes %s, and %s is %s; %s", op.name, strings.ReplaceAll(op.types, " ", ", "), a.Name, article(typ), instead(ops, typ))
 	}
 	if len(c.Values) > maxValues {
 		return clause{}, fmt.Errorf("%d values are given; at most %d are allowed", len(c.Values), maxValues)
@@ -228,6 +228,15 @@ func arity(op operator) string {
 		return "one value"
 	}
 	return fmt.Sprintf("%d to %d values", op.min, op.max)
+}
+
+// instead says which operators take a type.
+func instead(ops []operator, typ string) string {
+	ops = slices.DeleteFunc(ops, func(o operator) bool { return !slices.Contains(strings.Fields(o.types), typ) })
+	if len(ops) == 0 {
+		return "no operator does: decide by another attribute, or by IgnoreObjectFlow in a mapping"
+	}
+	return "use one of " + operatorNames(ops)
 }
 
 func operatorNames(ops []operator) string {

@@ -17,8 +17,8 @@ type SourceValue struct {
 }
 
 // ReadSource reads source attributes from a record, one SourceValue per name, for expressions that stand alone: a
-// Program sees the same. An attribute that the object does not have is read as text. The error says which name is no
-// attribute path, or that the record is not a JSON object.
+// Program sees the same. An attribute that the object does not have is read as text, or as several if a list was sent.
+// The error says which name is no attribute path, or that the record is not a JSON object.
 func ReadSource(o *Object, names []string, record []byte) ([]SourceValue, error) {
 	c := compiler{source: o, from: indexed(o), slots: map[string]int{}}
 	slots := make([]int, len(names))
@@ -38,6 +38,7 @@ func ReadSource(o *Object, names []string, record []byte) ([]SourceValue, error)
 		in := c.inputs[slot]
 		v := SourceValue{Name: in.Name, Sent: sent[slot].Kind != scim.Absent}
 		_, v.Known = c.from.at(in.Name)
+		in.MultiValued = in.MultiValued || !v.Known && sent[slot].Kind == scim.Many
 		value, bad := in.read(sent[slot])
 		switch {
 		case bad != nil:

@@ -7,7 +7,7 @@ import (
 func TestReadSource(t *testing.T) {
 	schema, _ := Template("API2AAD")
 	object := &schema.Directories[0].Objects[0]
-	record := []byte(`{"userName": "a", "DisplayName": null, "title": ["x", "y"], "emails": [{"type": "work", "value": "m"}], "shoe": 42, "urn:x": {"y": "z"}}`)
+	record := []byte(`{"userName": "a", "DisplayName": null, "title": ["x", "y"], "emails": [{"type": "work", "value": "m"}], "shoe": 42, "urn:x": {"y": "z"}, "caps": ["a", "b"]}`)
 	for _, c := range []struct {
 		name, spelled string
 		known, sent   bool
@@ -22,6 +22,7 @@ func TestReadSource(t *testing.T) {
 		{`emails[type eq "work"].value`, `emails[type eq "work"].value`, true, true, "m", false},
 		{"shoe", "shoe", false, true, "42", false},
 		{"urn:x:y", "urn:x:y", false, true, "z", false},
+		{"caps", "caps", false, true, "a;b", false},
 		{"hat", "hat", false, false, "", false},
 	} {
 		values, err := ReadSource(object, []string{c.name, "externalId", c.name}, record)

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"induct/internal/mapping"
 )
@@ -10,8 +11,35 @@ import (
 // A re-evaluation brings everybody to what the job's program wants now, from the kept records. It works in batches like
 // an upload's, between those of uploads, on the same runner: what is sent meanwhile stays in order with it.
 
-// reevaluationBatch is how many people are taken at a time: few, so that uploads do not wait.
+// reevaluationBatch is how many people are taken at a time at most: few, so that uploads do not wait.
 const reevaluationBatch = 1000
+
+// reevaluationStart is how many people are taken first: the expressions of a new schema may be slow.
+const reevaluationStart = 16
+
+// stride says how many people the next batch of a re-evaluation takes.
+type stride struct {
+	of     int64 // the re-evaluation
+	people int
+}
+
+// next is the size of a re-evaluation's next batch.
+func (s *stride) next(reevaluation int64) int {
+	if s.of != reevaluation || s.people == 0 {
+		*s = stride{reevaluation, reevaluationStart}
+	}
+	return s.people
+}
+
+// took takes twice as many people while a batch is quick, and half as many when one keeps uploads waiting.
+func (s *stride) took(d time.Duration) {
+	switch {
+	case d < 250*time.Millisecond:
+		s.people = min(2*s.people, reevaluationBatch)
+	case d > time.Second:
+		s.people = max(s.people/2, 1)
+	}
+}
 
 // uploadsFirst is how many batches of uploads may go before a batch of a re-evaluation that is under way.
 const uploadsFirst = 4
@@ -29,7 +57,7 @@ func (r *runner) reevaluate(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	people, err := r.s.store.PeopleAfter(ctx, job.PK, re.Cursor, reevaluationBatch)
+	people, err := r.s.store.PeopleAfter(ctx, job.PK, re.Cursor, r.stride.next(re.Number))
 	if err != nil {
 		return false, err
 	}
@@ -46,6 +74,7 @@ func (r *runner) reevaluate(ctx context.Context) (bool, error) {
 	if len(people) == 0 {
 		return true, r.endReevaluation(ctx, job, cycle, position, *re)
 	}
+	began := r.s.now()
 	b := r.prepareKept(job, program, cycle, *re, people)
 	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
 		return b.apply(ctx, u, r.s.target.In(u))
@@ -53,6 +82,7 @@ func (r *runner) reevaluate(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("re-evaluation %d of %d people: %w", re.Number, len(people), err)
 	}
+	r.stride.took(r.s.now().Sub(began))
 	return true, nil
 }
 

@@ -12,11 +12,12 @@ import (
 
 // runner takes one job's queue to its end, batch by batch. There is one per job.
 type runner struct {
-	s     *Service
-	jobPK int64
-	wake  chan struct{} // capacity 1: a hint that there may be something to do
-	ahead *batch        // prepared while the batch before it was committed; nil if there is none
-	first int           // batches of uploads since a re-evaluation had its turn
+	s      *Service
+	jobPK  int64
+	wake   chan struct{} // capacity 1: a hint that there may be something to do
+	ahead  *batch        // prepared while the batch before it was committed; nil if there is none
+	first  int           // batches of uploads since a re-evaluation had its turn
+	stride stride        // of re-evaluations
 }
 
 const (

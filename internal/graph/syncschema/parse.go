@@ -29,7 +29,7 @@ func read[T any](body []byte, path string, parse func(*parser, *value) *T) (*T, 
 	}
 	result := parse(&p, &v)
 	if len(p.problems) > 0 {
-		return nil, &mapping.SchemaError{Problems: p.problems}
+		return nil, &mapping.SchemaError{Problems: p.problems, Cut: len(p.problems) == maxProblems}
 	}
 	return result, nil
 }
