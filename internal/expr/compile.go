@@ -49,7 +49,7 @@ const (
 	MaxValues = 10_000
 	// MaxWork is how many bytes all functions of one evaluation give, and how many steps their regular expressions
 	// take, together.
-	MaxWork = 1 << 24
+	MaxWork = 1 << 22
 )
 
 // Program is a compiled expression. It is immutable and may be used by many goroutines at once.
