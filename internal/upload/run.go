@@ -382,37 +382,45 @@ var refusedOperation = regexp.MustCompile(`Operations\[(\d+)\]`)
 func (r *run) refused(ctx, stop context.Context, b batch, refusal *ServiceError) error {
 	large := refusal.Status == http.StatusRequestEntityTooLarge
 	without := -1
-	if m := refusedOperation.FindStringSubmatch(refusal.Message); m != nil && !large {
-		if n, err := strconv.Atoi(m[1]); err == nil && n < len(b.recs) {
-			without = n
-		}
+	if !large {
+		without = namedOperation(refusal.Message, len(b.recs))
 	}
-	if r.hopeless(large || without >= 0) {
+	switch {
+	case r.hopeless(large || without >= 0):
 		return refusal
+	case len(b.recs) == 1 || !large && without < 0:
+		return r.fail(b, refusal)
 	}
-	if len(b.recs) > 1 && (large || without >= 0) {
-		if without >= 0 {
-			bad, _ := b.parts(without)
-			if err := r.fail(bad, refusal); err != nil {
-				return err
-			}
-		}
-		e := entry{What: "split", Batch: b.key}
-		if without >= 0 {
-			e.Without = &without
-		}
-		if err := r.opt.Journal.write(e, false); err != nil {
+	e := entry{What: "split", Batch: b.key}
+	if without >= 0 {
+		bad, _ := b.parts(without)
+		if err := r.fail(bad, refusal); err != nil {
 			return err
 		}
-		first, second := b.parts(without)
-		if without < 0 {
-			if err := r.deliver(ctx, stop, first); err != nil {
-				return err
-			}
-		}
-		return r.deliver(ctx, stop, second)
+		e.Without = &without
 	}
-	return r.fail(b, refusal)
+	if err := r.opt.Journal.write(e, false); err != nil {
+		return err
+	}
+	first, second := b.parts(without)
+	if without < 0 {
+		if err := r.deliver(ctx, stop, first); err != nil {
+			return err
+		}
+	}
+	return r.deliver(ctx, stop, second)
+}
+
+// namedOperation returns which of n operations a message names, or -1.
+func namedOperation(message string, n int) int {
+	m := refusedOperation.FindStringSubmatch(message)
+	if m == nil {
+		return -1
+	}
+	if i, err := strconv.Atoi(m[1]); err == nil && i < n {
+		return i
+	}
+	return -1
 }
 
 // hopeless counts a refusal and reports whether there were too many.
