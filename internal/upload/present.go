@@ -180,8 +180,12 @@ func (n named[E]) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"event":%q,%s`, n.name, body[1:]), nil
 }
 
-// shownRows is how many failed rows a printed summary lists; the JSON output has all.
-const shownRows = 50
+// shownRows is how many failed rows a printed summary lists, and shownAlike how many of one reason; the JSON output
+// and the file of failed rows have all.
+const (
+	shownRows  = 50
+	shownAlike = 10
+)
 
 // PrintSummary writes s for people: counts by end, reasons, and the rows that failed with what to do.
 func PrintSummary(w io.Writer, s Summary) error {
@@ -242,7 +246,12 @@ func printRows(w io.Writer, title string, rows []Outcome) {
 	}
 	fmt.Fprintf(w, "\n%s\n", title)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, o := range rows[:min(len(rows), shownRows)] {
+	shown, alike := 0, map[string]int{}
+	for _, o := range rows {
+		if alike[o.Code]++; shown == shownRows || alike[o.Code] > shownAlike {
+			continue
+		}
+		shown++
 		code := o.Code
 		if o.Attribute != "" {
 			code += " (" + o.Attribute + ")"
@@ -250,7 +259,7 @@ func printRows(w io.Writer, title string, rows []Outcome) {
 		fmt.Fprintf(t, "  line %d\t%s\t%s\t%s\n", o.Line, cmp.Or(shorten(o.Anchor, 24), "-"), shorten(code, 60), shorten(o.Reason, 160))
 	}
 	t.Flush()
-	if more := len(rows) - shownRows; more > 0 {
+	if more := len(rows) - shown; more > 0 {
 		fmt.Fprintf(w, "  … and %s\n", count(more, "more row"))
 	}
 	printAdvice(w, rows)

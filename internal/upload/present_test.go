@@ -99,3 +99,25 @@ func TestWhen(t *testing.T) {
 		}
 	}
 }
+
+// A reason that thousands of rows share does not hide the others.
+func TestPrintSummaryShowsEachReason(t *testing.T) {
+	var s Summary
+	for i := range 60 {
+		s.Failed = append(s.Failed, Outcome{Line: i + 2, Code: "Conflict", Reason: "taken", Advice: "choose another"})
+	}
+	s.Failed = append(s.Failed, Outcome{Line: 99, Code: "MissingValues", Reason: "no id", Advice: "send it"})
+	var b strings.Builder
+	if err := PrintSummary(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	out := b.String()
+	if n := strings.Count(out, "taken"); n != 10 {
+		t.Errorf("%d rows of one reason are shown, want 10:\n%s", n, out)
+	}
+	for _, want := range []string{"line 99", "… and 50 more rows", "MissingValues: send it"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+}
