@@ -211,7 +211,11 @@ func (c *call) serve() error {
 		return err
 	}
 	c.params, c.event.route = params, rt.pattern
-	if c.principal, err = c.s.Tokens.Verify(c.r.Context(), bearer(c.r)); err != nil {
+	token, err := oauth.Bearer(c.r.Header.Get("Authorization"))
+	if err != nil {
+		return err
+	}
+	if c.principal, err = c.s.Tokens.Verify(c.r.Context(), token); err != nil {
 		return err
 	}
 	c.event.app = c.principal.AppID.String()
@@ -228,15 +232,6 @@ func (c *call) serve() error {
 		return e.deny(e.roles)
 	}
 	return e.serve(c)
-}
-
-// bearer returns the token of the Authorization header (RFC 6750 section 2.1), "" if there is none.
-func bearer(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 // param is a parameter of the route that is named by its value alone.
