@@ -133,9 +133,6 @@ func (f *Format) literal(text string) {
 	f.parts = append(f.parts, part{text: text})
 }
 
-// String returns the format string.
-func (f *Format) String() string { return f.source }
-
 // Append writes d behind b.
 func (f *Format) Append(b []byte, d Date) []byte {
 	if f.utc {
