@@ -146,24 +146,13 @@ func appCreateCommand() *cobra.Command {
 			"The data directory must not be in use: stop `induct serve` for the moment.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := configure(cmd); err != nil {
+			return offline(cmd, &set, func(s *server) error {
+				c, err := s.makeApp(cmd.Context(), name, uploaderRoles, time.Duration(days)*24*time.Hour)
+				if err == nil {
+					printApp(cmd.OutOrStdout(), c)
+				}
 				return err
-			}
-			if set.data == "" {
-				return errNoData
-			}
-			set.log = quiet()
-			s, err := open(cmd.Context(), set)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			c, err := s.makeApp(cmd.Context(), name, uploaderRoles, time.Duration(days)*24*time.Hour)
-			if err != nil {
-				return err
-			}
-			printApp(cmd.OutOrStdout(), c)
-			return nil
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -172,8 +161,24 @@ func appCreateCommand() *cobra.Command {
 	f.IntVar(&days, "secret-days", 180, "how long the secret is valid")
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
 	f.String("config", "", "configuration file (default induct.yaml if there is one)")
-	set.listen, set.limits = "127.0.0.1:0", "selfhosted"
 	return cmd
+}
+
+// offline configures a command that works on a data directory by itself, and calls do with a server on it that serves nobody.
+func offline(cmd *cobra.Command, set *settings, do func(*server) error) error {
+	if err := configure(cmd); err != nil {
+		return err
+	}
+	if set.data == "" {
+		return errNoData
+	}
+	set.listen, set.limits, set.log = "127.0.0.1:0", "selfhosted", quiet()
+	s, err := open(cmd.Context(), *set)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return do(s)
 }
 
 func printApp(w io.Writer, c credentials) {

@@ -30,9 +30,10 @@ func configure(cmd *cobra.Command) error {
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil && (named || !errors.Is(err, fs.ErrNotExist)) {
 		return fmt.Errorf("configuration file %s: %w", path, err)
 	}
+	settings := serveCommand().Flags() // the file is the service's; commands beside it take from it what concerns them
 	for _, key := range k.Keys() {
-		if flags.Lookup(key) == nil || key == "config" {
-			return fmt.Errorf("configuration file %s: %q is not a setting; `induct %s --help` lists them", path, key, cmd.Name())
+		if settings.Lookup(key) == nil && flags.Lookup(key) == nil || key == "config" {
+			return fmt.Errorf("configuration file %s: %q is not a setting; `induct serve --help` lists them", path, key)
 		}
 	}
 	flags.VisitAll(func(f *pflag.Flag) {

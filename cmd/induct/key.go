@@ -19,28 +19,18 @@ func keyRotateCommand() *cobra.Command {
 			"so no client notices. The data directory must not be in use: stop `induct serve` for the moment.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := configure(cmd); err != nil {
-				return err
-			}
-			if set.data == "" {
-				return errNoData
-			}
-			set.log = quiet()
-			s, err := open(cmd.Context(), set)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			if err := s.authority.RotateKey(cmd.Context()); err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), "A new signing key is in use; tokens signed by the old one stay valid until they expire.")
-			return nil
+			return offline(cmd, &set, func(s *server) error {
+				if err := s.authority.RotateKey(cmd.Context()); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "A new signing key is in use; tokens signed by the old one stay valid until they expire.")
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&set.data, "data", "", "data `DIR`ectory of the installation")
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
-	set.listen, set.limits, set.domain = "127.0.0.1:0", "selfhosted", defaultDomain
+	set.domain = defaultDomain
 	return cmd
 }

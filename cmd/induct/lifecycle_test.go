@@ -245,3 +245,24 @@ func TestKeyRotationKeepsTheService(t *testing.T) {
 		}
 	}
 }
+
+// The service's configuration file serves the commands beside it: they take what concerns them, and name what nobody knows.
+func TestOneConfigurationFile(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "induct.yaml")
+	write := func(more string) {
+		t.Helper()
+		text := "data: " + filepath.Join(dir, "data") + "\nlisten: 127.0.0.1:9\nlimits: reference\n" + more
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("")
+	for _, args := range [][]string{{"app", "create", "--name", "HR"}, {"key", "rotate"}} {
+		if r := execute(t, append(args, "--config", config)...); r.code != 0 {
+			t.Errorf("%v: %d %s", args, r.code, r.stderr)
+		}
+	}
+	write("lissten: 127.0.0.1:8\n")
+	refuses(t, []string{"lissten", "induct serve --help"}, "key", "rotate", "--config", config)
+}
