@@ -650,6 +650,11 @@ func eachPath(data, path []byte, f func(path, value []byte)) {
 		f(path, data)
 		return
 	}
+	eachBelow(data, path, func(path, v []byte) { eachPath(v, path, f) })
+}
+
+// eachBelow calls f with every member or element of an object or array, and its path. The path is valid until f returns.
+func eachBelow(data, path []byte, f func(path, value []byte)) {
 	i := 0
 	each(data, func(name, v []byte) bool {
 		p := path
@@ -661,7 +666,7 @@ func eachPath(data, path []byte, f func(path, value []byte)) {
 		default:
 			p = append(p, name...)
 		}
-		eachPath(v, p, f)
+		f(p, v)
 		i++
 		return true
 	})

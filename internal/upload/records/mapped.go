@@ -138,21 +138,7 @@ func (j *jsonInput) collect(data, path []byte) {
 	if data[0] != '{' && data[0] != '[' {
 		return
 	}
-	i := 0
-	each(data, func(name, v []byte) bool {
-		p := path
-		switch {
-		case name == nil:
-			p = fmt.Appendf(p, "[%d]", i)
-		case len(p) > 0:
-			p = append(append(p, '.'), name...)
-		default:
-			p = append(p, name...)
-		}
-		j.collect(v, p)
-		i++
-		return true
-	})
+	eachBelow(data, path, func(path, v []byte) { j.collect(v, path) })
 }
 
 func (j *jsonInput) cell(i int) (value, error) {
