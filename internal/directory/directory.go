@@ -7,10 +7,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -218,7 +216,7 @@ func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provisi
 		}
 		results[i].Err, drafts[i].was = problem, was
 	}
-	onAllCores(len(changes), func(i int) {
+	provision.OnAllCores(len(changes), 64, func(i int) {
 		if results[i].Err == nil {
 			results[i].Err = drafts[i].make(changes[i].Set)
 		}
@@ -233,20 +231,6 @@ func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provisi
 		}
 	}
 	return results, nil
-}
-
-// onAllCores calls f for 0 to n-1, for some at once.
-func onAllCores(n int, f func(i int)) {
-	workers := min(runtime.GOMAXPROCS(0), n/64+1)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < n; i += workers {
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // before returns the user that a change is about, a new one if it is to be created, or why the change is refused.

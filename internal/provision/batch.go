@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"runtime"
-	"sync"
 	"time"
 
 	"induct/internal/mapping"
@@ -59,7 +57,7 @@ func prepare(ctx context.Context, store Store, before *batch, job *Job, program 
 			b.records = append(b.records, &record{upload: &uploads[i], index: j, op: &uploads[i].Operations[j]})
 		}
 	}
-	b.onAllCores(b.records, func(r *record) {
+	eachOf(b.records, func(r *record) {
 		h := sha256.Sum256(r.op.Data)
 		copy(r.hash[:], h[:])
 	})
@@ -107,7 +105,7 @@ func (b *batch) evaluateAll(ctx context.Context, records []*record) error {
 	if err := b.recall(ctx, open); err != nil {
 		return err
 	}
-	b.onAllCores(records, func(r *record) {
+	eachOf(records, func(r *record) {
 		switch {
 		case r.op.Delete:
 		case !r.proven:
@@ -135,18 +133,9 @@ func (b *batch) follow() {
 	b.before = nil
 }
 
-// onAllCores calls f for each record, for some at once.
-func (b *batch) onAllCores(records []*record, f func(*record)) {
-	var wg sync.WaitGroup
-	workers := min(runtime.GOMAXPROCS(0), len(records)/16+1)
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(records); i += workers {
-				f(records[i])
-			}
-		})
-	}
-	wg.Wait()
+// eachOf calls f for each record, for some at once.
+func eachOf(records []*record, f func(*record)) {
+	OnAllCores(len(records), 16, func(i int) { f(records[i]) })
 }
 
 // prove notes what is known of the record's person, and whether the same record has been carried out before under the
@@ -368,11 +357,11 @@ func (b *batch) findLinked(ctx context.Context, u Unit, t Target, wave []*record
 			r.object = answers[i].Object
 		}
 	}
-	return b.reevaluate(ctx, open)
+	return b.disprove(ctx, open)
 }
 
-// reevaluate drops the records that have ended and runs the program for those whose proof has failed.
-func (b *batch) reevaluate(ctx context.Context, open []*record) ([]*record, error) {
+// disprove drops the records that have ended and runs the program for those whose proof has failed.
+func (b *batch) disprove(ctx context.Context, open []*record) ([]*record, error) {
 	var disproved []*record
 	for _, r := range open {
 		if r.entry.End == "" && r.proven {

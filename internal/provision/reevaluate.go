@@ -97,7 +97,7 @@ func (r *runner) prepareKept(job *Job, program *mapping.Program, cycle *Cycle, r
 		b.records = append(b.records, &record{person: &p.Person, place: p.Place, hash: p.Hash, kept: p.Kept,
 			upload: &Queued{Number: p.Upload, Received: re.Began}, index: p.Index, op: &Operation{Anchor: p.Anchor, Data: p.Kept}})
 	}
-	b.onAllCores(b.records, b.run)
+	eachOf(b.records, b.run)
 	return b
 }
 

@@ -21,7 +21,7 @@ type runner struct {
 }
 
 const (
-	batchRecords    = 2000             // records of a batch; see docs/decisions on batches
+	batchRecords    = 2000             // records of a batch: they share a commit, and what is accepted meanwhile waits for it
 	referenceBatch  = 1000             // references resolved in one transaction
 	pollInterval    = time.Second      // how long a lost hint can delay work
 	longestCycle    = time.Minute      // before a cycle ends although more uploads wait

@@ -304,7 +304,7 @@ func (k *keys) fill(ctx context.Context, s *Store) error {
 	return nil
 }
 
-// filter is a Bloom filter of hashes in blocks of a cache line. A nil filter holds everything.
+// filter is a Bloom filter of hashes in blocks of a cache line. Until it is complete it holds everything.
 type filter struct {
 	complete atomic.Bool
 	words    []atomic.Uint64

@@ -3,8 +3,6 @@ package sqlstore
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"sync"
 
 	"github.com/google/uuid"
 	"zombiezen.com/go/sqlite"
@@ -168,16 +166,7 @@ func (u *Unit) PutPeople(people []provision.Person) error {
 // pack compresses the kept records on all cores.
 func pack(people []provision.Person) [][]byte {
 	kept := make([][]byte, len(people))
-	workers := min(runtime.GOMAXPROCS(0), len(people)/64+1)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(people); i += workers {
-				kept[i] = packKept(people[i].Kept)
-			}
-		})
-	}
-	wg.Wait()
+	provision.OnAllCores(len(people), 64, func(i int) { kept[i] = packKept(people[i].Kept) })
 	return kept
 }
 
