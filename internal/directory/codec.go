@@ -1,12 +1,12 @@
 package directory
 
 import (
-	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
 
 	"induct/internal/expr"
+	"induct/internal/sqlstore/pack"
 )
 
 // The stored form of a user's attributes: a version byte, then (name, kind, text), the common names first,
@@ -36,15 +36,16 @@ var commonPlace = func() map[string]uint64 {
 var errCorrupt = errors.New("stored attributes are damaged")
 
 func encode(attributes map[string]expr.Value) []byte {
-	b := make([]byte, 0, 40*len(attributes)+2)
-	b = append(b, contentV1)
-	b = binary.AppendUvarint(b, uint64(len(attributes)))
+	e := make(pack.Enc, 0, 40*len(attributes)+2)
+	e = append(e, contentV1)
+	e.Uint(uint64(len(attributes)))
 	left := len(attributes)
 	for i, name := range common {
 		if v, ok := attributes[name]; ok {
-			b = appendValue(binary.AppendUvarint(b, uint64(i)+1), v)
+			e.Uint(uint64(i) + 1)
+			appendValue(&e, v)
 			if left--; left == 0 {
-				return b
+				return e
 			}
 		}
 	}
@@ -56,90 +57,41 @@ func encode(attributes map[string]expr.Value) []byte {
 	}
 	slices.Sort(others)
 	for _, name := range others {
-		b = appendValue(appendText(append(b, 0), name), attributes[name])
+		e.Uint(0)
+		e.Text(name)
+		appendValue(&e, attributes[name])
 	}
-	return b
+	return e
 }
 
-func appendValue(b []byte, v expr.Value) []byte {
-	b = append(b, byte(v.Kind()))
+func appendValue(e *pack.Enc, v expr.Value) {
+	*e = append(*e, byte(v.Kind()))
 	if v.Kind() != expr.List {
-		return appendText(b, v.String())
+		e.Text(v.String())
+		return
 	}
-	b = binary.AppendUvarint(b, uint64(len(v.Elems())))
-	for _, e := range v.Elems() {
-		b = append(b, byte(e.Kind()))
-		b = appendText(b, e.String())
+	e.Uint(uint64(len(v.Elems())))
+	for _, elem := range v.Elems() {
+		*e = append(*e, byte(elem.Kind()))
+		e.Text(elem.String())
 	}
-	return b
 }
 
-func appendText(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-// place reads a number that counts nothing.
-func (r *reader) place() uint64 {
-	n, w := binary.Uvarint(r.b)
-	if w <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[w:]
-	return n
-}
-
-// uint reads a count of what takes at least a byte each.
-func (r *reader) uint() uint64 {
-	n, w := binary.Uvarint(r.b)
-	if w <= 0 || n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[w:]
-	return n
-}
-
-func (r *reader) text() string {
-	n := r.uint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return ""
-	}
-	s := string(r.b[:n])
-	r.b = r.b[n:]
-	return s
-}
-
-func (r *reader) name() string {
-	switch place := r.place(); {
+// name reads a name.
+func name(d *pack.Dec) string {
+	switch place := d.Uint(); {
 	case place == 0:
-		return r.text()
+		return d.Text()
 	case place > uint64(len(common)):
-		r.bad, r.b = true, nil
+		d.Bad = true
 		return ""
 	default:
 		return common[place-1]
 	}
 }
 
-func (r *reader) kind() expr.Kind {
-	if len(r.b) == 0 {
-		r.bad = true
-		return expr.Null
-	}
-	k := expr.Kind(r.b[0])
-	r.b = r.b[1:]
-	return k
-}
-
-func (r *reader) scalar(k expr.Kind) expr.Value {
-	s := r.text()
+func scalar(d *pack.Dec, k expr.Kind) expr.Value {
+	s := d.Text()
 	switch k {
 	case expr.Boolean:
 		return expr.Bool(s == "True")
@@ -148,7 +100,7 @@ func (r *reader) scalar(k expr.Kind) expr.Value {
 		return expr.Int(n)
 	case expr.DateTime:
 		t, err := time.Parse(time.RFC3339Nano, s)
-		r.bad = r.bad || err != nil
+		d.Bad = d.Bad || err != nil
 		return expr.Time(t)
 	}
 	return expr.Text(s)
@@ -158,23 +110,22 @@ func decode(b []byte) (map[string]expr.Value, error) {
 	if len(b) == 0 || b[0] != contentV1 {
 		return nil, errCorrupt
 	}
-	r := reader{b: b[1:]}
-	n := r.uint()
+	d := pack.Dec{B: b[1:]}
+	n := d.Count()
 	attributes := make(map[string]expr.Value, n)
 	for range n {
-		name := r.name()
-		k := r.kind()
+		name, k := name(&d), expr.Kind(d.Byte())
 		if k != expr.List {
-			attributes[name] = r.scalar(k)
+			attributes[name] = scalar(&d, k)
 			continue
 		}
-		elems := make([]expr.Value, r.uint())
+		elems := make([]expr.Value, d.Count())
 		for i := range elems {
-			elems[i] = r.scalar(r.kind())
+			elems[i] = scalar(&d, expr.Kind(d.Byte()))
 		}
 		attributes[name] = expr.Multi(elems...)
 	}
-	if r.bad {
+	if d.Bad {
 		return nil, errCorrupt
 	}
 	return attributes, nil

@@ -57,8 +57,9 @@ var rooms = []room{
 	{path: "internal/oauth"},
 	{path: "internal/oauth/oauthtest", uses: []string{"internal/oauth"}},
 
-	{path: "internal/sqlstore", uses: []string{"internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim"}},
-	{path: "internal/directory", uses: []string{"internal/provision", "internal/mapping", "internal/expr", "internal/sqlstore"}},
+	{path: "internal/sqlstore/pack", pure: true},
+	{path: "internal/sqlstore", uses: []string{"internal/sqlstore/pack", "internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim"}},
+	{path: "internal/directory", uses: []string{"internal/provision", "internal/mapping", "internal/expr", "internal/sqlstore", "internal/sqlstore/pack"}},
 	{path: "internal/graph", uses: []string{"internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim", "internal/graph/odata", "internal/graph/syncschema"}},
 	{path: "internal/upload/records", uses: []string{"internal/scim"}, test: []string{"examples/workforce"}},
 	{path: "internal/upload", uses: []string{"internal/scim", "internal/upload/records"}, test: []string{"examples/workforce"}},

@@ -9,6 +9,7 @@ import (
 
 	"induct/internal/mapping"
 	"induct/internal/provision"
+	"induct/internal/sqlstore/pack"
 )
 
 // A block of log entries unpacks to a head, the length of each entry, the names of attributes, and the entries, which have
@@ -19,7 +20,7 @@ import (
 type compressor struct {
 	w       *zstd.Encoder
 	r       *zstd.Decoder
-	buffers sync.Pool // of *enc
+	buffers sync.Pool // of *pack.Enc
 }
 
 func newCompressor() (*compressor, error) {
@@ -28,31 +29,31 @@ func newCompressor() (*compressor, error) {
 		return nil, err
 	}
 	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxStored))
-	return &compressor{w: w, r: r, buffers: sync.Pool{New: func() any { return new(enc) }}}, err
+	return &compressor{w: w, r: r, buffers: sync.Pool{New: func() any { return new(pack.Enc) }}}, err
 }
 
 // encodeEntries packs the entries of one job, cycle and schema; there is at least one.
 func (c *compressor) encodeEntries(entries []provision.LogEntry) []byte {
-	bodies := c.buffers.Get().(*enc)
+	bodies := c.buffers.Get().(*pack.Enc)
 	defer c.buffers.Put(bodies)
 	*bodies = (*bodies)[:0]
 	first := &entries[0]
-	head := make(enc, 0, 64+2*len(entries))
-	head.uint(uint64(len(entries)))
-	head.int(first.Time.UnixMicro())
-	head.int(first.JobPK)
-	head.int(first.Cycle)
-	head.int(first.Upload)
-	head.text(first.Schema)
+	head := make(pack.Enc, 0, 64+2*len(entries))
+	head.Uint(uint64(len(entries)))
+	head.Int(first.Time.UnixMicro())
+	head.Int(first.JobPK)
+	head.Int(first.Cycle)
+	head.Int(first.Upload)
+	head.Text(first.Schema)
 	names := nameList{places: map[string]uint64{}}
 	for i := range entries {
 		from := len(*bodies)
-		bodies.entry(&entries[i], first, &names)
-		head.uint(uint64(len(*bodies) - from))
+		appendEntry(bodies, &entries[i], first, &names)
+		head.Uint(uint64(len(*bodies) - from))
 	}
-	head.uint(uint64(len(names.list)))
+	head.Uint(uint64(len(names.list)))
 	for _, name := range names.list {
-		head.text(name)
+		head.Text(name)
 	}
 	return c.w.EncodeAll(append(head, *bodies...), []byte{entriesV1})
 }
@@ -73,37 +74,37 @@ func (n *nameList) place(name string) uint64 {
 	return p
 }
 
-// entry appends an entry. Those that say nothing but "unchanged" are most of a log: ends and flags are small numbers,
+// appendEntry appends an entry. Those that say nothing but "unchanged" are most of a log: ends and flags are small numbers,
 // absent texts one byte.
-func (e *enc) entry(x, first *provision.LogEntry, names *nameList) {
-	e.int(x.Time.Sub(first.Time).Microseconds())
-	e.int(x.Upload - first.Upload)
-	e.uint(bit(x.Hidden, 0) | bit(x.Ref, 1) | bit(x.Matched, 2) | uint64(x.Action)<<3 | uint64(x.Status)<<6 | endNumber(x.End)<<8)
-	e.text(x.Anchor)
-	e.uint(uint64(x.Index))
-	e.text(x.BulkID)
-	e.text(x.Name)
-	e.text(x.ObjectID)
-	e.text(x.ObjectName)
-	e.text(x.Code)
-	e.text(x.Attribute)
-	e.text(x.Reason)
-	e.text(x.Advice)
-	e.int(int64(x.Duration))
-	e.uint(uint64(len(x.Source)))
+func appendEntry(e *pack.Enc, x, first *provision.LogEntry, names *nameList) {
+	e.Int(x.Time.Sub(first.Time).Microseconds())
+	e.Int(x.Upload - first.Upload)
+	e.Uint(bit(x.Hidden, 0) | bit(x.Ref, 1) | bit(x.Matched, 2) | uint64(x.Action)<<3 | uint64(x.Status)<<6 | endNumber(x.End)<<8)
+	e.Text(x.Anchor)
+	e.Uint(uint64(x.Index))
+	e.Text(x.BulkID)
+	e.Text(x.Name)
+	e.Text(x.ObjectID)
+	e.Text(x.ObjectName)
+	e.Text(x.Code)
+	e.Text(x.Attribute)
+	e.Text(x.Reason)
+	e.Text(x.Advice)
+	e.Int(int64(x.Duration))
+	e.Uint(uint64(len(x.Source)))
 	for _, s := range x.Source {
-		e.uint(names.place(s.Name))
-		e.text(s.Value)
+		e.Uint(names.place(s.Name))
+		e.Text(s.Value)
 	}
-	e.uint(uint64(len(x.Modified)))
+	e.Uint(uint64(len(x.Modified)))
 	for _, m := range x.Modified {
-		e.uint(names.place(m.Attribute))
-		e.opt(m.Old)
-		e.opt(m.New)
+		e.Uint(names.place(m.Attribute))
+		e.Opt(m.Old)
+		e.Opt(m.New)
 	}
-	e.uint(uint64(len(x.Warnings)))
+	e.Uint(uint64(len(x.Warnings)))
 	for _, w := range x.Warnings {
-		e.text(w)
+		e.Text(w)
 	}
 }
 
@@ -123,7 +124,7 @@ type entryHead struct {
 	time        time.Time
 	flags       uint64
 	anchor      []byte
-	rest        dec
+	rest        pack.Dec
 }
 
 func (h *entryHead) hidden() bool             { return h.flags&1 != 0 }
@@ -139,30 +140,30 @@ func (c *compressor) open(first int64, b []byte) (*entryBlock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", corrupt, err)
 	}
-	d := dec{b: raw}
-	lengths := make([]uint64, d.count())
-	block := &entryBlock{first: first, time: d.int(), job: d.int(), cycle: d.int(), upload: d.int(), schema: d.text(), entries: make([][]byte, len(lengths))}
+	d := pack.Dec{B: raw}
+	lengths := make([]uint64, d.Count())
+	block := &entryBlock{first: first, time: d.Int(), job: d.Int(), cycle: d.Int(), upload: d.Int(), schema: d.Text(), entries: make([][]byte, len(lengths))}
 	for i := range lengths {
-		lengths[i] = d.uint()
+		lengths[i] = d.Uint()
 	}
-	block.names = make([]string, d.count())
+	block.names = make([]string, d.Count())
 	for i := range block.names {
-		block.names[i] = d.text()
+		block.names[i] = d.Text()
 	}
 	for i, n := range lengths {
-		block.entries[i] = d.bytes(n)
+		block.entries[i] = d.Bytes(n)
 	}
-	if d.bad {
+	if d.Bad {
 		return nil, corrupt
 	}
 	return block, nil
 }
 
 // name reads a name by its place.
-func (b *entryBlock) name(d *dec) string {
-	place := d.uint()
+func (b *entryBlock) name(d *pack.Dec) string {
+	place := d.Uint()
 	if place >= uint64(len(b.names)) {
-		d.bad = true
+		d.Bad = true
 		return ""
 	}
 	return b.names[place]
@@ -170,12 +171,12 @@ func (b *entryBlock) name(d *dec) string {
 
 // head reads what entry i is selected by.
 func (b *entryBlock) head(i int) (entryHead, error) {
-	h := entryHead{seq: b.first + int64(i), rest: dec{b: b.entries[i]}}
-	h.time = time.UnixMicro(b.time + h.rest.int()).UTC()
-	h.upload = b.upload + h.rest.int()
-	h.flags = h.rest.uint()
-	h.anchor = h.rest.bytes(h.rest.uint())
-	if h.rest.bad {
+	h := entryHead{seq: b.first + int64(i), rest: pack.Dec{B: b.entries[i]}}
+	h.time = time.UnixMicro(b.time + h.rest.Int()).UTC()
+	h.upload = b.upload + h.rest.Int()
+	h.flags = h.rest.Uint()
+	h.anchor = h.rest.Bytes(h.rest.Uint())
+	if h.rest.Bad {
 		return h, fmt.Errorf("log entry %d: %w", h.seq, errCorrupt)
 	}
 	return h, nil
@@ -187,29 +188,29 @@ func (b *entryBlock) entry(h entryHead) (provision.LogEntry, error) {
 	x := provision.LogEntry{Seq: h.seq, JobPK: b.job, Cycle: b.cycle, Time: h.time, Upload: h.upload, Schema: b.schema, Anchor: string(h.anchor),
 		Hidden: h.hidden(), Ref: h.flags&2 != 0, Matched: h.flags&4 != 0,
 		Action: provision.Action(h.flags >> 3 & 7), Status: h.status(), End: endOf(h.flags >> 8)}
-	x.Index, x.BulkID = int(d.uint()), d.text()
-	x.Name, x.ObjectID, x.ObjectName = d.text(), d.text(), d.text()
-	x.Code, x.Attribute, x.Reason, x.Advice = d.text(), d.text(), d.text(), d.text()
-	x.Duration = time.Duration(d.int())
-	if n := d.count(); n > 0 {
+	x.Index, x.BulkID = int(d.Uint()), d.Text()
+	x.Name, x.ObjectID, x.ObjectName = d.Text(), d.Text(), d.Text()
+	x.Code, x.Attribute, x.Reason, x.Advice = d.Text(), d.Text(), d.Text(), d.Text()
+	x.Duration = time.Duration(d.Int())
+	if n := d.Count(); n > 0 {
 		x.Source = make([]mapping.Imported, n)
 		for j := range x.Source {
-			x.Source[j] = mapping.Imported{Name: b.name(d), Value: d.text()}
+			x.Source[j] = mapping.Imported{Name: b.name(d), Value: d.Text()}
 		}
 	}
-	if n := d.count(); n > 0 {
+	if n := d.Count(); n > 0 {
 		x.Modified = make([]provision.Modification, n)
 		for j := range x.Modified {
-			x.Modified[j] = provision.Modification{Attribute: b.name(d), Old: d.opt(), New: d.opt()}
+			x.Modified[j] = provision.Modification{Attribute: b.name(d), Old: d.Opt(), New: d.Opt()}
 		}
 	}
-	if n := d.count(); n > 0 {
+	if n := d.Count(); n > 0 {
 		x.Warnings = make([]string, n)
 		for j := range x.Warnings {
-			x.Warnings[j] = d.text()
+			x.Warnings[j] = d.Text()
 		}
 	}
-	if d.bad || x.Action > provision.ActionStagedDelete {
+	if d.Bad || x.Action > provision.ActionStagedDelete {
 		return x, fmt.Errorf("log entry %d: %w", h.seq, errCorrupt)
 	}
 	return x, nil

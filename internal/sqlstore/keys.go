@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"zombiezen.com/go/sqlite"
+
+	"induct/internal/sqlstore/pack"
 )
 
 // Things are found by texts that arrive in no order: a person by the anchor, a user by userPrincipalName or mail. In an
@@ -171,11 +173,11 @@ func (k *keys) write(c *sqlite.Conn, pending *keySet) error {
 	if err := k.move(c, sliceAt(number)); err != nil {
 		return fmt.Errorf("move keys: %w", err)
 	}
-	b := enc{}
-	b.uint(uint64(len(pending.list)))
+	b := pack.Enc{}
+	b.Uint(uint64(len(pending.list)))
 	for _, p := range pending.list {
 		b = binary.BigEndian.AppendUint64(b, uint64(p.hash))
-		b.uint(uint64(p.row)<<1 | bit(p.gone, 0))
+		b.Uint(uint64(p.row)<<1 | bit(p.gone, 0))
 		k.filter.add(p.hash)
 	}
 	if err := query(c, "INSERT INTO key_stage (number, changes) VALUES (?1, ?2)", []any{number, []byte(b)}, nil); err != nil {
@@ -249,11 +251,11 @@ func (k *keys) load(c *sqlite.Conn) error {
 	}
 	return query(c, "SELECT number, changes FROM key_stage ORDER BY number", nil, func(st *sqlite.Stmt) error {
 		number := st.ColumnInt64(0)
-		d := dec{b: Blob(st, 1)}
-		for range d.count() {
-			raw := d.bytes(8)
-			v := d.uint()
-			if d.bad {
+		d := pack.Dec{B: Blob(st, 1)}
+		for range d.Count() {
+			raw := d.Bytes(8)
+			v := d.Uint()
+			if d.Bad {
 				return fmt.Errorf("staged keys %d: %w", number, errCorrupt)
 			}
 			ch := keyChange{hash: int64(binary.BigEndian.Uint64(raw)), row: int64(v >> 1), gone: v&1 == 1}

@@ -154,7 +154,7 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 
 // PutPeople implements provision.Unit.
 func (u *Unit) PutPeople(people []provision.Person) error {
-	kept := pack(people)
+	kept := packAll(people)
 	for i := range people {
 		if err := u.putPerson(&people[i], kept[i]); err != nil {
 			return fmt.Errorf("store person %q: %w", people[i].Anchor, err)
@@ -163,8 +163,8 @@ func (u *Unit) PutPeople(people []provision.Person) error {
 	return nil
 }
 
-// pack compresses the kept records on all cores.
-func pack(people []provision.Person) [][]byte {
+// packAll compresses the kept records on all cores.
+func packAll(people []provision.Person) [][]byte {
 	kept := make([][]byte, len(people))
 	provision.OnAllCores(len(people), 64, func(i int) { kept[i] = packKept(people[i].Kept) })
 	return kept
