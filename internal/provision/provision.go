@@ -24,6 +24,10 @@ var (
 	ErrNoSpace   = errors.New("the data directory is out of space or cannot be written")
 	// ErrFenced is returned by a Unit whose job has moved on: somebody else holds it, or the outcome of a commit was unknown.
 	ErrFenced = errors.New("the job has moved on")
+	// ErrRunning is returned for what only a job that is paused or disabled allows.
+	ErrRunning = errors.New("the job runs: pause it first")
+	// ErrTaken is returned if an object is linked to another person of the job already.
+	ErrTaken = errors.New("the object belongs to another person")
 )
 
 // Tenant is the owner of everything.
@@ -59,8 +63,13 @@ const (
 
 // JobSettings are the choices of one job.
 type JobSettings struct {
-	DisableMissing bool  // see mapping.Settings
-	QueueRecords   int64 // bound of the queue; 0 means the service's default
+	DisableMissing  bool        // see mapping.Settings
+	QueueRecords    int64       // bound of the queue; 0 means the service's default
+	Leave           LeaveAction // what becomes of people who leave the scope
+	RunWithoutMail  bool        // start although nobody is to be notified
+	DeleteThreshold *int64      // most disables and deletions within an interval; nil: as the app's notification settings say; negative: no limit
+	DeletePercent   float64     // and most in percent of the job's enabled accounts; 0: no limit
+	Other           []KeyValue  // settings that a client has put and that mean nothing here: they come back as they were
 }
 
 // Upload is one bulk request to accept.
@@ -111,11 +120,18 @@ const (
 	EndSkipped    End = "skipped"
 	EndFailed     End = "failed"
 	EndSuperseded End = "superseded"
+	EndRejected   End = "rejected"
 	EndPurged     End = "purged"
+
+	EndHeld     End = "held"     // no end either: the record would disable or delete, and waits for a verdict
+	EndRetrying End = "retrying" // nor this: it failed for a reason that may pass
 )
 
 // Ends lists every End in the order reports show them.
-var Ends = []End{EndCreated, EndUpdated, EndUnchanged, EndDisabled, EndDeleted, EndSkipped, EndFailed, EndSuperseded, EndPurged}
+var Ends = []End{EndCreated, EndUpdated, EndUnchanged, EndDisabled, EndDeleted, EndSkipped, EndFailed, EndSuperseded, EndRejected, EndPurged}
+
+// Final reports whether a record that stands so stays so.
+func (e End) Final() bool { return e != EndQueued && e != EndHeld && e != EndRetrying }
 
 // UploadStatus is an upload as its receipt shows it.
 type UploadStatus struct {
@@ -127,7 +143,8 @@ type UploadStatus struct {
 	Received        time.Time
 	Done, Settled   time.Time // zero until then
 	Operations      int
-	Counts          map[End]int // sums to Operations, EndQueued included
+	Counts          map[End]int // sums to Operations; EndQueued, EndHeld and EndRetrying included
+	Purge           *Purge      // by which it was thrown out of the queue; nil if it was not
 }
 
 // Receipt is what became of one operation.
@@ -274,6 +291,17 @@ type JobStatus struct {
 	CycleCounts   map[End]int64
 	TotalCounts   map[End]int64 // to date
 	Users         int64         // people with a link
+	Enabled       int64         // of them with an account that was enabled when the job last saw it
+	Held          int64         // records that wait for a verdict, Staged included
+	Staged        int64         // for one of people
+	Retrying      int64
 	FirstCycleEnd time.Time
+	Condition     Condition
 	Reevaluation  *Reevaluation // the latest; nil if there was none
+}
+
+// OnDemand is what a person's kept record came to when somebody asked for it.
+type OnDemand struct {
+	Entry LogEntry // as it stands in the log
+	Rule  string   // the synchronization rule's id
 }
