@@ -1,0 +1,122 @@
+package scenario
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pages is where the scenarios are.
+const pages = "../../../docs/behaviour"
+
+// TestBehaviour runs the scenarios of docs/behaviour.
+func TestBehaviour(t *testing.T) {
+	t.Parallel()
+	language := compile(t)
+	files, err := filepath.Glob(filepath.Join(pages, "*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pages in %s: %v", pages, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		if name == "README.md" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := parseDocument("docs/behaviour/"+name, string(text))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		t.Run(strings.TrimSuffix(name, ".md"), func(t *testing.T) {
+			for _, s := range doc.scenarios {
+				t.Run(s.title, func(t *testing.T) {
+					if err := run(newWorld(t), language, doc.path, s.steps); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		})
+	}
+}
+
+// compile returns all sentences, ready to be matched.
+func compile(t testing.TB) (all []*sentence) {
+	for _, s := range slices.Concat(givens, whens, thens) {
+		if err := s.compile(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, &s)
+	}
+	return all
+}
+
+// run carries steps out, up to the first that fails.
+func run(w *world, language []*sentence, path string, steps []step) error {
+	for i := range steps {
+		st := &steps[i]
+		fail := func(err error) error { return fmt.Errorf("%s:%d: %s %s: %w", path, st.line, st.keyword, st.text, err) }
+		s, a, err := read(language, st)
+		if err != nil {
+			return fail(err)
+		}
+		acts := st.keyword != "then"
+		if acts && (i == 0 || steps[i-1].keyword == "then") {
+			if err := w.begin(looks(steps[i:])); err != nil {
+				return fail(err)
+			}
+		}
+		if err := s.run(w, a); err != nil {
+			return fail(err)
+		}
+		if acts {
+			if err := w.drain(); err != nil {
+				return fail(err)
+			}
+			if err := w.ledger.check(w); err != nil {
+				return fail(err)
+			}
+		}
+	}
+	if err := w.ledger.checkAll(w); err != nil {
+		return fmt.Errorf("%s: at the end: %w", path, err)
+	}
+	return nil
+}
+
+// read finds the one sentence that a step is.
+func read(language []*sentence, st *step) (found *sentence, a args, err error) {
+	for _, s := range language {
+		if values, ok := s.match(st); ok {
+			if found != nil {
+				return nil, a, fmt.Errorf("reads like %q and like %q", found.form, s.form)
+			}
+			found, a = s, values
+		}
+	}
+	if found == nil {
+		return nil, a, fmt.Errorf("no sentence of docs/behaviour/README.md reads like this")
+	}
+	return found, a, nil
+}
+
+// looks reports whether somebody is going to ask what else happened in the period that begins with steps.
+func looks(steps []step) bool {
+	then := false
+	for _, s := range steps {
+		if then && s.keyword != "then" {
+			return false
+		}
+		then = then || s.keyword == "then"
+		if then && (s.text == "nothing else happened" || s.text == "nothing happened") {
+			return true
+		}
+	}
+	return false
+}
