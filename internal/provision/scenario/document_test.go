@@ -21,6 +21,7 @@ type scenario struct {
 // step is one sentence of a scenario.
 type step struct {
 	line    int
+	first   bool   // of its block
 	keyword string // given, when or then; "and" goes on with the one before
 	text    string // without the keyword
 	table   [][]string
@@ -52,6 +53,7 @@ type documentParser struct {
 	background []step
 	fence      string // of the code block that we are in; "" outside
 	ours       bool   // it is a scenario
+	first      bool   // it has no sentence yet
 	keyword    string
 	inJSON     bool
 }
@@ -60,7 +62,7 @@ func (p *documentParser) line(n int, line string) error {
 	trimmed := strings.TrimSpace(line)
 	switch {
 	case p.fence == "" && strings.HasPrefix(trimmed, "```"):
-		p.fence, p.ours, p.keyword = "```", trimmed == "```scenario", ""
+		p.fence, p.ours, p.keyword, p.first = "```", trimmed == "```scenario", "", true
 	case p.fence != "" && trimmed == p.fence:
 		p.fence = ""
 		return p.endJSON()
@@ -99,7 +101,8 @@ func (p *documentParser) sentence(n int, line string) error {
 	default:
 		return fmt.Errorf("a sentence begins with given, when, then or and, not with %q", keyword)
 	}
-	*steps = append(*steps, step{line: n, keyword: p.keyword, text: strings.TrimSpace(text)})
+	*steps = append(*steps, step{line: n, first: p.first, keyword: p.keyword, text: strings.TrimSpace(text)})
+	p.first = false
 	return nil
 }
 

@@ -67,7 +67,7 @@ func run(w *world, language []*sentence, path string, steps []step) error {
 			return fail(err)
 		}
 		acts := st.keyword != "then"
-		if acts && (i == 0 || steps[i-1].keyword == "then") {
+		if begins(steps, i) {
 			if err := w.begin(looks(steps[i:])); err != nil {
 				return fail(err)
 			}
@@ -106,15 +106,18 @@ func read(language []*sentence, st *step) (found *sentence, a args, err error) {
 	return found, a, nil
 }
 
+// begins reports whether a period begins with a step: the first action of a block, or after what was to be so then.
+func begins(steps []step, i int) bool {
+	return steps[i].keyword != "then" && (steps[i].first || steps[i-1].keyword == "then")
+}
+
 // looks reports whether somebody is going to ask what else happened in the period that begins with steps.
 func looks(steps []step) bool {
-	then := false
-	for _, s := range steps {
-		if then && s.keyword != "then" {
+	for i, s := range steps {
+		if i > 0 && begins(steps, i) {
 			return false
 		}
-		then = then || s.keyword == "then"
-		if then && (s.text == "nothing else happened" || s.text == "nothing happened") {
+		if s.text == "nothing else happened" || s.text == "nothing happened" {
 			return true
 		}
 	}

@@ -49,10 +49,10 @@ func sendTable(w *world, a args) error {
 	var records []map[string]any
 	switch {
 	case strings.HasPrefix(a.json, "["):
-		err = json.Unmarshal([]byte(a.json), &records)
+		err = decode(a.json, &records)
 	case a.json != "":
 		records = make([]map[string]any, 1)
-		err = json.Unmarshal([]byte(a.json), &records[0])
+		err = decode(a.json, &records[0])
 	case len(a.table) > 1:
 		for _, cells := range a.table[1:] {
 			record := map[string]any{}
@@ -70,6 +70,13 @@ func sendTable(w *world, a args) error {
 		return err
 	}
 	return w.send(j, posts(records))
+}
+
+// decode reads JSON in which numbers stay as they are written.
+func decode(text string, into any) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	return d.Decode(into)
 }
 
 func posts(records []map[string]any) (ops []operation) {
@@ -114,11 +121,11 @@ func set(record map[string]any, name string, v any) {
 		if name == "manager" && v != nil {
 			v = map[string]any{"value": v}
 		}
-		set(child(record, scim.EnterpriseURN), name, v)
+		child(record, scim.EnterpriseURN)[name] = v
 		return
 	}
 	if i := strings.LastIndexByte(name, ':'); i >= 0 {
-		set(child(record, name[:i]), name[i+1:], v)
+		child(record, name[:i])[name[i+1:]] = v
 		return
 	}
 	if list, rest, ok := strings.Cut(name, "["); ok {
