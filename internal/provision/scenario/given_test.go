@@ -25,8 +25,8 @@ var givens = []sentence{
 	{form: `everybody is in the scope of {job}`, run: func(w *world, a args) error {
 		return w.edit(a.text("job"), func(m *mapping.ObjectMapping, _ *mapping.Schema) error { m.Scope = nil; return nil })
 	}},
-	{form: `{job} takes nothing from {attribute} for a value`, run: flowNullFrom},
-	{form: `{job} writes nothing to {attribute} as a value`, run: flowNullTo},
+	{form: `{job} lets null flow from {attribute}`, run: flowNullFrom},
+	{form: `{job} lets null flow to {attribute}`, run: flowNullTo},
 	{form: `the directory has`, run: addObjects},
 }
 
@@ -79,6 +79,9 @@ func rows(table [][]string) (all []map[string]string) {
 
 // attributeMapping reads how: "matching", "when created", "while empty"; "" is always.
 func attributeMapping(from, to, how string) (mapping.AttributeMapping, error) {
+	for _, name := range inEnterprise {
+		from = strings.ReplaceAll(from, "["+name+"]", "["+path(name)+"]")
+	}
 	m := mapping.AttributeMapping{TargetAttributeName: to, Expression: from, FlowType: mapping.FlowTypeAlways, FlowBehavior: "FlowWhenChanged"}
 	switch how {
 	case "":
@@ -245,9 +248,12 @@ func (w *world) byHand(changes ...provision.Change) error {
 	}
 	return w.store.Unit(w.t.Context(), provision.Fence{JobPK: j.pk, Position: position}, func(u provision.Unit) error {
 		results, err := w.users.In(u).Apply(w.t.Context(), changes)
-		for _, r := range results {
+		for i, r := range results {
 			if r.Err != nil {
 				return r.Err
+			}
+			if w.period.objects != nil { // it is the scenario's own doing
+				w.period.objects[changes[i].ID] = r.Version
 			}
 		}
 		return err

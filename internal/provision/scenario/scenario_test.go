@@ -16,25 +16,8 @@ const pages = "../../../docs/behaviour"
 func TestBehaviour(t *testing.T) {
 	t.Parallel()
 	language := compile(t)
-	files, err := filepath.Glob(filepath.Join(pages, "*.md"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no pages in %s: %v", pages, err)
-	}
-	for _, file := range files {
-		name := filepath.Base(file)
-		if name == "README.md" {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		doc, err := parseDocument("docs/behaviour/"+name, string(text))
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		t.Run(strings.TrimSuffix(name, ".md"), func(t *testing.T) {
+	for _, doc := range documents(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(doc.path), ".md"), func(t *testing.T) {
 			for _, s := range doc.scenarios {
 				t.Run(s.title, func(t *testing.T) {
 					if err := run(newWorld(t), language, doc.path, s.steps); err != nil {
@@ -44,6 +27,29 @@ func TestBehaviour(t *testing.T) {
 			}
 		})
 	}
+}
+
+// documents reads the pages.
+func documents(t *testing.T) (all []*document) {
+	files, err := filepath.Glob(filepath.Join(pages, "*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pages in %s: %v", pages, err)
+	}
+	for _, file := range files {
+		if filepath.Base(file) == "README.md" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := parseDocument("docs/behaviour/"+filepath.Base(file), string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, doc)
+	}
+	return all
 }
 
 // compile returns all sentences, ready to be matched.

@@ -353,13 +353,7 @@ func changeByHand(w *world, a args) error {
 		}
 		c.Set = append(c.Set, v)
 	}
-	if err := w.byHand(c); err != nil {
-		return err
-	}
-	if w.period.objects != nil { // it is the scenario's own doing
-		w.period.objects[o.ID] = o.Version + 1
-	}
-	return nil
+	return w.byHand(c)
 }
 
 func setState(w *world, a args, state provision.JobState) error {
