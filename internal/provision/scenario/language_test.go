@@ -80,7 +80,9 @@ func TestWrongScenariosFail(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = run(newWorld(t), language, doc.path, doc.scenarios[0].steps)
+			w := newWorld(t)
+			defer w.close()
+			err = run(w, language, doc.path, doc.scenarios[0].steps)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("the error is %v, want %q", err, test.want)
 			}

@@ -14,11 +14,8 @@ type ledger struct {
 	doubled map[string]bool // employeeIds that the scenario itself has given to several objects
 }
 
-// place is an operation of an upload.
-type place struct {
-	job, upload int64
-	index       int
-}
+// place is an upload's.
+type place struct{ job, upload int64 }
 
 // check looks at everything that may have changed since it last did.
 func (l *ledger) check(w *world) error {
@@ -147,7 +144,7 @@ func (l *ledger) log(w *world) error {
 	uploads := map[place]*upload{}
 	for _, j := range w.jobs {
 		for _, u := range j.uploads {
-			uploads[place{job: j.pk, upload: u.Number}] = u
+			uploads[place{j.pk, u.Number}] = u
 		}
 	}
 	for i := range entries {
@@ -162,7 +159,7 @@ func (l *ledger) log(w *world) error {
 		if e.Upload < 0 {
 			continue
 		}
-		u := uploads[place{job: e.JobPK, upload: e.Upload}]
+		u := uploads[place{e.JobPK, e.Upload}]
 		if u == nil || e.Index >= len(u.operations) || u.operations[e.Index].Anchor != e.Anchor {
 			return fmt.Errorf("entry %d (%s) names operation %d of upload %d, which is not that of this person", e.Seq, describe(e), e.Index, e.Upload)
 		}

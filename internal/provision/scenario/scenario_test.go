@@ -20,7 +20,9 @@ func TestBehaviour(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(doc.path), ".md"), func(t *testing.T) {
 			for _, s := range doc.scenarios {
 				t.Run(s.title, func(t *testing.T) {
-					if err := run(newWorld(t), language, doc.path, s.steps); err != nil {
+					w := newWorld(t)
+					defer w.close()
+					if err := run(w, language, doc.path, s.steps); err != nil {
 						t.Error(err)
 					}
 				})

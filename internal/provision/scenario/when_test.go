@@ -29,6 +29,7 @@ var whens = []sentence{
 	{form: `somebody sets {values} of {user}`, run: changeByHand},
 	{form: `the service is restarted`, run: func(w *world, _ args) error { return w.stop() }},
 	{form: `the service is killed`, run: func(w *world, _ args) error { return w.kill() }},
+	{form: `the service is killed in the middle of the next batch`, run: func(w *world, _ args) error { w.killLater(); return nil }},
 	{form: `{job} is paused`, run: func(w *world, a args) error { return setState(w, a, provision.JobPaused) }},
 	{form: `{job} is started`, run: func(w *world, a args) error { return setState(w, a, provision.JobActive) }},
 	{form: `{job} evaluates everybody again`, run: func(w *world, a args) error {

@@ -48,7 +48,8 @@ func (c *clock) move(to time.Time) {
 // world is what a scenario runs on: a service with its jobs on a store and a directory of their own.
 type world struct {
 	t      testing.TB
-	dir    string
+	root   string // holds all of the world's files
+	dir    string // the store's data directory
 	clock  clock
 	store  *sqlstore.Store
 	users  *directory.Directory
@@ -60,6 +61,7 @@ type world struct {
 	ledger ledger // what must hold after every step
 	period period // what happened since the last action
 	work   error  // why work is left undone: the target does not answer
+	photo  string // of the data directory at the moment when the service is to have died; "" if it lives
 }
 
 // job is a job, and what has been sent to it.
@@ -79,19 +81,22 @@ type upload struct {
 	settled    bool
 }
 
+// newWorld begins a world. The caller closes it.
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, dir: t.TempDir(), clock: clock{now: monday}, target: &misbehaving{}}
-	t.Cleanup(func() {
-		if w.store != nil {
-			if err := w.store.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	t.Helper()
+	root := t.TempDir()
+	w := &world{t: t, root: root, dir: filepath.Join(root, "data"), clock: clock{now: monday}, target: &misbehaving{}}
 	if err := w.open(); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// close ends the world and removes its files.
+func (w *world) close() {
+	if err := errors.Join(w.store.Close(), os.RemoveAll(w.root)); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // open opens the store in w.dir, with a new service on it.
@@ -133,9 +138,21 @@ func (w *world) killAt(dir string) error {
 	return w.open()
 }
 
+// killLater ends the service like kill, in the middle of the next batch that writes: its transaction is open then.
+func (w *world) killLater() {
+	w.target.applying = func() error {
+		w.target.applying = nil
+		dir, err := w.photograph()
+		w.photo = dir
+		return errors.Join(errUnreachable, err)
+	}
+}
+
 // photograph copies the store's files as they are. Nothing may write meanwhile, other than the caller's own transaction.
 func (w *world) photograph() (dir string, err error) {
-	dir = w.t.TempDir()
+	if dir, err = os.MkdirTemp(w.root, "data"); err != nil {
+		return "", err
+	}
 	for _, name := range []string{"induct.db", "induct.db-wal"} {
 		b, err := os.ReadFile(filepath.Join(w.dir, name))
 		if errors.Is(err, os.ErrNotExist) {
@@ -226,6 +243,14 @@ func (w *world) send(j *job, ops []operation) error {
 func (w *world) drain() error {
 	w.work = nil
 	err := w.drainNow()
+	if w.photo != "" {
+		dir := w.photo
+		w.photo = ""
+		if err := w.killAt(dir); err != nil {
+			return err
+		}
+		return w.drain()
+	}
 	if errors.Is(err, errUnreachable) {
 		w.work, err = err, nil
 	}
@@ -290,15 +315,6 @@ func (w *world) entries(q provision.LogQuery) (all []provision.LogEntry, err err
 		}
 		q.After = page.Next
 	}
-}
-
-// person returns what a job knows of a person; nil if nothing.
-func (w *world) person(j *job, anchor string) (*provision.Person, error) {
-	people, err := w.store.People(w.t.Context(), j.pk, []provision.Sought{{Anchor: anchor}})
-	if err != nil {
-		return nil, err
-	}
-	return people[0], nil
 }
 
 // period is what happened since the last action.
