@@ -210,7 +210,7 @@ func (t *target) eachFiled(hash int64, take func(*sqlite.Stmt) error) error {
 	rows, err := t.u.Keyed(hash)
 	for _, pk := range rows {
 		if err == nil {
-			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE pk = ?1 AND deleted IS NULL", []any{pk}, take)
+			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE pk = ?1", []any{pk}, take)
 		}
 	}
 	return err

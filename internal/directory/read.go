@@ -71,7 +71,7 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 		return nil
 	}
 	hash, narrow := narrowest(q)
-	if !narrow {
+	if q.Deleted || !narrow { // deleted users have no keys
 		from := " FROM user WHERE deleted IS NULL AND pk > ?1 ORDER BY pk"
 		if q.Deleted {
 			from = " FROM user INDEXED BY user_deleted_order WHERE deleted IS NOT NULL AND pk > ?1 ORDER BY pk"
@@ -89,6 +89,7 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 			if pk <= q.After {
 				continue
 			}
+			// The keys may be older than the row, which may have gone to deleted items since.
 			if err := sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE pk = ?1 AND deleted IS NULL", []any{pk}, take); err != nil {
 				return err
 			}
@@ -108,11 +109,8 @@ func (x *user) matches(q provision.ObjectQuery) bool {
 	return q.Match == nil || q.Match(x.Object)
 }
 
-// narrowest returns the key of the filed attribute that q's users have and the fewest share. Deleted users have no keys.
+// narrowest returns the key of the filed attribute that q's users have and the fewest share.
 func narrowest(q provision.ObjectQuery) (hash int64, ok bool) {
-	if q.Deleted {
-		return 0, false
-	}
 	for _, attribute := range filed {
 		if value, asked := q.Equal[attribute]; asked {
 			return key(attribute, value), true

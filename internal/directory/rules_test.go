@@ -42,6 +42,46 @@ func TestLengths(t *testing.T) {
 	}
 }
 
+// What is wrong with an attribute that a user can do without can be left out of a change, and nothing else can.
+func TestSeparableRefusals(t *testing.T) {
+	long := expr.Text(strings.Repeat("x", longestOther+1))
+	_, target := open(t)
+	taken := creation("ada", nil)
+	carriedOut(t, target, taken)
+	for _, test := range []struct {
+		attribute string
+		value     expr.Value
+		code      string
+		separable bool
+	}{
+		{"city", long, "UnprocessableEntity", true},
+		{"otherMails", expr.Multi(expr.Text("x@acme.example"), long), "UnprocessableEntity", true},
+		{"employeeHireDate", expr.Time(time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)), "UnprocessableEntity", true},
+		{"displayName", long, "UnprocessableEntity", false},
+		{"displayName", expr.Value{}, "MandatoryFieldsMissing", false},
+		{"userPrincipalName", long, "UnprocessableEntity", false},
+		{"userPrincipalName", expr.Text("bo"), "AzureActiveDirectoryInvalidUserPrincipalName", false},
+		{"userPrincipalName", expr.Value{}, "MandatoryFieldsMissing", false},
+		{"userPrincipalName", expr.Text("ADA@acme.example"), "Conflict", false},
+	} {
+		c := creation("bo", map[string]expr.Value{"title": expr.Text("Dr")})
+		c.Set = append(c.Set, provision.Assignment{Attribute: test.attribute, Value: test.value})
+		rs, err := target.Apply(t.Context(), []provision.Change{c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := rs[0].Err
+		if e == nil || e.Code != test.code || e.Attribute != test.attribute || e.Separable != test.separable || e.Retryable {
+			t.Errorf("%s %.20s: %+v", test.attribute, test.value, e)
+		}
+		if test.separable { // and then the rest is carried out
+			c.Set = c.Set[:len(c.Set)-1]
+			v := carriedOut(t, target, c)[0].Version
+			carriedOut(t, target, provision.Change{Delete: true, ID: c.ID, Version: v})
+		}
+	}
+}
+
 // A time that cannot be read back is refused: it would make the account unreadable.
 func TestTimesBeyondRFC3339(t *testing.T) {
 	_, target := open(t)
