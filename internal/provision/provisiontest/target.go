@@ -54,6 +54,7 @@ func TestTarget(t *testing.T, open func(t *testing.T) provision.Target) {
 		{"removal", (*target).removal},
 		{"refusals stand alone", (*target).refusals},
 		{"a refused change changes nothing", (*target).whole},
+		{"an id is given once", (*target).idOnce},
 		{"objects are copies", (*target).copies},
 		{"kinds of values", (*target).kinds},
 		{"deletion", (*target).deletion},
@@ -316,6 +317,23 @@ func (d *target) whole() {
 	if f := d.find(provision.Query{ID: c.ID}, provision.Query{Attribute: "employeeId", Value: "7"}); f[0].Object != nil || f[1].Object != nil {
 		d.Errorf("a refused creation leaves %+v", f)
 	}
+}
+
+func (d *target) idOnce() {
+	live := d.made("ada")
+	gone, v := d.gone("bo")
+	for _, id := range []string{live, gone} {
+		c := user("cy", set("employeeId", "3"))
+		c.ID = id
+		d.refused(d.apply(c)[0], "Conflict")
+	}
+	if f := d.find(provision.Query{Attribute: "employeeId", Value: "3"})[0]; f.Object != nil {
+		d.Errorf("a refused creation leaves %+v", f)
+	}
+	if o := d.stands(gone, v, false); o.Attributes["displayName"].String() != "bo" {
+		d.Errorf("attributes are %v", o.Attributes)
+	}
+	d.made("cy")
 }
 
 func (d *target) copies() {
