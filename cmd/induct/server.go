@@ -46,6 +46,7 @@ type server struct {
 	store     *sqlstore.Store
 	tenant    provision.Tenant
 	authority *oauth.Authority
+	users     *directory.Directory
 	service   *provision.Service
 	handler   http.Handler
 	listener  net.Listener
@@ -84,8 +85,8 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	users := directory.New(s.store)
-	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: users, Tenant: s.tenant, QueueRecords: set.queueRecords, Logger: set.log})
+	s.users = directory.New(s.store)
+	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: s.users, Tenant: s.tenant, QueueRecords: set.queueRecords, Logger: set.log})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		Service: struct {
 			*provision.Service
 			*directory.Directory
-		}{s.service, users},
+		}{s.service, s.users},
 		Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log,
 	})
 	s.handler = s.route(s.authority.Handler(), wire)
@@ -204,8 +205,9 @@ func (s *server) run(ctx context.Context) error {
 		},
 	}
 	engine, stopEngine := context.WithCancel(context.Background())
-	idle := make(chan struct{})
-	go func() { s.service.Run(engine); close(idle) }()
+	var work sync.WaitGroup
+	work.Go(func() { s.service.Run(engine) })
+	work.Go(func() { s.users.Run(engine, s.log) })
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(s.listener) }()
 	var err error
@@ -222,7 +224,7 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}
 	stopEngine()
-	<-idle
+	work.Wait()
 	return errors.Join(err, s.store.Close())
 }
 

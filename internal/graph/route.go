@@ -19,6 +19,7 @@ var (
 	mayReadUploads = []string{"SynchronizationData-User.Upload", "Synchronization.Read.All", "Synchronization.ReadWrite.All", "ProvisioningLog.Read.All"}
 	mayReadLogs    = []string{"ProvisioningLog.Read.All", "AuditLog.Read.All", "Directory.Read.All"}
 	mayReadUsers   = []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}
+	mayDeleteUsers = []string{"User.DeleteRestore.All", "User.ReadWrite.All"}
 	mayReadApps    = []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
 )
 
@@ -76,10 +77,13 @@ var routes = slices.Concat([]route{
 	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs, deniedLogs)},
 	{"/users", get((*call).listUsers, mayReadUsers, denied)},
 	{"/users/$count", get((*call).countUsers, mayReadUsers, denied)},
-	{"/users/{user}", get((*call).getUser, mayReadUsers, denied)},
+	{"/users/{user}", map[string]endpoint{
+		"GET":    {(*call).getUser, mayReadUsers, denied},
+		"DELETE": {(*call).deleteUser, mayDeleteUsers, denied},
+	}},
 	{"/users/{user}/manager", get((*call).getManager, mayReadUsers, denied)},
 	{"/users/{user}/manager/$ref", get((*call).getManagerRef, mayReadUsers, denied)},
-}, templateRoutes("/servicePrincipals/{sp}"), templateRoutes("/applications/{app}"))
+}, deletedItemsRoutes(), templateRoutes("/servicePrincipals/{sp}"), templateRoutes("/applications/{app}"))
 
 // templateRoutes are the routes of the templates of an app.
 func templateRoutes(app string) []route {

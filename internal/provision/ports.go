@@ -18,7 +18,8 @@ type Target interface {
 	Apply(ctx context.Context, changes []Change) ([]Result, error)
 }
 
-// Query asks for an object by its id, or, if ID is empty, by an attribute that equals a value in any case.
+// Query asks for an object by its id, in deleted items too, or, if ID is empty, for a live one by an attribute that
+// equals a value in any case.
 type Query struct {
 	ID        string
 	Version   int64 // with ID: the version last seen; the answer may then be Same
@@ -26,19 +27,29 @@ type Query struct {
 	Value     string
 }
 
-// Found answers a Query: Same (the object still has the version asked for), one object, none (all fields zero), or several.
+// Found answers a Query: Same (the object still has the version asked for), one object (one in deleted items has Deleted
+// set), none (all fields zero), or several.
 type Found struct {
 	Same      bool
 	Object    *Object
 	Ambiguous []string // ids of several objects that match
 }
 
-// Change is what is to be done to one object.
+// Change is what is to be done to one object: it is created, deleted or restored, or, with none of these, updated.
+// Each change that is carried out raises the object's version.
+//
+// A deleted object stands in deleted items: it keeps its id and its attributes, and its unique values are free at once,
+// for the next change of the same call too. Deleting it once more changes nothing and is no error; updating it is
+// refused with InvalidAnchor.
+//
+// A restored one is live again, and has Set applied, in one step. If a value of it that must be unique, such as
+// userPrincipalName, is somebody else's by then, it is refused with Conflict and stays in deleted items.
 type Change struct {
-	Create  bool
-	ID      string // of the object; for Create the id to give it
-	Version int64  // the version that the change was planned on; 0 for Create
-	Set     []Assignment
+	Create, Delete, Restore bool
+
+	ID      string       // of the object; for Create the id to give it
+	Version int64        // the version that the change was planned on; 0 for Create
+	Set     []Assignment // empty for Delete
 }
 
 // Assignment sets an attribute; a null value removes it.
@@ -60,6 +71,8 @@ type TargetError struct {
 	Attribute string
 	Reason    string
 	Advice    string
+	Retryable bool // the same change may succeed later without anybody's doing: a time-out, throttling, an object that was changed meanwhile
+	Separable bool // Attribute alone was refused; the rest of the change would have been carried out without it
 }
 
 func (e *TargetError) Error() string { return e.Code + ": " + e.Reason }

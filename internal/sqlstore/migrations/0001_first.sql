@@ -178,5 +178,8 @@ CREATE TABLE user (
   id      BLOB NOT NULL UNIQUE,
   version INTEGER NOT NULL,
   created INTEGER NOT NULL,
+  deleted INTEGER,      -- when it went to deleted items, where it is filed nowhere; null while it is live
   content BLOB NOT NULL -- attributes, see the directory room
 );
+CREATE INDEX user_deleted ON user (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX user_deleted_order ON user (pk) WHERE deleted IS NOT NULL;
