@@ -1,63 +1,72 @@
 package scenario
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"time"
-
-	"induct/internal/provision"
 )
 
-// drainNow stands in for Service.Drain.
-func (w *world) drainNow() error {
-	if d, ok := any(w.Service).(interface{ Drain(context.Context) error }); ok {
-		return d.Drain(w.t.Context())
-	}
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan struct{})
-	go func() { w.Run(ctx); close(done) }()
-	defer func() { cancel(); <-done }()
-	for range 20000 {
-		idle, err := w.idle()
-		if idle || err != nil {
+// patience is after how long the service asks a target again that has not answered.
+const patience = time.Minute
+
+// drain has the service do all that is to do now. A target that does not answer is no failure of the scenario.
+func (w *world) drain() error {
+	err := w.Drain(w.t.Context())
+	if w.photo != "" {
+		dir := w.photo
+		w.photo = ""
+		if err := w.killAt(dir); err != nil {
 			return err
 		}
-		time.Sleep(time.Millisecond)
-		w.target.mu.Lock()
-		down := w.target.down
-		w.target.mu.Unlock()
-		if down {
-			time.Sleep(20 * time.Millisecond)
-			return errUnreachable
-		}
+		return w.drain()
 	}
-	return fmt.Errorf("there is still work to do")
+	if w.work = nil; errors.Is(err, errUnreachable) {
+		w.work, err = err, nil
+	}
+	return err
 }
 
-func (w *world) idle() (bool, error) {
-	for _, j := range w.jobs {
-		stored, err := w.stored(j)
+// pass moves the clock, and stops whenever there is something to do on the way.
+func (w *world) pass(d time.Duration) error {
+	end := w.clock.Now().Add(d)
+	for {
+		next, err := w.next(end)
 		if err != nil {
-			return false, err
+			return err
 		}
-		st, err := w.JobStatus(w.t.Context(), j.pk)
-		if err != nil {
-			return false, err
+		w.clock.move(next)
+		if err := w.drain(); err != nil {
+			return err
 		}
-		open := st.Queued > 0 || st.Cycle > 0 && st.CycleEnded.IsZero() || st.Reevaluation != nil && st.Reevaluation.Ended.IsZero()
-		if open && stored.State == provision.JobActive {
-			return false, nil
+		if err := w.ledger.check(w); err != nil {
+			return fmt.Errorf("at %s: %w", next.Format(time.DateTime), err)
+		}
+		if !next.Before(end) {
+			return nil
 		}
 	}
-	return true, nil
 }
 
 // next returns when there may be something to do, at most end.
 func (w *world) next(end time.Time) (time.Time, error) {
-	if w.work != nil {
-		if soon := w.clock.Now().Add(time.Minute); soon.Before(end) {
-			return soon, nil
+	now, next := w.clock.Now(), end
+	sooner := func(t time.Time) {
+		if t.After(now) && t.Before(next) {
+			next = t
 		}
 	}
-	return end, nil
+	if w.work != nil {
+		sooner(now.Add(patience))
+	}
+	for _, j := range w.jobs {
+		lane, err := w.store.Lane(w.t.Context(), j.pk)
+		if err != nil {
+			return end, err
+		}
+		sooner(lane.Due)
+		if q := lane.Condition.Quarantine; q != nil {
+			sooner(q.NextAttempt)
+		}
+	}
+	return next, nil
 }

@@ -3,7 +3,9 @@ package scenario
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,6 +14,7 @@ import (
 	"induct/internal/graph/syncschema"
 	"induct/internal/mapping"
 	"induct/internal/provision"
+	"induct/internal/sqlstore"
 )
 
 // What a scenario begins with: jobs, mappings, the directory. Each may be changed later on too.
@@ -27,20 +30,33 @@ var givens = []sentence{
 	}},
 	{form: `{job} lets null flow from {attribute}`, run: flowNullFrom},
 	{form: `{job} lets null flow to {attribute}`, run: flowNullTo},
+	{form: `{job} has the setting {word} {rest}`, run: putSetting},
+	{form: `{job} has the secret {word} {rest}`, run: putSecret},
+	{form: `{user} is notified of {job}`, run: notify},
+	{form: `nobody is notified of {job}`, run: notify},
 	{form: `the directory has`, run: addObjects},
 }
 
 func (w *world) addJob(name string, schema *mapping.Schema) error {
-	stored, err := w.CreateJob(w.t.Context(), "API2AAD", uuid.New(), uuid.New(), name, provision.JobActive)
+	app, err := w.CreateApp(w.t.Context(), name)
 	if err != nil {
 		return err
 	}
-	j := &job{name: name, pk: stored.PK, latest: map[string]map[string]any{}}
+	stored, err := w.CreateJob(w.t.Context(), "API2AAD", app.ServicePrincipalID)
+	if err != nil {
+		return err
+	}
+	j := &job{name: name, pk: stored.PK, app: app.ServicePrincipalID, latest: map[string]map[string]any{}, secrets: map[string]string{}}
 	w.jobs, w.spoken = append(w.jobs, j), j
 	if schema != nil {
-		return w.SetSchema(w.t.Context(), j.pk, schema)
+		if err := w.SetSchema(w.t.Context(), j.pk, schema); err != nil {
+			return err
+		}
 	}
-	return nil
+	if err := w.secret(j, provision.SecretNotifications, notified("it@one.example")); err != nil {
+		return err
+	}
+	return w.StartJob(w.t.Context(), j.pk)
 }
 
 // addMappedJob makes a job whose mapping is the table below the step, or a synchronizationSchema of Graph.
@@ -238,24 +254,87 @@ func targetValue(name, text string) expr.Value {
 
 // byHand changes the directory as an administrator does.
 func (w *world) byHand(changes ...provision.Change) error {
-	if len(w.jobs) == 0 {
-		return fmt.Errorf("a job comes first")
-	}
-	j := w.jobs[0]
-	position, err := w.store.Position(w.t.Context(), j.pk)
-	if err != nil {
-		return err
-	}
-	return w.store.Unit(w.t.Context(), provision.Fence{JobPK: j.pk, Position: position}, func(u provision.Unit) error {
+	return w.store.Write(w.t.Context(), func(u *sqlstore.Unit) error {
 		results, err := w.users.In(u).Apply(w.t.Context(), changes)
 		for i, r := range results {
 			if r.Err != nil {
 				return r.Err
 			}
-			if w.period.objects != nil { // it is the scenario's own doing
-				w.period.objects[changes[i].ID] = r.Version
-			}
+			w.own(changes[i].ID, r.Version)
 		}
 		return err
 	})
+}
+
+// own notes that a change of an object is the scenario's own doing; of one that is gone the version is 0.
+func (w *world) own(id string, version int64) {
+	if w.period.objects == nil {
+		return
+	}
+	if w.period.objects[id] = version; version == 0 {
+		delete(w.period.objects, id)
+	}
+}
+
+// notified are notification settings with these recipients.
+func notified(recipients string) string {
+	b, _ := json.Marshal(map[string]any{"Enabled": recipients != "", "Recipients": recipients})
+	return string(b)
+}
+
+// secret gives the job's app a secret.
+func (w *world) secret(j *job, key, value string) error {
+	j.secrets[key] = value
+	var all []provision.KeyValue
+	for _, k := range slices.Sorted(maps.Keys(j.secrets)) {
+		all = append(all, provision.KeyValue{Key: k, Value: j.secrets[k]})
+	}
+	return w.SetSecrets(w.t.Context(), j.app, all)
+}
+
+func putSecret(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	return w.secret(j, a.values["word"], a.text("rest"))
+}
+
+func notify(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	return w.secret(j, provision.SecretNotifications, notified(a.values["user"]))
+}
+
+// putSetting changes a setting of a job by the name that it has in provision.JobSettings.
+func putSetting(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	stored, err := w.stored(j)
+	if err != nil {
+		return err
+	}
+	set, value := stored.Settings, a.text("rest")
+	n, numeric := strconv.ParseInt(value, 10, 64)
+	switch name := a.values["word"]; {
+	case name == "DeleteThreshold" && numeric == nil:
+		set.DeleteThreshold = &n
+	case name == "DeletePercent" && numeric == nil:
+		set.DeletePercent = float64(n)
+	case name == "QueueRecords" && numeric == nil:
+		set.QueueRecords = n
+	case name == "Leave":
+		set.Leave = provision.LeaveAction(value)
+	case name == "RunWithoutMail":
+		set.RunWithoutMail = value == "true"
+	case name == "DisableMissing":
+		set.DisableMissing = value == "true"
+	default:
+		return fmt.Errorf("no setting %s %s", name, value)
+	}
+	return w.SetSettings(w.t.Context(), j.pk, set)
 }

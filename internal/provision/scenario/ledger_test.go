@@ -120,6 +120,11 @@ func (l *ledger) job(w *world, j *job) error {
 			counts[e]++
 		}
 	}
+	if st.Held+st.Retrying > 0 {
+		if err := w.reevaluated(j, counts); err != nil {
+			return err
+		}
+	}
 	said := map[provision.End]int64{provision.EndQueued: st.Queued, provision.EndHeld: st.Held, provision.EndRetrying: st.Retrying}
 	for _, e := range provision.Ends {
 		said[e] = st.TotalCounts[e]
@@ -133,6 +138,26 @@ func (l *ledger) job(w *world, j *job) error {
 		return fmt.Errorf("%s: %d records are staged, and only %d held", j.name, st.Staged, st.Held)
 	}
 	return nil
+}
+
+// reevaluated adds what waits of people who were evaluated again, which is in no upload.
+func (w *world) reevaluated(j *job, counts map[provision.End]int64) error {
+	q := provision.PendingQuery{Limit: 1000}
+	for {
+		page, err := w.Pending(w.t.Context(), j.pk, q)
+		if err != nil {
+			return err
+		}
+		for _, p := range page.Records {
+			if p.Upload < 0 {
+				counts[p.Kind.End()]++
+			}
+		}
+		if !page.More {
+			return nil
+		}
+		q.After = page.Next
+	}
 }
 
 // log: each entry is about a record that was sent, or a reference of one; time does not run backwards.
@@ -156,7 +181,7 @@ func (l *ledger) log(w *world) error {
 			return fmt.Errorf("entry %d (%s) is older than the one before it", e.Seq, describe(e))
 		}
 		l.seq, l.at = e.Seq, e.Time
-		if e.Upload < 0 {
+		if e.Upload <= 0 { // of a re-evaluation, or on demand
 			continue
 		}
 		u := uploads[place{e.JobPK, e.Upload}]

@@ -20,6 +20,7 @@ func TestBehaviour(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(doc.path), ".md"), func(t *testing.T) {
 			for _, s := range doc.scenarios {
 				t.Run(s.title, func(t *testing.T) {
+					t.Parallel()
 					w := newWorld(t)
 					defer w.close()
 					if err := run(w, language, doc.path, s.steps); err != nil {

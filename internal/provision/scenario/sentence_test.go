@@ -31,6 +31,7 @@ var slots = map[string]string{
 	"words":     `[A-Za-z][\w ,]*?`,
 	"text":      `"(?:[^"\\]|\\.)*"`,
 	"user":      `[^\s@]+@[^\s,]+`,
+	"how":       `for now|alone`,
 	"rest":      `.+`,
 }
 

@@ -22,7 +22,13 @@ var thens = []sentence{
 	{form: `the directory has no {user}`, run: directoryHasNo},
 	{form: `the directory has {n} users`, run: directoryCounts},
 	{form: `nobody has read {attribute}, which {n} record(s) had`, run: unread},
-	{form: `{job} is Active/Paused/Disabled`, run: jobIs},
+	{form: `{job} is Active/Paused/Disabled(, {rest})`, run: jobIs},
+	{form: `{job} is in quarantine because {word}( of {word2})(, next attempt in {time})`, run: inQuarantine},
+	{form: `{job} is not in quarantine`, run: inQuarantine},
+	{form: `the last cycle of {job} was {word}`, run: lastCycle},
+	{form: `the people in charge are told: {words}`, run: told},
+	{form: `the people in charge are told nothing`, run: told},
+	{form: `the audit log has {text}( by {rest})`, run: audited},
 	{form: `nothing else happened`, run: nothingElse},
 	{form: `nothing happened`, run: nothingElse},
 }
@@ -351,6 +357,7 @@ func unread(w *world, a args) error {
 	return fmt.Errorf("unread are %v", paths)
 }
 
+// jobIs compares a job's state and, if any are given, all of the numbers of what waits: 1 queued, 2 held, 1 staged, 3 retrying.
 func jobIs(w *world, a args) error {
 	j, err := w.job(a.text("job"))
 	if err != nil {
@@ -360,14 +367,97 @@ func jobIs(w *world, a args) error {
 	if err != nil {
 		return err
 	}
-	if !strings.HasSuffix(a.text2(), string(stored.State)) {
+	state, _, _ := strings.Cut(strings.TrimPrefix(a.step.text, a.values["job"]+" is "), ",")
+	if state != string(stored.State) {
 		return fmt.Errorf("it is %s", stored.State)
+	}
+	if !a.has("rest") {
+		return nil
+	}
+	st, err := w.JobStatus(w.t.Context(), j.pk)
+	if err != nil {
+		return err
+	}
+	return compare(a, map[provision.End]int{provision.EndQueued: int(st.Queued), provision.EndHeld: int(st.Held),
+		provision.EndRetrying: int(st.Retrying), "staged": int(st.Staged)})
+}
+
+func inQuarantine(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	st, err := w.JobStatus(w.t.Context(), j.pk)
+	if err != nil {
+		return err
+	}
+	q := st.Condition.Quarantine
+	switch in := a.has("word"); {
+	case q == nil && in:
+		return fmt.Errorf("it is in no quarantine")
+	case q == nil:
+		return nil
+	case !in:
+		return fmt.Errorf("it is in quarantine because %s of %s", q.Reason, q.Code)
+	case string(q.Reason) != a.values["word"] || a.has("word2") && q.Code != a.values["word2"]:
+		return fmt.Errorf("it is in quarantine because %s of %s", q.Reason, q.Code)
+	case a.has("time") && q.NextAttempt.Sub(w.clock.Now()) != a.duration("time"):
+		return fmt.Errorf("the next attempt is in %s", q.NextAttempt.Sub(w.clock.Now()))
 	}
 	return nil
 }
 
-// text2 is the whole step.
-func (a args) text2() string { return a.step.text }
+func lastCycle(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	st, err := w.JobStatus(w.t.Context(), j.pk)
+	if err != nil {
+		return err
+	}
+	if last := st.Condition.Last; last == nil || string(last.State) != a.values["word"] {
+		return fmt.Errorf("it was %+v", last)
+	}
+	return nil
+}
+
+// told compares all notices since the period began.
+func told(w *world, a args) error {
+	var kinds []string
+	for _, j := range w.jobs {
+		all, err := w.Notices(w.t.Context(), j.pk, 1000)
+		if err != nil {
+			return err
+		}
+		for _, n := range slices.Backward(all) {
+			if n.ID > w.period.notice {
+				kinds = append(kinds, string(n.Kind))
+			}
+		}
+	}
+	want, err := a.list("words")
+	if err == nil && !slices.Equal(kinds, want) {
+		err = fmt.Errorf("they are told %s", strings.Join(kinds, ", "))
+	}
+	return err
+}
+
+// audited looks for an entry of the audit log since the period began.
+func audited(w *world, a args) error {
+	page, err := w.QueryAudit(w.t.Context(), provision.AuditQuery{After: w.period.audit, Limit: 1000})
+	if err != nil {
+		return err
+	}
+	var all []string
+	for _, e := range page.Entries {
+		if e.Activity == a.text("text") && (!a.has("rest") || e.Actor.Name == a.values["rest"] || e.Actor.Name == "" && a.values["rest"] == "the service") {
+			return nil
+		}
+		all = append(all, e.Activity+" by "+e.Actor.Name)
+	}
+	return fmt.Errorf("the audit log has %q", all)
+}
 
 // nothingElse: every entry of the period, and every object that has changed, was spoken of.
 func nothingElse(w *world, _ args) error {

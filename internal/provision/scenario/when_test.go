@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -23,22 +24,24 @@ var whens = []sentence{
 	{form: `the target does not answer`, run: func(w *world, _ args) error { w.target.answer(false); return nil }},
 	{form: `the target answers again`, run: func(w *world, _ args) error { w.target.answer(true); return w.again() }},
 	{form: `the target carries out half of the next batch and fails`, run: func(w *world, _ args) error { w.target.half = true; return nil }},
-	{form: `the target refuses the next change of {anchors} with {word}( of {attribute})`, run: func(w *world, a args) error { return refuse(w, a, 1) }},
-	{form: `the target refuses every change of {anchors} with {word}( of {attribute})`, run: func(w *world, a args) error { return refuse(w, a, -1) }},
+	{form: `the target refuses the next change of {anchors} with {word}( of {attribute})(, {how})`, run: func(w *world, a args) error { return refuse(w, a, 1) }},
+	{form: `the target refuses every change of {anchors} with {word}( of {attribute})(, {how})`, run: func(w *world, a args) error { return refuse(w, a, -1) }},
 	{form: `the target refuses nothing any more`, run: func(w *world, _ args) error { w.target.refusals = nil; return nil }},
 	{form: `somebody sets {values} of {user}`, run: changeByHand},
 	{form: `the service is restarted`, run: func(w *world, _ args) error { return w.stop() }},
 	{form: `the service is killed`, run: func(w *world, _ args) error { return w.kill() }},
 	{form: `the service is killed in the middle of the next batch`, run: func(w *world, _ args) error { w.killLater(); return nil }},
-	{form: `{job} is paused`, run: func(w *world, a args) error { return setState(w, a, provision.JobPaused) }},
-	{form: `{job} is started`, run: func(w *world, a args) error { return setState(w, a, provision.JobActive) }},
-	{form: `{job} evaluates everybody again`, run: func(w *world, a args) error {
-		j, err := w.job(a.text("job"))
-		if err != nil {
-			return err
-		}
-		return w.Reevaluate(w.t.Context(), j.pk)
+	{form: `somebody deletes {user}( for good)`, run: deleteByHand},
+	{form: `somebody restores {user}`, run: restoreByHand},
+	{form: `{job} is paused`, run: func(w *world, a args) error { return w.steer(a, w.PauseJob) }},
+	{form: `{job} is started`, run: func(w *world, a args) error { return w.steer(a, w.StartJob) }},
+	{form: `{job} is disabled`, run: func(w *world, a args) error {
+		return w.steer(a, func(ctx context.Context, pk int64) error { return w.SetJobState(ctx, pk, provision.JobDisabled) })
 	}},
+	{form: `{job} is restarted( with {words})`, run: restart},
+	{form: `{anchor} is provisioned on demand( by {job})`, run: onDemand},
+	{form: `the administrator approves/rejects {anchors}`, run: decide},
+	{form: `{job} evaluates everybody again`, run: func(w *world, a args) error { return w.steer(a, w.Reevaluate) }},
 }
 
 // sendTable sends the table, or the JSON, below the step as one upload.
@@ -321,8 +324,8 @@ func (w *world) again() error {
 }
 
 func refuse(w *world, a args, times int) error {
-	r := &refusal{times: times, err: provision.TargetError{Code: a.text("word"), Attribute: a.text("attribute"),
-		Reason: "the scenario refuses this change", Advice: "Wait."}}
+	r := &refusal{times: times, err: provision.TargetError{Code: a.text("word"), Attribute: a.text("attribute"), Reason: "the scenario refuses this change",
+		Advice: "Wait.", Retryable: a.values["how"] == "for now", Separable: a.values["how"] == "alone"}}
 	var err error
 	if r.anchors, err = a.anchors("anchors"); slices.Equal(r.anchors, []string{"everybody"}) {
 		r.anchors = nil
@@ -357,10 +360,84 @@ func changeByHand(w *world, a args) error {
 	return w.byHand(c)
 }
 
-func setState(w *world, a args, state provision.JobState) error {
+// administrator is who acts when a scenario does not say who does.
+var administrator = provision.Actor{Kind: provision.ActorUser, ID: "7b1c2f2e-58b4-4a07-9c12-0f4ad9d0a6c3", Name: "the administrator"}
+
+// steer does something to the step's job in the administrator's name.
+func (w *world) steer(a args, do func(ctx context.Context, pk int64) error) error {
 	j, err := w.job(a.text("job"))
 	if err != nil {
 		return err
 	}
-	return w.SetJobState(w.t.Context(), j.pk, state)
+	return do(provision.WithActor(w.t.Context(), administrator), j.pk)
+}
+
+var resetScopes = map[string]provision.ResetScope{"ConnectorDataStore": provision.ResetConnectorDataStore, "Escrows": provision.ResetEscrows,
+	"Watermark": provision.ResetWatermark, "QuarantineState": provision.ResetQuarantineState, "Full": provision.ResetFull, "ForceDeletes": provision.ResetForceDeletes}
+
+func restart(w *world, a args) error {
+	names, err := a.list("words")
+	if err != nil {
+		return err
+	}
+	var scope provision.ResetScope
+	for _, name := range names {
+		flag, ok := resetScopes[name]
+		if !ok {
+			return fmt.Errorf("%q is no scope of a restart", name)
+		}
+		scope |= flag
+	}
+	return w.steer(a, func(ctx context.Context, pk int64) error {
+		_, err := w.RestartJob(ctx, pk, scope)
+		return err
+	})
+}
+
+func onDemand(w *world, a args) error {
+	return w.steer(a, func(ctx context.Context, pk int64) error {
+		_, err := w.ProvisionOnDemand(ctx, pk, a.text("anchor"))
+		return err
+	})
+}
+
+// decide approves or rejects what is held of people; "everything" is of everybody.
+func decide(w *world, a args) error {
+	anchors, err := a.anchors("anchors")
+	if err != nil {
+		return err
+	}
+	if a.values["anchors"] == "everything" {
+		anchors = nil
+	}
+	return w.steer(a, func(ctx context.Context, pk int64) error {
+		_, err := w.Decide(ctx, pk, strings.HasPrefix(a.step.text, "the administrator approves"), anchors)
+		return err
+	})
+}
+
+// deleteByHand moves a user to deleted items, or takes one away for good.
+func deleteByHand(w *world, a args) error {
+	upn, ctx := a.values["user"], w.t.Context()
+	o, err := w.object(upn)
+	if err != nil {
+		return err
+	}
+	if o != nil {
+		w.deleted[upn] = o.ID
+		err = w.users.Delete(ctx, o.ID)
+		w.own(o.ID, 0)
+	}
+	if err == nil && strings.HasSuffix(a.step.text, " for good") {
+		err = w.users.DeleteForever(ctx, w.deleted[upn])
+	}
+	return err
+}
+
+func restoreByHand(w *world, a args) error {
+	o, err := w.users.Restore(w.t.Context(), w.deleted[a.values["user"]], "")
+	if err == nil {
+		w.own(o.ID, o.Version)
+	}
+	return err
 }

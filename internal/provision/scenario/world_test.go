@@ -56,18 +56,21 @@ type world struct {
 	target *misbehaving
 	*provision.Service
 
-	jobs   []*job
-	spoken *job   // whom "the job" and records without a job are about
-	ledger ledger // what must hold after every step
-	period period // what happened since the last action
-	work   error  // why work is left undone: the target does not answer
-	photo  string // of the data directory at the moment when the service is to have died; "" if it lives
+	jobs    []*job
+	spoken  *job              // whom "the job" and records without a job are about
+	ledger  ledger            // what must hold after every step
+	period  period            // what happened since the last action
+	work    error             // why work is left undone: the target does not answer
+	deleted map[string]string // ids of users who were deleted by hand, by userPrincipalName
+	photo   string            // of the data directory at the moment when the service is to have died; "" if it lives
 }
 
 // job is a job, and what has been sent to it.
 type job struct {
 	name    string
 	pk      int64
+	app     uuid.UUID
+	secrets map[string]string // of the app
 	uploads []*upload
 	latest  map[string]map[string]any // what was sent last of each person
 }
@@ -84,8 +87,11 @@ type upload struct {
 // newWorld begins a world. The caller closes it.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	root := t.TempDir()
-	w := &world{t: t, root: root, dir: filepath.Join(root, "data"), clock: clock{now: monday}, target: &misbehaving{}}
+	root, err := os.MkdirTemp("", "scenario") // t.TempDir would have the names of scenarios in its path
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, root: root, dir: filepath.Join(root, "data"), clock: clock{now: monday}, target: &misbehaving{}, deleted: map[string]string{}}
 	if err := w.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -239,45 +245,6 @@ func (w *world) send(j *job, ops []operation) error {
 	return nil
 }
 
-// drain has the service do all that is to do now. A target that does not answer is no failure of the scenario.
-func (w *world) drain() error {
-	w.work = nil
-	err := w.drainNow()
-	if w.photo != "" {
-		dir := w.photo
-		w.photo = ""
-		if err := w.killAt(dir); err != nil {
-			return err
-		}
-		return w.drain()
-	}
-	if errors.Is(err, errUnreachable) {
-		w.work, err = err, nil
-	}
-	return err
-}
-
-// pass moves the clock, and stops whenever there is something to do on the way.
-func (w *world) pass(d time.Duration) error {
-	end := w.clock.Now().Add(d)
-	for {
-		next, err := w.next(end)
-		if err != nil {
-			return err
-		}
-		w.clock.move(next)
-		if err := w.drain(); err != nil {
-			return err
-		}
-		if err := w.ledger.check(w); err != nil {
-			return fmt.Errorf("at %s: %w", next.Format(time.DateTime), err)
-		}
-		if !next.Before(end) {
-			return nil
-		}
-	}
-}
-
 // everyObject returns the users of the directory, in the order of their creation.
 func (w *world) everyObject() (all []provision.Object, err error) {
 	q := provision.ObjectQuery{Limit: 1000}
@@ -320,6 +287,8 @@ func (w *world) entries(q provision.LogQuery) (all []provision.LogEntry, err err
 // period is what happened since the last action.
 type period struct {
 	seq     int64 // of the newest entry before it
+	notice  int64 // the newest notice
+	audit   int64 // and the newest entry of the audit log
 	uploads []*upload
 	objects map[string]int64 // versions by id, as they were before it; nil if nobody is going to ask
 
@@ -332,6 +301,22 @@ func (w *world) begin(look bool) (err error) {
 	p := period{named: map[int64]bool{}, namedObjects: map[string]bool{}}
 	if p.seq, err = w.LastSeq(w.t.Context()); err != nil {
 		return err
+	}
+	for _, j := range w.jobs {
+		newest, err := w.Notices(w.t.Context(), j.pk, 1)
+		if err != nil {
+			return err
+		}
+		for _, n := range newest {
+			p.notice = max(p.notice, n.ID)
+		}
+	}
+	audit, err := w.QueryAudit(w.t.Context(), provision.AuditQuery{Limit: 1})
+	if err != nil {
+		return err
+	}
+	for _, e := range audit.Entries {
+		p.audit = e.Seq
 	}
 	if look {
 		p.objects = map[string]int64{}
