@@ -19,6 +19,9 @@ type place struct{ job, upload int64 }
 
 // check looks at everything that may have changed since it last did.
 func (l *ledger) check(w *world) error {
+	if err := l.log(w); err != nil {
+		return err
+	}
 	for _, j := range w.jobs {
 		for _, u := range j.uploads {
 			if u.settled {
@@ -31,9 +34,6 @@ func (l *ledger) check(w *world) error {
 		if err := l.job(w, j); err != nil {
 			return err
 		}
-	}
-	if err := l.log(w); err != nil {
-		return err
 	}
 	return nil
 }
@@ -96,6 +96,8 @@ func (l *ledger) upload(w *world, u *upload) error {
 			return fail("operation %d (%s) was %s, and is %s now", i, op.Anchor, u.ends[i], r.End)
 		case r.Entry == nil && r.End != provision.EndQueued && r.End != provision.EndPurged:
 			return fail("operation %d (%s) is %s, without an entry", i, op.Anchor, r.End)
+		case r.Entry != nil && (r.Entry.End != r.End || r.Entry.Upload != u.Number || r.Entry.Index != i || r.Entry.Anchor != op.Anchor):
+			return fail("operation %d (%s) is %s, and its entry is another one's: %s", i, op.Anchor, r.End, describe(r.Entry))
 		}
 		u.ends[i] = r.End
 	}
@@ -134,10 +136,34 @@ func (l *ledger) job(w *world, j *job) error {
 			return fmt.Errorf("%s: %d records of its uploads are %s, and it counts %d", j.name, counts[e], e, n)
 		}
 	}
+	for e, n := range j.inCycle(st.Cycle) {
+		if st.CycleCounts[e] != n {
+			return fmt.Errorf("%s: %d records of cycle %d are %s, and it counts %v", j.name, n, st.Cycle, e, st.CycleCounts)
+		}
+	}
 	if st.Staged > st.Held {
 		return fmt.Errorf("%s: %d records are staged, and only %d held", j.name, st.Staged, st.Held)
 	}
 	return nil
+}
+
+// inCycle counts where the records of a cycle stand.
+func (j *job) inCycle(cycle int64) map[provision.End]int64 {
+	counts := map[provision.End]int64{}
+	if cycle == 0 {
+		return counts
+	}
+	for _, e := range append([]provision.End{provision.EndHeld, provision.EndRetrying}, provision.Ends...) {
+		counts[e] = 0
+	}
+	for _, u := range j.uploads {
+		for _, e := range u.ends {
+			if u.cycle == cycle {
+				counts[e]++
+			}
+		}
+	}
+	return counts
 }
 
 // reevaluated adds what waits of people who were evaluated again, which is in no upload.
@@ -187,6 +213,9 @@ func (l *ledger) log(w *world) error {
 		u := uploads[place{e.JobPK, e.Upload}]
 		if u == nil || e.Index >= len(u.operations) || u.operations[e.Index].Anchor != e.Anchor {
 			return fmt.Errorf("entry %d (%s) names operation %d of upload %d, which is not that of this person", e.Seq, describe(e), e.Index, e.Upload)
+		}
+		if u.cycle == 0 {
+			u.cycle = e.Cycle
 		}
 	}
 	return nil

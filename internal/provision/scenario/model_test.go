@@ -1,7 +1,12 @@
 package scenario
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -12,15 +17,16 @@ import (
 	"induct/internal/provision"
 )
 
-// TestAnythingMayHappen has random uploads meet a target that fails in every way, power failures, pauses and time, and
-// compares what comes of it with a model of a few lines: the directory shows what was sent last of each person.
+// TestAnythingMayHappen has random uploads meet a target that fails in every way, power failures, pauses, restarts, verdicts
+// and time. Whatever happens, the books balance and the brake holds; and when all trouble is over the directory shows what was
+// sent last of each person.
 func TestAnythingMayHappen(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
 		defer w.close()
 		m, err := newModel(w)
-		for i := 0; i < 12 && err == nil; i++ {
+		for i := 0; i < 15 && err == nil; i++ {
 			err = m.act(rt)
 		}
 		if err == nil {
@@ -32,16 +38,21 @@ func TestAnythingMayHappen(t *testing.T) {
 	})
 }
 
-// model is what everybody should be: an attribute's value is that of the latest record that brought it.
+// model drives a world of five people and two jobs: HR makes the accounts, Org writes their departments.
 type model struct {
 	*world
-	hr, org *job
-	people  map[string]map[string]string // by anchor and attribute of HR's records
-	org2    map[string]string            // departments of Org's records
+	ctx      context.Context
+	hr, org  *job
+	approved map[string]bool // people whose held changes were approved, or who were provisioned on demand: the brake does not count them
+	seq      int64           // of the newest entry that the brake was held against
+	effects  []time.Time     // disables and deletions of HR on nobody's order
 }
 
+// limit is HR's DeleteThreshold.
+const limit = 1
+
 func newModel(w *world) (*model, error) {
-	m := &model{world: w, people: map[string]map[string]string{}, org2: map[string]string{}}
+	m := &model{world: w, ctx: provision.WithActor(w.t.Context(), administrator), approved: map[string]bool{}}
 	if err := w.addJob("HR", nil); err != nil {
 		return nil, err
 	}
@@ -55,106 +66,167 @@ func newModel(w *world) (*model, error) {
 		return nil, err
 	}
 	m.hr, m.org = w.jobs[0], w.jobs[1]
-	return m, w.begin(false)
+	threshold := int64(limit)
+	return m, errors.Join(w.SetSettings(m.ctx, m.hr.pk, provision.JobSettings{DeleteThreshold: &threshold}), w.begin(false))
 }
+
+// acts are what may happen, each as often as it stands here.
+var acts = []string{"send", "send", "send", "send", "org", "down", "up", "up", "half", "refuse", "refuse for now", "refuse alone", "kill", "kill later", "stop",
+	"pause", "start", "start", "pass", "pass", "again", "restart", "approve", "reject", "on demand", "delete by hand"}
 
 // act does one thing, has the service work, and checks the books.
 func (m *model) act(rt *rapid.T) error {
-	var err error
-	switch rapid.SampledFrom([]string{"send", "send", "send", "org", "down", "up", "half", "refuse", "kill", "kill later", "stop", "pause", "start", "pass", "again"}).Draw(rt, "act") {
-	case "send":
-		err = m.send(m.hr, m.draw(rt))
-	case "org":
-		err = m.send(m.org, m.drawOrg(rt))
-	case "down":
-		m.target.answer(false)
-	case "up":
-		m.target.answer(true)
-	case "half":
-		m.target.half = true
-	case "refuse":
-		m.target.refusals = append(m.target.refusals, &refusal{anchors: []string{anchor(rt)}, times: rapid.IntRange(1, 3).Draw(rt, "times"),
-			err: provision.TargetError{Code: "Timeout", Reason: "the model refuses this change"}})
-	case "kill":
-		err = m.kill()
-	case "kill later":
-		m.killLater()
-	case "stop":
-		err = m.stop()
-	case "pause":
-		err = m.SetJobState(m.t.Context(), m.hr.pk, provision.JobPaused)
-	case "start":
-		err = m.SetJobState(m.t.Context(), m.hr.pk, provision.JobActive)
-	case "pass":
-		err = m.pass(time.Duration(rapid.IntRange(1, 100).Draw(rt, "minutes")) * time.Minute)
-	case "again":
-		err = m.Reevaluate(m.t.Context(), m.hr.pk)
-	}
+	err := m.do(rt, rapid.SampledFrom(acts).Draw(rt, "act"))
 	if err == nil {
 		err = m.drain()
 	}
 	if err == nil {
 		err = m.ledger.check(m.world)
 	}
+	if err == nil {
+		err = m.brake()
+	}
 	return err
+}
+
+func (m *model) do(rt *rapid.T, act string) error {
+	switch act {
+	case "send":
+		return m.send(m.hr, draw(rt))
+	case "org":
+		r := map[string]any{"externalId": anchor(rt)}
+		set(r, "department", rapid.SampledFrom([]string{"Kitchen", "Sales"}).Draw(rt, "department"))
+		return m.send(m.org, posts([]map[string]any{r}))
+	case "down", "up":
+		m.target.answer(act == "up")
+	case "half":
+		m.target.half = true
+	case "refuse", "refuse for now", "refuse alone":
+		m.target.refusals = append(m.target.refusals, &refusal{anchors: []string{anchor(rt)}, times: rapid.IntRange(1, 3).Draw(rt, "times"), err: refusals[act]})
+	case "kill":
+		return m.kill()
+	case "kill later":
+		m.killLater()
+	case "stop":
+		return m.stop()
+	case "pause":
+		return m.PauseJob(m.ctx, m.hr.pk)
+	case "start":
+		return m.StartJob(m.ctx, m.hr.pk)
+	case "pass":
+		return m.pass(time.Duration(rapid.SampledFrom([]int{1, 10, 45, 400}).Draw(rt, "minutes")) * time.Minute)
+	case "again":
+		return m.Reevaluate(m.ctx, m.hr.pk)
+	case "restart":
+		scope := provision.ResetScope(rapid.IntRange(0, int(provision.ResetFull)).Draw(rt, "scope"))
+		_, err := m.RestartJob(m.ctx, m.hr.pk, scope)
+		m.effects = nil // the window begins anew, if it says so
+		return err
+	case "approve", "reject":
+		return m.decide(act == "approve", anchor(rt))
+	case "on demand":
+		a := anchor(rt)
+		m.approved[a] = true
+		_, err := m.ProvisionOnDemand(m.ctx, m.hr.pk, a)
+		if errors.Is(err, provision.ErrNotFound) || errors.Is(err, errUnreachable) {
+			return nil
+		}
+		return err
+	case "delete by hand":
+		o, err := m.object("person" + anchor(rt) + "@one.example")
+		if err != nil || o == nil {
+			return err
+		}
+		return m.users.Delete(m.ctx, o.ID)
+	}
+	return nil
+}
+
+var refusals = map[string]provision.TargetError{
+	"refuse":         {Code: "InsufficientRights", Reason: "the model refuses this change"},
+	"refuse for now": {Code: "Timeout", Reason: "the model refuses this change", Retryable: true},
+	"refuse alone":   {Code: "UnprocessableEntity", Attribute: "jobTitle", Reason: "the model refuses this value", Separable: true},
 }
 
 func anchor(rt *rapid.T) string { return strconv.Itoa(rapid.IntRange(1, 5).Draw(rt, "anchor")) }
 
-// draw makes an upload of HR, and notes what it says.
-func (m *model) draw(rt *rapid.T) (ops []operation) {
+// draw makes an upload of HR.
+func draw(rt *rapid.T) []operation {
+	var records []map[string]any
 	for range rapid.IntRange(1, 4).Draw(rt, "records") {
 		a := anchor(rt)
-		if m.people[a] == nil {
-			m.people[a] = map[string]string{}
-		}
-		r := map[string]any{"externalId": a, "userName": "person" + a + "@old.example", "displayName": "Person " + a}
-		on := rapid.Bool().Draw(rt, "active")
-		r["active"], m.people[a]["accountEnabled"] = on, map[bool]string{true: "True", false: "False"}[on]
+		r := map[string]any{"externalId": a, "userName": "person" + a + "@old.example", "displayName": "Person " + a, "active": rapid.IntRange(0, 2).Draw(rt, "active") > 0}
 		if title := rapid.SampledFrom([]string{"", "Baker", "Cook", "Chef"}).Draw(rt, "title"); title != "" {
-			r["title"], m.people[a]["jobTitle"] = title, title
+			r["title"] = title
 		}
 		if manager := rapid.SampledFrom([]string{"", "1", "2", "5"}).Draw(rt, "manager"); manager != "" {
 			set(r, "manager", manager)
-			m.people[a]["manager"] = manager
 		}
-		ops = append(ops, operation{Method: "POST", Data: r})
+		records = append(records, r)
 	}
-	return ops
+	return posts(records)
 }
 
-func (m *model) drawOrg(rt *rapid.T) []operation {
-	r := map[string]any{"externalId": anchor(rt)}
-	department := rapid.SampledFrom([]string{"Kitchen", "Sales"}).Draw(rt, "department")
-	set(r, "department", department)
-	m.org2[r["externalId"].(string)] = department
-	return []operation{{Method: "POST", Data: r}}
+func (m *model) decide(approve bool, anchor string) error {
+	_, err := m.Decide(m.ctx, m.hr.pk, approve, []string{anchor})
+	if errors.Is(err, provision.ErrNotFound) {
+		return nil
+	}
+	m.approved[anchor] = m.approved[anchor] || approve
+	return err
 }
 
-// settle ends the trouble. Records that were refused for good are made up for by evaluating everybody again; then everybody
-// is what the model says.
+// brake counts the disables and deletions that nobody has ordered: within 40 minutes they are never more than the limit.
+func (m *model) brake() error {
+	entries, err := m.entries(provision.LogQuery{JobPK: m.hr.pk, After: m.seq})
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		m.seq = e.Seq
+		if (e.Action == provision.ActionDisable || e.Action == provision.ActionDelete) && e.Status == provision.StatusSuccess && !m.approved[e.Anchor] {
+			m.effects = append(m.effects, e.Time)
+		}
+	}
+	for i, at := range m.effects {
+		if i >= limit && at.Sub(m.effects[i-limit]) < provision.DefaultInterval {
+			return fmt.Errorf("%d disables within %s, and the limit is %d", limit+1, at.Sub(m.effects[i-limit]), limit)
+		}
+	}
+	return nil
+}
+
+// settle ends the trouble: everything works, everything held is approved, and everybody is evaluated again, which makes up
+// for what was refused for good, rejected or purged. Then nothing waits, and everybody is what was sent last.
 func (m *model) settle() error {
 	m.target.answer(true)
 	m.target.half, m.target.refusals, m.target.applying = false, nil, nil
-	if err := m.SetJobState(m.t.Context(), m.hr.pk, provision.JobActive); err != nil {
-		return err
-	}
-	if err := m.pass(48 * time.Hour); err != nil {
-		return err
+	for range 2 {
+		if _, err := m.RestartJob(m.ctx, m.hr.pk, provision.ResetQuarantineState|provision.ResetForceDeletes); err != nil {
+			return err
+		}
+		if err := m.pass(48 * time.Hour); err != nil {
+			return err
+		}
+		for _, j := range m.jobs {
+			if err := errors.Join(m.Reevaluate(m.ctx, j.pk), m.drain()); err != nil {
+				return err
+			}
+		}
+		if _, err := m.Decide(m.ctx, m.hr.pk, true, nil); err != nil {
+			return err
+		}
+		if err := m.pass(48 * time.Hour); err != nil {
+			return err
+		}
 	}
 	for _, j := range m.jobs {
-		if err := m.Reevaluate(m.t.Context(), j.pk); err != nil {
-			return err
-		}
-		if err := m.drain(); err != nil {
-			return err
-		}
-		counts, err := m.counts(j.uploads)
+		st, err := m.JobStatus(m.ctx, j.pk)
 		if err != nil {
 			return err
 		}
-		if counts[provision.EndQueued]+counts[provision.EndHeld]+counts[provision.EndRetrying] > 0 {
-			return fmt.Errorf("%s is not at rest: %v", j.name, counts)
+		if st.Queued+st.Held+st.Retrying+st.Staged > 0 || st.Condition.Quarantine != nil {
+			return fmt.Errorf("%s is not at rest: %+v", j.name, st)
 		}
 	}
 	if err := m.ledger.checkAll(m.world); err != nil {
@@ -163,13 +235,48 @@ func (m *model) settle() error {
 	return m.compare()
 }
 
+// wanted is what everybody should be: each attribute as the latest record brought it, of those that were not purged from the queue.
+func (m *model) wanted(j *job) (map[string]map[string]any, error) {
+	people := map[string]map[string]any{}
+	for _, u := range j.uploads {
+		receipts, err := m.Receipts(m.ctx, j.pk, u.Number, 0, len(u.operations))
+		if err != nil {
+			return nil, err
+		}
+		for i, op := range u.operations {
+			if receipts[i].End == provision.EndPurged && receipts[i].Entry == nil {
+				continue
+			}
+			var r map[string]any
+			if err := json.Unmarshal(op.Data, &r); err != nil {
+				return nil, err
+			}
+			if people[op.Anchor] == nil {
+				people[op.Anchor] = map[string]any{}
+			}
+			extension, _ := r["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"].(map[string]any)
+			maps.Copy(people[op.Anchor], extension)
+			maps.Copy(people[op.Anchor], r)
+		}
+	}
+	return people, nil
+}
+
 func (m *model) compare() error {
+	people, err := m.wanted(m.hr)
+	if err != nil {
+		return err
+	}
+	org, err := m.wanted(m.org)
+	if err != nil {
+		return err
+	}
 	all, err := m.everyObject()
 	if err != nil {
 		return err
 	}
-	if len(all) != len(m.people) {
-		return fmt.Errorf("the directory has %d users of %d people", len(all), len(m.people))
+	if len(all) != len(people) {
+		return fmt.Errorf("the directory has %d users of %d people", len(all), len(people))
 	}
 	employee := map[string]string{}
 	for i := range all {
@@ -177,22 +284,31 @@ func (m *model) compare() error {
 	}
 	for i := range all {
 		a := employee[all[i].ID]
-		want := map[string]string{"accountEnabled": "", "jobTitle": "", "manager": "", "department": m.org2[a]}
-		for attribute, v := range m.people[a] {
-			want[attribute] = v
+		if people[a] == nil {
+			return fmt.Errorf("nobody is %q", a)
 		}
-		if manager := want["manager"]; manager != "" && m.people[manager] == nil {
-			delete(want, "manager") // who is not there yet is waited for, and the manager before stays
+		want := map[string]string{"accountEnabled": map[any]string{true: "True", false: "False"}[people[a]["active"]], "jobTitle": text(people[a]["title"]),
+			"department": text(org[a]["department"])}
+		// A manager who is not there yet is waited for, and the one before stays.
+		if ref, ok := people[a]["manager"].(map[string]any); !ok {
+			want["manager"] = ""
+		} else if id := text(ref["value"]); people[id] != nil {
+			want["manager"] = id
 		}
-		for attribute, v := range want {
+		for _, attribute := range slices.Sorted(maps.Keys(want)) {
 			got := all[i].Attributes[attribute].String()
 			if attribute == "manager" {
 				got = employee[got]
 			}
-			if got != v {
-				return fmt.Errorf("the %s of %s is %q, and %q was sent last", attribute, a, got, v)
+			if got != want[attribute] {
+				return fmt.Errorf("the %s of %s is %q, and %q was sent last", attribute, a, got, want[attribute])
 			}
 		}
 	}
 	return nil
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
 }

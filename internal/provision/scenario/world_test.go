@@ -80,6 +80,7 @@ type upload struct {
 	provision.Accepted
 	job        *job
 	operations []provision.Operation
+	cycle      int64           // that it was part of; 0 before
 	ends       []provision.End // as they stood when they were last looked at
 	settled    bool
 }
