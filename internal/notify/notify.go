@@ -180,14 +180,16 @@ func (n *Notifier) note(ctx context.Context, notice provision.Notice, o *outcome
 	return nil
 }
 
-// memory returns what is known of a notice without an end, to be added to.
+// memory returns what is known of a notice without an end, to be added to. It outlives the last attempt.
 func (n *Notifier) memory(notice provision.Notice) *unended {
 	u := n.unended[notice.ID]
 	if u == nil {
-		u = &unended{}
+		u = &unended{expires: notice.Time.Add(patience)}
 		n.unended[notice.ID] = u
 	}
-	u.expires = n.cfg.Now().Add(2 * longWait)
+	if soon := n.cfg.Now().Add(2 * longWait); soon.After(u.expires) {
+		u.expires = soon
+	}
 	return u
 }
 

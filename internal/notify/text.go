@@ -65,7 +65,7 @@ func Compose(n provision.Notice, baseURL string) Text {
 		t.facts()
 	}
 	t.end()
-	return Text{Subject: "[Induct] " + t.name + ": " + t.subject, Body: t.body.String()}
+	return Text{Subject: oneLine("[Induct] " + t.name + ": " + t.subject), Body: t.body.String()}
 }
 
 // segment writes an id as one segment of a URL's path.
@@ -203,15 +203,13 @@ func (t *composer) reason() provision.QuarantineReason {
 // inShort is a reason for a subject.
 func (t *composer) inShort() string {
 	switch t.reason() {
-	case provision.QuarantineException:
-		if t.Quarantine.Code != "" {
-			return bounded(oneLine(t.Quarantine.Code), 60)
-		}
-		return "it cannot be carried out"
 	case provision.QuarantineProportion, provision.QuarantineBase, provision.QuarantineTotal:
 		return "too many records fail"
 	}
-	return bounded(oneLine(string(t.reason())), 60)
+	if q := t.Quarantine; q != nil && oneLine(q.Code) != "" {
+		return bounded(oneLine(q.Code), 60)
+	}
+	return "it cannot be carried out"
 }
 
 func (t *composer) whatFailed() string {
