@@ -20,6 +20,7 @@ import (
 	"induct/internal/directory"
 	"induct/internal/graph"
 	"induct/internal/localca"
+	"induct/internal/notify"
 	"induct/internal/oauth"
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
@@ -37,6 +38,7 @@ type settings struct {
 	daily        int64
 	queueRecords int64
 	reserve      int64
+	mail         mailSettings
 	log          *slog.Logger
 }
 
@@ -47,6 +49,7 @@ type server struct {
 	tenant    provision.Tenant
 	authority *oauth.Authority
 	service   *provision.Service
+	sender    *notify.Sender // nil: no mail server is configured
 	handler   http.Handler
 	listener  net.Listener
 	base      string // scheme and host where it is reached
@@ -62,6 +65,9 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	}
 	s = &server{settings: set}
 	if err := s.checkListen(); err != nil {
+		return nil, err
+	}
+	if s.sender, err = set.mail.sender(); err != nil {
 		return nil, err
 	}
 	limits, err := rateLimits(set.limits, set.daily)
@@ -206,6 +212,7 @@ func (s *server) run(ctx context.Context) error {
 	engine, stopEngine := context.WithCancel(context.Background())
 	idle := make(chan struct{})
 	go func() { s.service.Run(engine); close(idle) }()
+	mailed := s.sendMail(engine)
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(s.listener) }()
 	var err error
@@ -223,6 +230,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	stopEngine()
 	<-idle
+	<-mailed
 	return errors.Join(err, s.store.Close())
 }
 
