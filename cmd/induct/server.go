@@ -20,6 +20,7 @@ import (
 	"induct/internal/directory"
 	"induct/internal/graph"
 	"induct/internal/localca"
+	"induct/internal/notify"
 	"induct/internal/oauth"
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
@@ -37,6 +38,7 @@ type settings struct {
 	daily        int64
 	queueRecords int64
 	reserve      int64
+	mail         mailSettings
 	log          *slog.Logger
 }
 
@@ -48,6 +50,7 @@ type server struct {
 	authority *oauth.Authority
 	users     *directory.Directory
 	service   *provision.Service
+	sender    *notify.Sender // nil: no mail server is configured
 	handler   http.Handler
 	listener  net.Listener
 	base      string // scheme and host where it is reached
@@ -63,6 +66,9 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	}
 	s = &server{settings: set}
 	if err := s.checkListen(); err != nil {
+		return nil, err
+	}
+	if s.sender, err = set.mail.sender(); err != nil {
 		return nil, err
 	}
 	limits, err := rateLimits(set.limits, set.daily)
@@ -208,6 +214,7 @@ func (s *server) run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.service.Run(engine) })
 	work.Go(func() { s.users.Run(engine, s.log) })
+	work.Go(func() { s.mailer().Run(engine) })
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(s.listener) }()
 	var err error
