@@ -274,6 +274,7 @@ type JobStatus struct {
 	CycleCounts   map[End]int64
 	TotalCounts   map[End]int64 // to date
 	Users         int64         // people with a link
+	Uploads       int64         // accepted to date, without replays
 	FirstCycleEnd time.Time
 	Reevaluation  *Reevaluation // the latest; nil if there was none
 }

@@ -30,6 +30,7 @@ type Config struct {
 	QueueRecords int64            // bound of a job's queue; 0 means DefaultQueueRecords
 	Now          func() time.Time // nil means time.Now
 	Logger       *slog.Logger     // nil means slog.Default
+	Observe      func(Batch)      // called for each batch once it is durable, by all jobs; it must not wait; nil means nobody
 }
 
 // Service is the engine: it accepts uploads, and Run takes them to their end. Its methods may be called concurrently.
@@ -40,6 +41,7 @@ type Service struct {
 	queue  int64
 	now    func() time.Time
 	log    *slog.Logger
+	seen   func(Batch)
 
 	editing sync.Mutex // one change of a job at a time
 
@@ -53,7 +55,7 @@ type Service struct {
 
 // NewService returns a Service over what the store holds.
 func NewService(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, target: cfg.Target, tenant: cfg.Tenant, queue: cfg.QueueRecords, now: cfg.Now, log: cfg.Logger,
+	s := &Service{store: cfg.Store, target: cfg.Target, tenant: cfg.Tenant, queue: cfg.QueueRecords, now: cfg.Now, log: cfg.Logger, seen: cfg.Observe,
 		jobs: map[int64]*Job{}, programs: map[int64]*mapping.Program{}, runners: map[int64]*runner{}, pulse: make(chan struct{})}
 	if s.queue == 0 {
 		s.queue = DefaultQueueRecords
@@ -63,6 +65,9 @@ func NewService(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.seen == nil {
+		s.seen = func(Batch) {}
 	}
 	jobs, err := s.store.Jobs(ctx)
 	if err != nil {

@@ -78,9 +78,9 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 			args func() []any
 			row  func(*sqlite.Stmt)
 		}{
-			{"SELECT queued, position, cycle, linked FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
+			{"SELECT queued, position, cycle, linked, next - 1 FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
 				js.Queued, position, js.Cycle = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
-				js.Users = st.ColumnInt64(3)
+				js.Users, js.Uploads = st.ColumnInt64(3), st.ColumnInt64(4)
 			}},
 			{"SELECT received FROM upload WHERE job = ?1 AND number > ?2 ORDER BY number LIMIT 1", func() []any { return []any{jobPK, position} },
 				func(st *sqlite.Stmt) { js.Oldest = micros(st, 0) }},
