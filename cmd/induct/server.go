@@ -226,7 +226,7 @@ func (s *server) run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() { failed <- web.Serve(s.listener) }()
 	stopMetrics := s.serveMetrics(failed)
-	s.log.Info("serving", "version", version, "address", s.base)
+	s.log.Info("serving", "version", version, "address", s.base, "metrics", s.metricsBase())
 	var err error
 	select {
 	case err = <-failed:

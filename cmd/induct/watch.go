@@ -78,6 +78,14 @@ func (s *server) bindMetrics() (err error) {
 	return nil
 }
 
+// metricsBase is the URL of the metrics' own listener, "" if there is none.
+func (s *server) metricsBase() string {
+	if s.metricsListener == nil {
+		return ""
+	}
+	return "http://" + s.metricsListener.Addr().String()
+}
+
 func (s *server) closeMetrics() error {
 	if s.metricsListener == nil {
 		return nil
