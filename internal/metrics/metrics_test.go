@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -347,5 +348,28 @@ func TestFactNames(t *testing.T) {
 			t.Errorf("%s", f.name)
 		}
 		names = append(names, f.name)
+	}
+}
+
+// The manual lists what is shown, and nothing else.
+func TestManual(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for line := range strings.Lines(scrape(t, used(newFake()))) {
+		if name, ok := strings.CutPrefix(line, "# TYPE induct_"); ok {
+			name, _, _ = strings.Cut("induct_"+name, " ")
+			shown[name] = true
+			if !strings.Contains(string(manual), "| `"+name+"` |") {
+				t.Errorf("%s is not in the manual's table", name)
+			}
+		}
+	}
+	for _, name := range regexp.MustCompile(`\binduct_[a-z_]+`).FindAllString(string(manual), -1) {
+		if !shown[name] {
+			t.Errorf("the manual has %s, which is not shown", name)
+		}
 	}
 }
