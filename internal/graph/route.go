@@ -182,6 +182,7 @@ type call struct {
 	s         *server
 	w         *statusWriter
 	r         *http.Request
+	read      *countedBody // r's body
 	received  time.Time
 	requestID string
 	client    string // client-request-id, "" if there was none
