@@ -51,10 +51,11 @@ type fakeService struct {
 	panics  bool
 	apps    []*provision.App
 	others  []*provision.Job // beside job
-	gone    bool             // the job was deleted
-	did     []string         // what has been asked for beside reads
-	actor   provision.Actor  // of the latest of it
-	refuse  error            // what doing anything comes to
+	purge   *provision.Purge
+	gone    bool            // the job was deleted
+	did     []string        // what has been asked for beside reads
+	actor   provision.Actor // of the latest of it
+	refuse  error           // what doing anything comes to
 	pending []provision.Pending
 	people  []provision.KeptPerson
 	audits  []provision.Audit // oldest first
@@ -338,8 +339,12 @@ func (f *fakeService) Upload(_ context.Context, _ int64, id uuid.UUID) (*provisi
 	if id != uploadID {
 		return nil, provision.ErrNotFound
 	}
+	counts := map[provision.End]int{}
+	for _, r := range f.receipt {
+		counts[r.End]++
+	}
 	return &provision.UploadStatus{ID: id, Number: 1, JobID: jobID, State: provision.UploadAccepted, Received: time.Unix(1e9, 0),
-		Operations: len(f.receipt), Counts: map[provision.End]int{provision.EndQueued: len(f.receipt)}}, nil
+		Operations: len(f.receipt), Counts: counts, Purge: f.purge}, nil
 }
 
 func (f *fakeService) WaitUpload(ctx context.Context, job int64, id uuid.UUID, until provision.UploadState) (*provision.UploadStatus, error) {

@@ -114,7 +114,7 @@ type server struct {
 	Config
 	secure  bool // clients use TLS even if this process does not see it
 	limiter *limiter
-	editing sync.Mutex // of schemas, settings and secrets: what is read, changed and written again is changed by one request at a time
+	editing sync.Mutex // of schemas and settings: what is read, changed and written again is changed by one request at a time
 }
 
 // New returns the handler of everything below /v1.0 and /beta, in any case.

@@ -160,11 +160,14 @@ func progress(st *provision.JobStatus) []object {
 	if st.Queued == 0 {
 		return []object{}
 	}
-	ended := total(st.TotalCounts) + st.Held + st.Retrying
+	done := st.Held + st.Retrying
+	for _, end := range provision.Ends {
+		done += st.TotalCounts[end]
+	}
 	return []object{{
-		{"completedUnits", ended},
+		{"completedUnits", done},
 		{"progressObservationDateTime", timestamp(latest(st.Oldest, st.CycleBegan))},
-		{"totalUnits", ended + st.Queued},
+		{"totalUnits", done + st.Queued},
 		{"units", "records"},
 	}}
 }
