@@ -504,11 +504,7 @@ func (c *call) countUsersIn(in provision.Objects) error {
 	if err != nil {
 		return err
 	}
-	body := strconv.FormatInt(n, 10)
-	c.w.Header().Set("Content-Type", "text/plain")
-	c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = c.w.Write([]byte(body))
-	return nil
+	return c.number(n)
 }
 
 // userOrdering is an order of users; the zero value is that of creation.

@@ -1,28 +1,10 @@
 package provision
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 )
-
-// Notifications returns what the app's notification settings say; the zero Notifications if there are none, or none that can
-// be read.
-func (a *App) Notifications() (n Notifications) {
-	var w struct {
-		Enabled                bool
-		Recipients             string
-		DeleteThresholdEnabled *bool
-		DeleteThresholdValue   *int64
-	}
-	if json.Unmarshal([]byte(a.secret(SecretNotifications)), &w) != nil {
-		return n
-	}
-	n = Notifications{Enabled: w.Enabled, DeleteThresholdEnabled: w.DeleteThresholdEnabled, DeleteThresholdValue: w.DeleteThresholdValue}
-	n.Recipients = strings.FieldsFunc(w.Recipients, func(r rune) bool { return r == ';' || r == ',' || r <= ' ' })
-	return n
-}
 
 func (a *App) secret(key string) string {
 	for _, s := range a.Secrets {
@@ -44,7 +26,7 @@ type policy struct {
 func (s *Service) policy(j *Job) policy {
 	app := s.appOf(j)
 	n := app.Notifications()
-	p := policy{leave: j.Settings.Leave, limit: DefaultDeleteThreshold, percent: j.Settings.DeletePercent}
+	p := policy{leave: j.Settings.Leave, limit: -1, percent: j.Settings.DeletePercent}
 	if n.Enabled {
 		p.recipients = n.Recipients
 	}
@@ -54,13 +36,8 @@ func (s *Service) policy(j *Job) policy {
 	case p.leave == "":
 		p.leave = LeaveDisable
 	}
-	switch {
-	case j.Settings.DeleteThreshold != nil:
-		p.limit = *j.Settings.DeleteThreshold
-	case n.DeleteThresholdEnabled != nil && !*n.DeleteThresholdEnabled:
-		p.limit = -1
-	case n.DeleteThresholdValue != nil:
-		p.limit = *n.DeleteThresholdValue
+	if most, limited := j.Settings.Threshold(n); limited {
+		p.limit = most
 	}
 	return p
 }
