@@ -43,6 +43,8 @@ type model struct {
 	*world
 	ctx      context.Context
 	hr, org  *job
+	unlinked bool            // links have been reset
+	trashed  bool            // accounts have been deleted by hand
 	approved map[string]bool // people whose held changes were approved, or who were provisioned on demand: the brake does not count them
 	seq      int64           // of the newest entry that the brake was held against
 	effects  []time.Time     // disables and deletions of HR on nobody's order
@@ -119,6 +121,10 @@ func (m *model) do(rt *rapid.T, act string) error {
 		return m.Reevaluate(m.ctx, m.hr.pk)
 	case "restart":
 		scope := provision.ResetScope(rapid.IntRange(0, int(provision.ResetFull)).Draw(rt, "scope"))
+		if m.trashed { // who is not linked to an account in deleted items gets a new one, and Org's link would lead to the old one
+			scope &^= provision.ResetConnectorDataStore
+		}
+		m.unlinked = m.unlinked || scope&provision.ResetConnectorDataStore != 0
 		_, err := m.RestartJob(m.ctx, m.hr.pk, scope)
 		m.effects = nil // the window begins anew, if it says so
 		return err
@@ -134,9 +140,10 @@ func (m *model) do(rt *rapid.T, act string) error {
 		return err
 	case "delete by hand":
 		o, err := m.object("person" + anchor(rt) + "@one.example")
-		if err != nil || o == nil {
+		if err != nil || o == nil || m.unlinked {
 			return err
 		}
+		m.trashed = true
 		return m.users.Delete(m.ctx, o.ID)
 	}
 	return nil
@@ -239,14 +246,14 @@ func (m *model) settle() error {
 func (m *model) wanted(j *job) (map[string]map[string]any, error) {
 	people := map[string]map[string]any{}
 	for _, u := range j.uploads {
-		receipts, err := m.Receipts(m.ctx, j.pk, u.Number, 0, len(u.operations))
+		st, err := m.Upload(m.ctx, j.pk, u.ID)
 		if err != nil {
 			return nil, err
 		}
-		for i, op := range u.operations {
-			if receipts[i].End == provision.EndPurged && receipts[i].Entry == nil {
-				continue
-			}
+		if st.Purge != nil {
+			continue
+		}
+		for _, op := range u.operations {
 			var r map[string]any
 			if err := json.Unmarshal(op.Data, &r); err != nil {
 				return nil, err
