@@ -48,6 +48,8 @@ type model struct {
 	approved map[string]bool // people whose held changes were approved, or who were provisioned on demand: the brake does not count them
 	seq      int64           // of the newest entry that the brake was held against
 	effects  []time.Time     // disables and deletions of HR on nobody's order
+
+	quarantine *provision.Quarantine // of HR, when that was looked at last
 }
 
 // limit is HR's DeleteThreshold.
@@ -99,8 +101,10 @@ func (m *model) do(rt *rapid.T, act string) error {
 		r := map[string]any{"externalId": anchor(rt)}
 		set(r, "department", rapid.SampledFrom([]string{"Kitchen", "Sales"}).Draw(rt, "department"))
 		return m.send(m.org, posts([]map[string]any{r}))
-	case "down", "up":
-		m.target.answer(act == "up")
+	case "down":
+		m.target.answer(errUnreachable)
+	case "up":
+		m.target.answer(nil)
 	case "half":
 		m.target.half = true
 	case "refuse", "refuse for now", "refuse alone":
@@ -126,7 +130,9 @@ func (m *model) do(rt *rapid.T, act string) error {
 		}
 		m.unlinked = m.unlinked || scope&provision.ResetConnectorDataStore != 0
 		_, err := m.RestartJob(m.ctx, m.hr.pk, scope)
-		m.effects = nil // the window begins anew, if it says so
+		if scope&provision.ResetQuarantineState != 0 {
+			m.effects = nil
+		}
 		return err
 	case "approve", "reject":
 		return m.decide(act == "approve", anchor(rt))
@@ -183,8 +189,17 @@ func (m *model) decide(approve bool, anchor string) error {
 	return err
 }
 
-// brake counts the disables and deletions that nobody has ordered: within 40 minutes they are never more than the limit.
+// brake counts the disables and deletions that nobody has ordered: within 40 minutes they are never more than the limit. The
+// count begins anew when somebody has ended a quarantine.
 func (m *model) brake() error {
+	st, err := m.JobStatus(m.ctx, m.hr.pk)
+	if err != nil {
+		return err
+	}
+	if q := st.Condition.Quarantine; m.quarantine != nil && (q == nil || !q.SeriesBegan.Equal(m.quarantine.SeriesBegan)) {
+		m.effects = nil
+	}
+	m.quarantine = st.Condition.Quarantine
 	entries, err := m.entries(provision.LogQuery{JobPK: m.hr.pk, After: m.seq})
 	if err != nil {
 		return err
@@ -206,7 +221,7 @@ func (m *model) brake() error {
 // settle ends the trouble: everything works, everything held is approved, and everybody is evaluated again, which makes up
 // for what was refused for good, rejected or purged. Then nothing waits, and everybody is what was sent last.
 func (m *model) settle() error {
-	m.target.answer(true)
+	m.target.answer(nil)
 	m.target.half, m.target.refusals, m.target.applying = false, nil, nil
 	for range 2 {
 		if _, err := m.RestartJob(m.ctx, m.hr.pk, provision.ResetQuarantineState|provision.ResetForceDeletes); err != nil {

@@ -11,16 +11,19 @@ import (
 	"induct/internal/provision"
 )
 
-// errUnreachable is what each call of a target that does not answer fails with.
-var errUnreachable = errors.New("the target cannot be reached")
+// What each call of a target fails with that does not answer, or does not let the service in.
+var (
+	errUnreachable = errors.New("the target cannot be reached")
+	errCredentials = fmt.Errorf("%w: %w", errUnreachable, provision.ErrCredentials)
+)
 
 // misbehaving is the built-in directory, which can be told not to answer, or to refuse.
 type misbehaving struct {
 	users *directory.Directory
 
 	mu       sync.Mutex
-	down     bool
-	half     bool // the next batch of changes is carried out half, and then the call fails
+	down     error // that every call fails with; nil: the target answers
+	half     bool  // the next batch of changes is carried out half, and then the call fails
 	refusals []*refusal
 	applying func() error // called before changes are carried out; nil: nothing
 }
@@ -50,8 +53,8 @@ func (t *misbehavingUnit) Find(ctx context.Context, queries []provision.Query) (
 	t.mu.Lock()
 	down := t.down
 	t.mu.Unlock()
-	if down {
-		return nil, errUnreachable
+	if down != nil {
+		return nil, down
 	}
 	return t.real.Find(ctx, queries)
 }
@@ -63,8 +66,8 @@ func (t *misbehavingUnit) Apply(ctx context.Context, changes []provision.Change)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.down {
-		return nil, errUnreachable
+	if t.down != nil {
+		return nil, t.down
 	}
 	if t.applying != nil {
 		if err := t.applying(); err != nil {

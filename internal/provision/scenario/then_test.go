@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ var thens = []sentence{
 	{form: `the directory has {n} users`, run: directoryCounts},
 	{form: `nobody has read {attribute}, which {n} record(s) had`, run: unread},
 	{form: `{job} is Active/Paused/Disabled(, {rest})`, run: jobIs},
+	{form: `{job} can send no more`, run: full},
 	{form: `{job} is in quarantine because {word}( of {word2})(, next attempt in {time})`, run: inQuarantine},
 	{form: `{job} is not in quarantine`, run: inQuarantine},
 	{form: `the last cycle of {job} was {word}`, run: lastCycle},
@@ -380,6 +382,20 @@ func jobIs(w *world, a args) error {
 	}
 	return compare(a, map[provision.End]int{provision.EndQueued: int(st.Queued), provision.EndHeld: int(st.Held),
 		provision.EndRetrying: int(st.Retrying), "staged": int(st.Staged)})
+}
+
+// full tries to send one person more.
+func full(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	err = w.send(j, posts([]map[string]any{{"externalId": "one more"}}))
+	if errors.Is(err, provision.ErrQueueFull) {
+		delete(j.latest, "one more")
+		return nil
+	}
+	return fmt.Errorf("one more was accepted: %w", err)
 }
 
 func inQuarantine(w *world, a args) error {

@@ -20,9 +20,11 @@ var whens = []sentence{
 	{form: `{job} sends {people}( with {values})( of whom {n} have {values2})( in uploads of {n2})(, one every {time})`, run: sendPeople},
 	{form: `{job} sends {anchors} again( with {values})(, one every {time})`, run: sendAgain},
 	{form: `{job} sends a DELETE of {anchors}`, run: sendDelete},
+	{form: `{job} repeats the request`, run: repeat},
 	{form: `{time} pass/passes`, run: func(w *world, a args) error { return w.pass(a.duration("time")) }},
-	{form: `the target does not answer`, run: func(w *world, _ args) error { w.target.answer(false); return nil }},
-	{form: `the target answers again`, run: func(w *world, _ args) error { w.target.answer(true); return w.again() }},
+	{form: `the target does not answer`, run: func(w *world, _ args) error { w.target.answer(errUnreachable); return nil }},
+	{form: `the target does not accept the credentials`, run: func(w *world, _ args) error { w.target.answer(errCredentials); return nil }},
+	{form: `the target answers again`, run: func(w *world, _ args) error { w.target.answer(nil); return w.again() }},
 	{form: `the target carries out half of the next batch and fails`, run: func(w *world, _ args) error { w.target.half = true; return nil }},
 	{form: `the target refuses the next change of {anchors} with {word}( of {attribute})(, {how})`, run: func(w *world, a args) error { return refuse(w, a, 1) }},
 	{form: `the target refuses every change of {anchors} with {word}( of {attribute})(, {how})`, run: func(w *world, a args) error { return refuse(w, a, -1) }},
@@ -38,7 +40,10 @@ var whens = []sentence{
 	{form: `{job} is disabled`, run: func(w *world, a args) error {
 		return w.steer(a, func(ctx context.Context, pk int64) error { return w.SetJobState(ctx, pk, provision.JobDisabled) })
 	}},
+	{form: `{job} is deleted`, run: deleteJob},
 	{form: `{job} is restarted( with {words})`, run: restart},
+	{form: `{anchor} is disconnected( from {job})`, run: disconnect},
+	{form: `{anchor} is linked to {user}( by {job})`, run: relink},
 	{form: `{anchor} is provisioned on demand( by {job})`, run: onDemand},
 	{form: `the administrator approves/rejects {anchors}`, run: decide},
 	{form: `{job} evaluates everybody again`, run: func(w *world, a args) error { return w.steer(a, w.Reevaluate) }},
@@ -293,6 +298,20 @@ func (w *world) sendAll(a args, records []map[string]any) error {
 	return nil
 }
 
+// repeat sends a job's latest upload once more, with the same client-request-id.
+func repeat(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	if len(j.uploads) == 0 {
+		return fmt.Errorf("%s has sent nothing", j.name)
+	}
+	u := *j.uploads[len(j.uploads)-1]
+	u.ends, u.cycle, u.settled = make([]provision.End, len(u.operations)), 0, false
+	return w.accept(&u)
+}
+
 func sendDelete(w *world, a args) error {
 	j, err := w.job(a.text("job"))
 	if err != nil {
@@ -309,10 +328,11 @@ func sendDelete(w *world, a args) error {
 	return w.send(j, ops)
 }
 
-func (m *misbehaving) answer(again bool) {
+// answer says what every call of the target fails with; nil: none does.
+func (m *misbehaving) answer(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.down = !again
+	m.down = err
 }
 
 // again waits as long as the engine does before it asks a target once more that has not answered.
@@ -392,6 +412,32 @@ func restart(w *world, a args) error {
 		_, err := w.RestartJob(ctx, pk, scope)
 		return err
 	})
+}
+
+// deleteJob deletes a job; the ledger knows nothing of it from then on.
+func deleteJob(w *world, a args) error {
+	j, err := w.job(a.text("job"))
+	if err != nil {
+		return err
+	}
+	err = w.steer(a, w.DeleteJob)
+	w.jobs = slices.DeleteFunc(w.jobs, func(o *job) bool { return o == j })
+	return err
+}
+
+func disconnect(w *world, a args) error {
+	return w.steer(a, func(ctx context.Context, pk int64) error { return w.Disconnect(ctx, pk, a.text("anchor")) })
+}
+
+func relink(w *world, a args) error {
+	o, err := w.object(a.values["user"])
+	if err != nil {
+		return err
+	}
+	if o == nil {
+		return fmt.Errorf("there is no user %s", a.values["user"])
+	}
+	return w.steer(a, func(ctx context.Context, pk int64) error { return w.Relink(ctx, pk, a.text("anchor"), o.ID) })
 }
 
 func onDemand(w *world, a args) error {

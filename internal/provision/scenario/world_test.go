@@ -79,6 +79,8 @@ type job struct {
 type upload struct {
 	provision.Accepted
 	job        *job
+	request    string // client-request-id
+	body       [32]byte
 	operations []provision.Operation
 	cycle      int64           // that it was part of; 0 before
 	ends       []provision.End // as they stood when they were last looked at
@@ -227,18 +229,25 @@ func (w *world) send(j *job, ops []operation) error {
 	if err != nil {
 		return err
 	}
-	stored, err := w.stored(j)
-	if err != nil {
-		return err
-	}
-	u := &upload{job: j, ends: make([]provision.End, len(ops))}
+	u := &upload{job: j, request: uuid.NewString(), body: sha256.Sum256(body), ends: make([]provision.End, len(ops))}
 	for i, op := range parsed {
 		u.operations = append(u.operations, provision.Operation{BulkID: op.BulkID, Delete: op.Method == "DELETE", Anchor: op.Anchor, Data: op.Data})
 		if op.Anchor != "" && op.Method != "DELETE" {
 			j.latest[op.Anchor] = ops[i].Data
 		}
 	}
-	if u.Accepted, err = w.Accept(w.t.Context(), provision.Upload{Job: stored, BodyHash: sha256.Sum256(body), Operations: u.operations}); err != nil {
+	return w.accept(u)
+}
+
+// accept has the service accept an upload; one that it knows already is not another.
+func (w *world) accept(u *upload) error {
+	j := u.job
+	stored, err := w.stored(j)
+	if err != nil {
+		return err
+	}
+	u.Accepted, err = w.Accept(w.t.Context(), provision.Upload{Job: stored, ClientRequestID: u.request, BodyHash: u.body, Operations: u.operations})
+	if err != nil || u.Replay {
 		return err
 	}
 	j.uploads = append(j.uploads, u)
