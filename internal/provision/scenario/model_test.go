@@ -25,7 +25,7 @@ func TestAnythingMayHappen(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
 		defer w.close()
-		m, err := newModel(w)
+		m, err := newModel(w, rapid.SampledFrom([]provision.LeaveAction{provision.LeaveDisable, provision.LeaveDelete, provision.LeaveAlone}).Draw(rt, "leave"))
 		for i := 0; i < 15 && err == nil; i++ {
 			err = m.act(rt)
 		}
@@ -43,6 +43,7 @@ type model struct {
 	*world
 	ctx      context.Context
 	hr, org  *job
+	leave    provision.LeaveAction
 	unlinked bool            // links have been reset
 	trashed  bool            // accounts have been deleted by hand
 	approved map[string]bool // people whose held changes were approved, or who were provisioned on demand: the brake does not count them
@@ -55,12 +56,15 @@ type model struct {
 // limit is HR's DeleteThreshold.
 const limit = 1
 
-func newModel(w *world) (*model, error) {
-	m := &model{world: w, ctx: provision.WithActor(w.t.Context(), administrator), approved: map[string]bool{}}
-	if err := w.addJob("HR", nil); err != nil {
+func newModel(w *world, leave provision.LeaveAction) (*model, error) {
+	m := &model{world: w, leave: leave, ctx: provision.WithActor(w.t.Context(), administrator), approved: map[string]bool{}}
+	schema, _ := mapping.Template("API2AAD")
+	schema.Rules[0].ObjectMappings[0].Scope = &mapping.Filter{Groups: []mapping.FilterGroup{{Name: "Staff",
+		Clauses: []mapping.Clause{{SourceOperandName: "userType", OperatorName: "EQUALS", Values: []string{"Staff"}}}}}}
+	if err := w.addJob("HR", schema); err != nil {
 		return nil, err
 	}
-	schema, _ := mapping.Template("API2AAD")
+	schema, _ = mapping.Template("API2AAD")
 	om := &schema.Rules[0].ObjectMappings[0]
 	matching, _ := attributeMapping("[externalId]", "employeeId", "matching")
 	department, _ := attributeMapping("[department]", "department", "")
@@ -71,7 +75,7 @@ func newModel(w *world) (*model, error) {
 	}
 	m.hr, m.org = w.jobs[0], w.jobs[1]
 	threshold := int64(limit)
-	return m, errors.Join(w.SetSettings(m.ctx, m.hr.pk, provision.JobSettings{DeleteThreshold: &threshold}), w.begin(false))
+	return m, errors.Join(w.SetSettings(m.ctx, m.hr.pk, provision.JobSettings{DeleteThreshold: &threshold, Leave: leave}), w.begin(false))
 }
 
 // acts are what may happen, each as often as it stands here.
@@ -98,6 +102,9 @@ func (m *model) do(rt *rapid.T, act string) error {
 	case "send":
 		return m.send(m.hr, draw(rt))
 	case "org":
+		if m.leave == provision.LeaveDelete { // another job's record would bring back whom HR has deleted
+			return nil
+		}
 		r := map[string]any{"externalId": anchor(rt)}
 		set(r, "department", rapid.SampledFrom([]string{"Kitchen", "Sales"}).Draw(rt, "department"))
 		return m.send(m.org, posts([]map[string]any{r}))
@@ -171,6 +178,9 @@ func draw(rt *rapid.T) []operation {
 		r := map[string]any{"externalId": a, "userName": "person" + a + "@old.example", "displayName": "Person " + a, "active": rapid.IntRange(0, 2).Draw(rt, "active") > 0}
 		if title := rapid.SampledFrom([]string{"", "Baker", "Cook", "Chef"}).Draw(rt, "title"); title != "" {
 			r["title"] = title
+		}
+		if kind := rapid.SampledFrom([]string{"Staff", "Staff", "Staff", "", "Guest"}).Draw(rt, "userType"); kind != "" {
+			r["userType"] = kind
 		}
 		if manager := rapid.SampledFrom([]string{"", "1", "2", "5"}).Draw(rt, "manager"); manager != "" {
 			set(r, "manager", manager)
@@ -297,24 +307,36 @@ func (m *model) compare() error {
 	if err != nil {
 		return err
 	}
-	if len(all) != len(people) {
-		return fmt.Errorf("the directory has %d users of %d people", len(all), len(people))
-	}
-	employee := map[string]string{}
+	employee, users := map[string]string{}, map[string]int{}
 	for i := range all {
-		employee[all[i].ID] = all[i].Attributes["employeeId"].String()
+		a := all[i].Attributes["employeeId"].String()
+		employee[all[i].ID] = a
+		users[a]++
+	}
+	staff := func(a string) bool { return people[a] != nil && people[a]["userType"] == "Staff" }
+	for a := range people {
+		if users[a] > 1 || users[a] == 0 && staff(a) {
+			return fmt.Errorf("the directory has %d users of %s", users[a], a)
+		}
 	}
 	for i := range all {
 		a := employee[all[i].ID]
 		if people[a] == nil {
 			return fmt.Errorf("nobody is %q", a)
 		}
+		if !staff(a) { // they have left, unless the job has forgotten by then that the account is theirs
+			on := all[i].Attributes["accountEnabled"].String() == "True"
+			if !m.unlinked && (m.leave == provision.LeaveDelete || m.leave == provision.LeaveDisable && on) {
+				return fmt.Errorf("%s has left the scope, and has an account still", a)
+			}
+			continue
+		}
 		want := map[string]string{"accountEnabled": map[any]string{true: "True", false: "False"}[people[a]["active"]], "jobTitle": text(people[a]["title"]),
 			"department": text(org[a]["department"])}
 		// A manager who is not there yet is waited for, and the one before stays.
 		if ref, ok := people[a]["manager"].(map[string]any); !ok {
 			want["manager"] = ""
-		} else if id := text(ref["value"]); people[id] != nil {
+		} else if id := text(ref["value"]); staff(id) {
 			want["manager"] = id
 		}
 		for _, attribute := range slices.Sorted(maps.Keys(want)) {
