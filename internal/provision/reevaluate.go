@@ -97,7 +97,8 @@ func (r *runner) prepareKept(_ context.Context, job *Job, program *mapping.Progr
 // addKept adds a person to a batch as if the kept record had been sent again.
 func (b *batch) addKept(p *Person, place int64, pending *Pending) {
 	b.people[p.Anchor] = &latest{p}
-	r := &record{person: p, place: place, hash: p.Hash, kept: p.Kept, pending: pending, approved: pending != nil && pending.Verdict == VerdictApproved,
+	// What is proved is that the kept record changes nothing, which need not be the record that was sent last.
+	r := &record{person: p, place: place, hash: hashOf(p.Kept), kept: p.Kept, pending: pending, approved: pending != nil && pending.Verdict == VerdictApproved,
 		upload: &Queued{Number: p.Upload, Received: b.began}, index: p.Index, op: &Operation{Anchor: p.Anchor, Data: p.Kept}}
 	if b.redo != nil {
 		r.upload.Received = b.redo.Began
