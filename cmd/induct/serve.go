@@ -60,6 +60,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&set.key, "tls-key", "", "PEM `FILE` with its private key")
 	f.StringVar(&set.publicURL, "public-url", "", "scheme and host that clients use, behind a proxy that ends TLS")
 	f.StringVar(&level, "log-level", "warn", "debug, info, warn or error; the log goes to standard error as JSON lines")
+	mailFlags(f, &set.mail)
 	profiles.flags(f)
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 	engineFlags(f, &set)

@@ -20,6 +20,7 @@ import (
 	"induct/internal/directory"
 	"induct/internal/graph"
 	"induct/internal/localca"
+	"induct/internal/notify"
 	"induct/internal/oauth"
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
@@ -37,6 +38,7 @@ type settings struct {
 	daily        int64
 	queueRecords int64
 	reserve      int64
+	mail         mailSettings
 	log          *slog.Logger
 }
 
@@ -46,7 +48,9 @@ type server struct {
 	store     *sqlstore.Store
 	tenant    provision.Tenant
 	authority *oauth.Authority
+	users     *directory.Directory
 	service   *provision.Service
+	sender    *notify.Sender // nil: no mail server is configured
 	handler   http.Handler
 	listener  net.Listener
 	base      string // scheme and host where it is reached
@@ -62,6 +66,9 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	}
 	s = &server{settings: set}
 	if err := s.checkListen(); err != nil {
+		return nil, err
+	}
+	if s.sender, err = set.mail.sender(); err != nil {
 		return nil, err
 	}
 	limits, err := rateLimits(set.limits, set.daily)
@@ -84,8 +91,8 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	users := directory.New(s.store)
-	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: users, Tenant: s.tenant, QueueRecords: set.queueRecords, Logger: set.log})
+	s.users = directory.New(s.store)
+	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: s.users, Tenant: s.tenant, QueueRecords: set.queueRecords, Logger: set.log})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +100,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		Service: struct {
 			*provision.Service
 			*directory.Directory
-		}{s.service, users},
+		}{s.service, s.users},
 		Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log,
 	})
 	s.handler = s.route(s.authority.Handler(), wire)
@@ -204,8 +211,10 @@ func (s *server) run(ctx context.Context) error {
 		},
 	}
 	engine, stopEngine := context.WithCancel(context.Background())
-	idle := make(chan struct{})
-	go func() { s.service.Run(engine); close(idle) }()
+	var work sync.WaitGroup
+	work.Go(func() { s.service.Run(engine) })
+	work.Go(func() { s.users.Run(engine, s.log) })
+	work.Go(func() { s.mailer().Run(engine) })
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(s.listener) }()
 	var err error
@@ -222,7 +231,7 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}
 	stopEngine()
-	<-idle
+	work.Wait()
 	return errors.Join(err, s.store.Close())
 }
 

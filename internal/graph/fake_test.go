@@ -61,6 +61,8 @@ type fakeService struct {
 	audits  []provision.Audit // oldest first
 	notices []provision.Notice
 	scan    int // entries that one QueryLog looks at; 0 means all
+
+	deletions int
 }
 
 func newFake() *fakeService {
@@ -394,7 +396,7 @@ func (f *fakeService) QueryLog(_ context.Context, q provision.LogQuery) (page pr
 
 func (f *fakeService) Object(_ context.Context, id string) (*provision.Object, error) {
 	for i := range f.users {
-		if strings.EqualFold(f.users[i].ID, id) || strings.EqualFold(f.users[i].Attributes["userPrincipalName"].String(), id) {
+		if f.users[i].Deleted.IsZero() && (strings.EqualFold(f.users[i].ID, id) || strings.EqualFold(f.users[i].Attributes["userPrincipalName"].String(), id)) {
 			return &f.users[i], nil
 		}
 	}
@@ -408,7 +410,7 @@ func (f *fakeService) Objects(_ context.Context, q provision.ObjectQuery) (page 
 			return page, nil
 		}
 		page.Next = int64(i + 1)
-		ok := true
+		ok := f.users[i].Deleted.IsZero() != q.Deleted
 		for name, v := range q.Equal {
 			ok = ok && strings.EqualFold(f.users[i].Attributes[name].String(), v)
 		}
@@ -425,6 +427,49 @@ func (f *fakeService) CountObjects(ctx context.Context, q provision.ObjectQuery)
 	return int64(len(page.Objects)), err
 }
 
+func (f *fakeService) DeletedObject(_ context.Context, id string) (*provision.Object, error) {
+	for i := range f.users {
+		if !f.users[i].Deleted.IsZero() && strings.EqualFold(f.users[i].ID, id) {
+			return &f.users[i], nil
+		}
+	}
+	return nil, provision.ErrNotFound
+}
+
+// Delete deletes a second after the deletion before.
+func (f *fakeService) Delete(ctx context.Context, id string) error {
+	o, err := f.Object(ctx, id)
+	if err == nil {
+		f.deletions++
+		o.Deleted = time.Date(2026, 8, 20, 9, 0, f.deletions, 0, time.UTC)
+	}
+	return err
+}
+
+func (f *fakeService) Restore(ctx context.Context, id, upn string) (*provision.Object, error) {
+	o, err := f.DeletedObject(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	upn = orDefault(upn, o.Attributes["userPrincipalName"].String())
+	refusal := &provision.TargetError{Code: "Conflict", Attribute: "userPrincipalName", Reason: "taken", Advice: "none"}
+	if !strings.Contains(upn, "@") {
+		refusal = &provision.TargetError{Code: "AzureActiveDirectoryInvalidUserPrincipalName", Attribute: "userPrincipalName", Reason: "it has no @", Advice: "none"}
+	} else if _, err := f.Object(ctx, upn); err != nil {
+		o.Attributes["userPrincipalName"], o.Deleted = expr.Text(upn), time.Time{}
+		return o, nil
+	}
+	return nil, fmt.Errorf("restore: %w", refusal)
+}
+
+func (f *fakeService) DeleteForever(ctx context.Context, id string) error {
+	o, err := f.DeletedObject(ctx, id)
+	if err == nil {
+		f.users = slices.DeleteFunc(f.users, func(u provision.Object) bool { return u.ID == o.ID })
+	}
+	return err
+}
+
 // fakeTokens takes the token for the comma-separated roles it grants; "all" grants enough for every route.
 type fakeTokens struct{}
 
@@ -435,7 +480,7 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All"
 	}
 	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }
@@ -541,6 +586,9 @@ func paths(t testing.TB) (rows []pathSchema) {
 		pathSchema{"GET", "servicePrincipals/[^/]+/synchronization/jobs\\('[^/]+'\\)", "synchronizationJob", 200},
 		pathSchema{"GET", "applications/[^/]+/synchronization/secrets", "coll.synchronizationSecretKeyStringValuePair", 200},
 		pathSchema{"GET", "applications/[^/]+/synchronization", "synchronization", 200},
+		pathSchema{"GET", `directory/deletedItems/(microsoft\.)?graph\.user`, "coll.user", 200},
+		pathSchema{"GET", `directory/deletedItems/[^/]+(/(microsoft\.)?graph\.user)?`, "user", 200},
+		pathSchema{"POST", `directory/deletedItems/[^/]+/(microsoft\.graph\.)?restore`, "user", 200},
 	)
 }
 

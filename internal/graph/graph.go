@@ -80,6 +80,7 @@ type Service interface {
 	Preview(ctx context.Context, jobPK int64, q provision.PreviewQuery) (*provision.Preview, error)
 	provision.Log
 	provision.Objects
+	provision.DeletedItems
 }
 
 // Verifier checks bearer tokens (RFC 6750). A token that is not accepted is an *oauth.TokenError, whose message is

@@ -22,6 +22,7 @@ var (
 	mayReadAudits  = []string{"AuditLog.Read.All", "Directory.Read.All"}
 	mayReadLinks   = []string{"SynchronizationMetadata.Read.All", "SynchronizationMetadata.ReadWrite.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
 	mayWriteLinks  = []string{"SynchronizationMetadata.ReadWrite.All", "Synchronization.ReadWrite.All"}
+	mayDeleteUsers = []string{"User.DeleteRestore.All", "User.ReadWrite.All"}
 	mayReadApps    = []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
 )
 
@@ -106,10 +107,13 @@ var routes = slices.Concat([]route{
 	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs, deniedLogs)},
 	{"/users", get((*call).listUsers, mayReadUsers, denied)},
 	{"/users/$count", get((*call).countUsers, mayReadUsers, denied)},
-	{"/users/{user}", get((*call).getUser, mayReadUsers, denied)},
+	{"/users/{user}", map[string]endpoint{
+		"GET":    {(*call).getUser, mayReadUsers, denied},
+		"DELETE": {(*call).deleteUser, mayDeleteUsers, denied},
+	}},
 	{"/users/{user}/manager", get((*call).getManager, mayReadUsers, denied)},
 	{"/users/{user}/manager/$ref", get((*call).getManagerRef, mayReadUsers, denied)},
-}, appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
+}, deletedItemsRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
 
 // appRoutes are the routes of what belongs to an app, however it is named: its secrets and its templates.
 func appRoutes(app string) []route {

@@ -4,13 +4,24 @@ import "context"
 
 type actorKey struct{}
 
-// WithActor returns a context in which a acts: the audit log names who it is that changes a job.
+// WithActor says in whose name what is done with the context is done.
 func WithActor(ctx context.Context, a Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
-// ActorOf returns who acts in ctx; the zero Actor, which is the service itself, if nobody was named.
+// ActorOf returns in whose name something is done: the service's own, the zero Actor, unless WithActor has said otherwise.
 func ActorOf(ctx context.Context) Actor {
 	a, _ := ctx.Value(actorKey{}).(Actor)
 	return a
+}
+
+// label is how receipts and entries name the actor.
+func (a Actor) label() string {
+	switch {
+	case a.Name != "":
+		return a.Name
+	case a.ID != "":
+		return a.ID
+	}
+	return "the service"
 }

@@ -59,6 +59,7 @@ const (
 	JobActive   JobState = "Active"
 	JobPaused   JobState = "Paused"
 	JobDisabled JobState = "Disabled"
+	JobDeleted  JobState = "Deleted" // gone for everybody but the log
 )
 
 // JobSettings are the choices of one job.
