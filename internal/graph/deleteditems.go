@@ -61,11 +61,11 @@ func (c *call) deletedItem() (*provision.Object, error) {
 		return nil, err
 	}
 	u, err := c.s.Service.DeletedObject(c.r.Context(), id)
-	return u, missing(err, id)
+	return u, missingUser(err, id)
 }
 
-// missing is err, or, for ErrNotFound, the answer that names the object.
-func missing(err error, id string) error {
+// missingUser is err, or, for ErrNotFound, the answer that names the object.
+func missingUser(err error, id string) error {
 	if isNotFound(err) {
 		return objectNotFound(id)
 	}
@@ -109,7 +109,7 @@ func (c *call) deleteUser() error {
 		return err
 	}
 	if err := c.s.Service.Delete(c.r.Context(), u.ID); err != nil {
-		return missing(err, u.ID)
+		return missingUser(err, u.ID)
 	}
 	return c.none(http.StatusNoContent)
 }
@@ -121,7 +121,7 @@ func (c *call) deleteForever() error {
 		return err
 	}
 	if err := c.s.Service.DeleteForever(c.r.Context(), id); err != nil {
-		return missing(err, id)
+		return missingUser(err, id)
 	}
 	return c.none(http.StatusNoContent)
 }
@@ -150,7 +150,7 @@ func (c *call) restoreItem() error {
 	}
 	u, err := c.s.Service.Restore(c.r.Context(), id, strings.TrimSpace(r.NewUserPrincipalName))
 	if err != nil {
-		return missing(refusedWrite(err), id)
+		return missingUser(refusedWrite(err), id)
 	}
 	return c.directoryObject(u, nil)
 }

@@ -582,13 +582,13 @@ func paths(t testing.TB) (rows []pathSchema) {
 	readJSON(t, "paths.json", &rows)
 	return append(rows,
 		pathSchema{"GET", "auditLogs/provisioning/[^/]+", "provisioningObjectSummary", 200},
+		pathSchema{"GET", `directory/deletedItems/(microsoft\.)?graph\.user`, "coll.user", 200},
+		pathSchema{"GET", `directory/deletedItems/[^/]+(/(microsoft\.)?graph\.user)?`, "user", 200},
+		pathSchema{"POST", `directory/deletedItems/[^/]+/(microsoft\.graph\.)?restore`, "user", 200},
 		pathSchema{"PATCH", "servicePrincipals/[^/]+/synchronization/jobs/[^/]+", "synchronizationJob", 200},
 		pathSchema{"GET", "servicePrincipals/[^/]+/synchronization/jobs\\('[^/]+'\\)", "synchronizationJob", 200},
 		pathSchema{"GET", "applications/[^/]+/synchronization/secrets", "coll.synchronizationSecretKeyStringValuePair", 200},
 		pathSchema{"GET", "applications/[^/]+/synchronization", "synchronization", 200},
-		pathSchema{"GET", `directory/deletedItems/(microsoft\.)?graph\.user`, "coll.user", 200},
-		pathSchema{"GET", `directory/deletedItems/[^/]+(/(microsoft\.)?graph\.user)?`, "user", 200},
-		pathSchema{"POST", `directory/deletedItems/[^/]+/(microsoft\.graph\.)?restore`, "user", 200},
 	)
 }
 

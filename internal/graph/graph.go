@@ -108,6 +108,7 @@ type Config struct {
 	MaxBody int64            // bytes of a body after decompression; default DefaultMaxBody
 	Now     func() time.Time // default time.Now
 	Logger  *slog.Logger     // one event per request; default discards
+	Observe func(Request)    // called once for each answered request, by many at once; it must not wait; default nobody
 }
 
 // server is the handler that New returns.
@@ -131,6 +132,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Request) {}
 	}
 	return &server{Config: cfg, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
 }

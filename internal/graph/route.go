@@ -19,10 +19,10 @@ var (
 	mayReadUploads = []string{"SynchronizationData-User.Upload", "Synchronization.Read.All", "Synchronization.ReadWrite.All", "ProvisioningLog.Read.All"}
 	mayReadLogs    = []string{"ProvisioningLog.Read.All", "AuditLog.Read.All", "Directory.Read.All"}
 	mayReadUsers   = []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}
+	mayDeleteUsers = []string{"User.DeleteRestore.All", "User.ReadWrite.All"}
 	mayReadAudits  = []string{"AuditLog.Read.All", "Directory.Read.All"}
 	mayReadLinks   = []string{"SynchronizationMetadata.Read.All", "SynchronizationMetadata.ReadWrite.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
 	mayWriteLinks  = []string{"SynchronizationMetadata.ReadWrite.All", "Synchronization.ReadWrite.All"}
-	mayDeleteUsers = []string{"User.DeleteRestore.All", "User.ReadWrite.All"}
 	mayReadApps    = []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
 )
 
@@ -221,6 +221,7 @@ type call struct {
 	s         *server
 	w         *statusWriter
 	r         *http.Request
+	read      *countedBody // r's body
 	received  time.Time
 	requestID string
 	client    string // client-request-id, "" if there was none

@@ -83,6 +83,7 @@ func (r *runner) reevaluate(ctx context.Context, job *Job, program *mapping.Prog
 		return false, fmt.Errorf("re-evaluation %d of %d people: %w", re.Number, len(people), err)
 	}
 	r.stride.took(r.s.now().Sub(b.began))
+	r.report(ctx, b)
 	return true, nil
 }
 
@@ -172,7 +173,7 @@ func (r *runner) endReevaluation(ctx context.Context, job *Job, cycle *Cycle, po
 		return fmt.Errorf("end of re-evaluation %d: %w", re.Number, err)
 	}
 	r.s.changed()
-	r.s.log.Info("re-evaluated everybody", "job", job.ID, "reevaluation", re.Number, "people", re.Evaluated, "ends", re.Ends, "took", re.Ended.Sub(re.Began))
+	r.s.log.Info("re-evaluated everybody", "job", job.ID, "reevaluation", re.Number, "people", re.Evaluated, "ends", re.Ends, "duration_ms", milliseconds(re.Ended.Sub(re.Began)))
 	return nil
 }
 

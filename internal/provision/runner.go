@@ -56,7 +56,7 @@ func (r *runner) run(ctx context.Context) {
 		case err != nil && ctx.Err() != nil:
 			return
 		case err != nil:
-			r.s.log.Error("provisioning step failed; it will be tried again", "job", r.jobPK, "error", err, "retryIn", backoff)
+			r.s.log.Error("provisioning step failed; it will be tried again", "job", r.s.jobID(r.jobPK), "error", err, "retry_in_ms", backoff.Milliseconds())
 			sleep(ctx, backoff)
 			backoff = min(2*backoff, maxRetryBackoff)
 		case worked:
@@ -241,7 +241,7 @@ func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, 
 		r.ahead = next
 	}
 	r.s.changed()
-	r.s.log.Info("batch", "job", job.ID, "cycle", cycle.Number, "uploads", len(b.uploads), "records", len(b.records), "took", time.Since(b.began))
+	r.report(ctx, b)
 	return nil
 }
 

@@ -33,6 +33,7 @@ type Config struct {
 	WithoutMail  bool             // jobs start although they have nobody to notify
 	Now          func() time.Time // nil means time.Now
 	Logger       *slog.Logger     // nil means slog.Default
+	Observe      func(Batch)      // called for each batch once it is durable, by all jobs; it must not wait; nil means nobody
 }
 
 // Service is the engine: it accepts uploads, and Run takes them to their end. Its methods may be called concurrently.
@@ -43,6 +44,7 @@ type Service struct {
 	queue  int64
 	now    func() time.Time
 	log    *slog.Logger
+	seen   func(Batch)
 
 	withoutMail bool
 
@@ -59,7 +61,7 @@ type Service struct {
 
 // NewService returns a Service over what the store holds.
 func NewService(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, target: cfg.Target, tenant: cfg.Tenant, queue: cfg.QueueRecords, now: cfg.Now, log: cfg.Logger, withoutMail: cfg.WithoutMail,
+	s := &Service{store: cfg.Store, target: cfg.Target, tenant: cfg.Tenant, queue: cfg.QueueRecords, now: cfg.Now, log: cfg.Logger, seen: cfg.Observe, withoutMail: cfg.WithoutMail,
 		jobs: map[int64]*Job{}, programs: map[int64]*mapping.Program{}, runners: map[int64]*runner{}, pulse: make(chan struct{})}
 	if s.queue == 0 {
 		s.queue = DefaultQueueRecords
@@ -69,6 +71,9 @@ func NewService(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.seen == nil {
+		s.seen = func(Batch) {}
 	}
 	var err error
 	if s.apps, err = s.store.Apps(ctx); err != nil {

@@ -83,10 +83,10 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 			args func() []any
 			row  func(*sqlite.Stmt)
 		}{
-			{"SELECT queued, position, cycle, linked, enabled, held, staged, retrying, condition FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
+			{"SELECT queued, position, cycle, linked, enabled, held, staged, retrying, condition, next - 1 FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
 				js.Queued, position, js.Cycle = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
 				js.Users, js.Enabled, js.Held, js.Staged, js.Retrying = st.ColumnInt64(3), st.ColumnInt64(4), st.ColumnInt64(5), st.ColumnInt64(6), st.ColumnInt64(7)
-				condition = st.ColumnText(8)
+				condition, js.Uploads = st.ColumnText(8), st.ColumnInt64(9)
 			}},
 			{"SELECT received FROM upload WHERE job = ?1 AND number > ?2 AND done IS NULL ORDER BY number LIMIT 1", func() []any { return []any{jobPK, position} },
 				func(st *sqlite.Stmt) { js.Oldest = micros(st, 0) }},

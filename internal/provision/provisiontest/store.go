@@ -863,12 +863,12 @@ func (l *lane) jobStatus() {
 		l.Helper()
 		return *must(l.s.JobStatus(l.Context(), l.job.PK))(l)
 	}
-	if js := status(); js.Queued != 0 || !js.Oldest.IsZero() || js.Cycle != 0 || js.Users != 0 || !js.CycleBegan.IsZero() || !js.FirstCycleEnd.IsZero() {
+	if js := status(); js.Queued != 0 || js.Uploads != 0 || !js.Oldest.IsZero() || js.Cycle != 0 || js.Users != 0 || !js.CycleBegan.IsZero() || !js.FirstCycleEnd.IsZero() {
 		l.Errorf("a new job's status is %+v", js)
 	}
 	l.accept(2)
 	l.accept(3)
-	if js := status(); js.Queued != 5 || !js.Oldest.Equal(noon) {
+	if js := status(); js.Queued != 5 || js.Uploads != 2 || !js.Oldest.Equal(noon) {
 		l.Errorf("status is %+v", js)
 	}
 	must(l.s.OpenCycle(l.Context(), l.job.PK, noon))(l)
