@@ -42,6 +42,10 @@ func jobFacts() []jobFact {
 		{"induct_job_records_total", "Records to date, by how they ended.", counter, "end", ends},
 		{"induct_job_cycles_total", "Cycles that were begun to date.", counter, "", func(v *jobView) samples { return one(v.status.Cycle) }},
 		{"induct_job_linked_people", "People who are linked to an account.", gauge, "", func(v *jobView) samples { return one(v.status.Users) }},
+		{"induct_job_enabled_accounts", "Accounts of linked people that were enabled when the job last saw them.", gauge, "", func(v *jobView) samples { return one(v.status.Enabled) }},
+		{"induct_job_pending_records", "Records with an outcome and no end: held ones wait for a verdict, staged ones for one of people, retrying ones for the next attempt.", gauge, "kind", pending},
+		{"induct_job_quarantine", "1 for the reason why the job is in quarantine.", gauge, "reason", quarantine},
+		{"induct_job_successive_failures", "Attempts in a row that failed as a whole, because the target did not answer.", gauge, "", func(v *jobView) samples { return one(v.status.Condition.SuccessiveFailures) }},
 		{"induct_job_state", "1 for the state that the job is in.", gauge, "state", state},
 		{"induct_job_reevaluation_running", "1 while everybody is re-evaluated because the schema or a setting has changed.", gauge, "", reevaluating},
 	}
@@ -59,6 +63,21 @@ func ends(v *jobView) samples {
 	s := samples{}
 	for _, e := range provision.Ends {
 		s[string(e)] = float64(v.status.TotalCounts[e])
+	}
+	return s
+}
+
+func pending(v *jobView) samples {
+	return samples{"held": float64(v.status.Held - v.status.Staged), "staged": float64(v.status.Staged), "retrying": float64(v.status.Retrying)}
+}
+
+func quarantine(v *jobView) samples {
+	s := samples{}
+	for _, r := range []provision.QuarantineReason{provision.QuarantineException, provision.QuarantineProportion, provision.QuarantineBase, provision.QuarantineTotal, provision.QuarantineDeletes} {
+		s[string(r)] = 0
+	}
+	if q := v.status.Condition.Quarantine; q != nil {
+		s[string(q.Reason)] = 1
 	}
 	return s
 }
