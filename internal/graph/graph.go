@@ -29,11 +29,13 @@ type Service interface {
 	SetSecrets(ctx context.Context, servicePrincipal uuid.UUID, secrets []provision.KeyValue) error
 	// Jobs returns all jobs of the tenant.
 	Jobs(ctx context.Context) ([]*provision.Job, error)
+	// LoggedJobs returns the jobs that log entries may be of: those that were deleted, too.
+	LoggedJobs(ctx context.Context) ([]*provision.Job, error)
 	// Job returns the job with this id, in any case; ErrNotFound.
 	Job(ctx context.Context, id string) (*provision.Job, error)
 	// CreateJob makes a disabled job of a template; ErrNotFound for a template or an app that there is not.
 	CreateJob(ctx context.Context, template string, servicePrincipal uuid.UUID) (*provision.Job, error)
-	// DeleteJob ends a job with all that it remembers; the accounts that it has provisioned stay.
+	// DeleteJob ends a job with all that it remembers; the accounts that it has provisioned, and the log, stay.
 	DeleteJob(ctx context.Context, jobPK int64) error
 	JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatus, error)
 	// StartJob begins, or goes on; it ends a quarantine, unless that asks for a decision.

@@ -130,7 +130,7 @@ func knownTemplate(id string) (string, error) {
 	return known[i], nil
 }
 
-// deleteJob ends a job with its queue, links and log; the accounts that it has provisioned stay.
+// deleteJob ends a job with its queue and its links; the accounts that it has provisioned, and the log, stay.
 func (c *call) deleteJob() error {
 	job, err := c.job()
 	if err != nil {

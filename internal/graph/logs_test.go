@@ -290,3 +290,15 @@ func TestUnfulfilledEntries(t *testing.T) {
 		}
 	}
 }
+
+// TestLogOfDeletedJob finds the entries of a job that is gone.
+func TestLogOfDeletedJob(t *testing.T) {
+	w := logWorld(t)
+	if rec := w.send("DELETE", jobURL, ""); rec.Code != 204 {
+		t.Fatal(rec.Code)
+	}
+	p := w.page("/v1.0/auditLogs/provisioning?$top=1&$filter=jobId%20eq%20'" + jobID + "'")
+	if len(p.Value) != 1 || p.Value[0]["jobId"] != jobID || at(p.Value[0], "servicePrincipal", "id") != spID {
+		t.Errorf("%v", p.Value)
+	}
+}
