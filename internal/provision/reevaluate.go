@@ -124,6 +124,7 @@ func (b *batch) loadPending(u Unit) error {
 // finishKept writes the entries of kept records: of a re-evaluation those of changes and failures alone.
 func (b *batch) finishKept(u Unit) error {
 	var entries []LogEntry
+	var said []*record
 	for _, r := range b.records {
 		if b.redo != nil {
 			b.redo.Evaluated++
@@ -131,11 +132,14 @@ func (b *batch) finishKept(u Unit) error {
 		}
 		if b.keptEntry(r) {
 			r.entry.Duration = time.Since(b.clock)
-			entries = append(entries, r.entry)
+			entries, said = append(entries, r.entry), append(said, r)
 		}
 	}
 	if err := u.Append(entries); err != nil {
 		return err
+	}
+	for i, r := range said { // who has ordered it is told where it stands
+		r.entry.Seq, r.entry.Time = entries[i].Seq, entries[i].Time
 	}
 	if err := reached(u, b.began, Slot{Effects: b.effects}); err != nil || b.redo == nil {
 		return err
