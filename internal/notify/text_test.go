@@ -114,6 +114,7 @@ func FuzzMessage(f *testing.F) {
 		f.Add(string(n.Kind), n.AppName, n.AppID, n.JobID, "Q", "Code", "Message", "ops@corp.example", n.Held, n.Linked, 2.5, int64(n.Window))
 	}
 	f.Add("deletionThresholdMet", "a\r\nTo: b", "\x00", "\xff\xfe", "\u2028", "", strings.Repeat("x", 5000), "a\r\nb@c", int64(-1), int64(0), -1.0, int64(-1))
+	f.Add("jobDisabled", "=?utf-8?q?=0D=0ABcc:_b@corp.example?= =?", "a", "b", "", "", "", "\"a b\"@corp.example", int64(0), int64(0), 0.0, int64(0))
 	s := sender(f, SMTP{Host: "mail.corp.example", From: "induct@corp.example", HELO: "induct.corp.example"})
 	want := []string{"Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}
 	f.Fuzz(func(t *testing.T, kind, app, appID, jobID, reason, code, detail, recipient string, held, linked int64, percent float64, window int64) {
@@ -144,7 +145,7 @@ func FuzzMessage(f *testing.F) {
 			}
 		}
 		text := Compose(n, base)
-		if subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil || subject != text.Subject {
+		if subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil || subject != strings.ReplaceAll(text.Subject, "=?", "= ?") {
 			t.Errorf("subject %q, want %q (%v)", subject, text.Subject, err)
 		}
 		if !utf8.ValidString(text.Body) || len(text.Body) > 32<<10 || strings.ContainsFunc(text.Body, func(r rune) bool { return r != '\n' && unsafe(r) }) {
@@ -160,10 +161,10 @@ func TestAddresses(t *testing.T) {
 	long := strings.Repeat("a", 260) + "@corp.example"
 	to, invalid := addresses([]string{"a@corp.example", " Ops <b@corp.example> ", "A@CORP.EXAMPLE", "", "nobody", "a b@corp.example", long,
 		"x@corp.example\r\nBcc: y@corp.example", "\"a\\\r\nb\"@corp.example", "ü@corp.example"})
-	if want := []string{"a@corp.example", "b@corp.example", "ü@corp.example"}; !slices.Equal(to, want) {
+	if want := []string{"a@corp.example", "b@corp.example"}; !slices.Equal(to, want) {
 		t.Errorf("got %q, want %q", to, want)
 	}
-	if len(invalid) != 5 {
+	if len(invalid) != 6 {
 		t.Errorf("invalid: %v", invalid)
 	}
 	if strings.ContainsAny(invalid.String(), "\r\n") {
