@@ -307,6 +307,32 @@ func TestOutboxCannotNote(t *testing.T) {
 	}
 }
 
+// A notice that cannot be noted stands in nobody's way.
+func TestOneCannotBeNoted(t *testing.T) {
+	sink := notifytest.Start(t, notifytest.Options{})
+	n, box, now, _ := notifier(sender(t, of(sink)))
+	n.cfg.Outbox = poisoned{box}
+	box.file(to("a@corp.example"), to("b@corp.example"))
+	for range 200 { // for as long as a memory without a refresh would last
+		if err := n.SendDue(t.Context()); err == nil || !strings.Contains(err.Error(), "notice 1: no such notice") {
+			t.Fatalf("got %v", err)
+		}
+		*now = now.Add(time.Hour)
+	}
+	if got := box.get(2); got.Sent.IsZero() || len(sink.Messages()) != 2 {
+		t.Errorf("%d messages, %+v", len(sink.Messages()), got)
+	}
+}
+
+type poisoned struct{ *outbox }
+
+func (p poisoned) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
+	if id == 1 {
+		return errors.New("no such notice")
+	}
+	return p.outbox.NoticeTried(ctx, id, sent, errText, next)
+}
+
 // What cannot be addressed is given up at once.
 func TestNobodyToSendTo(t *testing.T) {
 	sink := notifytest.Start(t, notifytest.Options{})
