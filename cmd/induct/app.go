@@ -93,7 +93,7 @@ func (s *server) devApp(ctx context.Context) (credentials, error) {
 		secret, err := s.addSecret(ctx, ids.Client, devSecretLife)
 		return s.credentials(ids.Client, secret, job), err
 	}
-	c, err := s.makeApp(ctx, "API-driven to cloud directory", everyRole(), devSecretLife)
+	c, err := s.makeApp(ctx, "API-driven to cloud directory", "", everyRole(), devSecretLife)
 	if err != nil {
 		return c, err
 	}
@@ -105,10 +105,29 @@ func (s *server) devApp(ctx context.Context) (credentials, error) {
 	return c, s.store.PutSetting(ctx, "dev.app", string(text))
 }
 
-// makeApp makes a provisioning app with a started job, and a client with the roles.
-func (s *server) makeApp(ctx context.Context, name string, roles []string, life time.Duration) (credentials, error) {
-	job, err := s.service.CreateJob(ctx, "API2AAD", uuid.New(), uuid.New(), name, provision.JobActive)
+// makeApp makes a provisioning app with a started job, and a client with the roles. notify is who gets mail about the job;
+// without it the job runs all the same.
+func (s *server) makeApp(ctx context.Context, name, notify string, roles []string, life time.Duration) (credentials, error) {
+	app, err := s.service.CreateApp(ctx, name)
 	if err != nil {
+		return credentials{}, err
+	}
+	job, err := s.service.CreateJob(ctx, "API2AAD", app.ServicePrincipalID)
+	if err != nil {
+		return credentials{}, err
+	}
+	if notify != "" {
+		text, err := json.Marshal(map[string]any{"Enabled": true, "Recipients": notify, "DeleteThresholdEnabled": true, "DeleteThresholdValue": provision.DefaultDeleteThreshold})
+		if err == nil {
+			err = s.service.SetSecrets(ctx, app.ServicePrincipalID, []provision.KeyValue{{Key: provision.SecretNotifications, Value: string(text)}})
+		}
+		if err != nil {
+			return credentials{}, err
+		}
+	} else if err := s.service.SetSettings(ctx, job.PK, provision.JobSettings{RunWithoutMail: true}); err != nil {
+		return credentials{}, err
+	}
+	if err := s.service.StartJob(ctx, job.PK); err != nil {
 		return credentials{}, err
 	}
 	client := &oauth.Client{AppID: uuid.New(), ObjectID: uuid.New(), DisplayName: name + " client", Roles: roles}
@@ -136,7 +155,7 @@ func appCommand() *cobra.Command {
 
 func appCreateCommand() *cobra.Command {
 	var set settings
-	var name string
+	var name, notify string
 	var days int
 	cmd := &cobra.Command{
 		Use:   "create --data DIR --name NAME",
@@ -147,7 +166,7 @@ func appCreateCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return offline(cmd, &set, func(s *server) error {
-				c, err := s.makeApp(cmd.Context(), name, uploaderRoles, time.Duration(days)*24*time.Hour)
+				c, err := s.makeApp(cmd.Context(), name, notify, uploaderRoles, time.Duration(days)*24*time.Hour)
 				if err == nil {
 					printApp(cmd.OutOrStdout(), c)
 				}
@@ -158,6 +177,7 @@ func appCreateCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&set.data, "data", "", "data directory of the installation")
 	f.StringVar(&name, "name", "API-driven to cloud directory", "name of the app")
+	f.StringVar(&notify, "notify", "", "who gets mail when the job needs attention: addresses, separated by ;")
 	f.IntVar(&days, "secret-days", 180, "how long the secret is valid")
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
 	f.String("config", "", "configuration file (default induct.yaml if there is one)")

@@ -214,6 +214,7 @@ func (o *benchOptions) start(ctx context.Context, what, dir string) (*bench.Runn
 		"--queue-records", strconv.Itoa(1 << 40)}, profiles...)
 	p := exec.Command(self, args...)
 	p.Stderr = os.Stderr
+	p.Env = append([]string{envName("log-level") + "=warn"}, os.Environ()...) // a line per request would hide the figures
 	if err := p.Start(); err != nil {
 		return nil, fmt.Errorf("start the service: %w", err)
 	}

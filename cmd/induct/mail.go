@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -93,19 +92,11 @@ func readRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// sendMail sends notices until ctx ends; the channel is closed when it has stopped.
-func (s *server) sendMail(ctx context.Context) <-chan struct{} {
-	stopped := make(chan struct{})
-	outbox, ok := any(s.store).(notify.Outbox)
-	if !ok { // the store does not keep notices yet
-		close(stopped)
-		return stopped
-	}
+// mailer is what sends the notices of jobs.
+func (s *server) mailer() *notify.Notifier {
 	url := s.publicURL
 	if url == "" {
 		url = s.base
 	}
-	n := notify.New(notify.Config{Outbox: outbox, Sender: s.sender, PublicURL: url, Logger: s.log})
-	go func() { n.Run(ctx); close(stopped) }()
-	return stopped
+	return notify.New(notify.Config{Outbox: s.store, Sender: s.sender, PublicURL: url, Logger: s.log})
 }

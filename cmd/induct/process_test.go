@@ -114,7 +114,10 @@ func launch(t *testing.T, dir string, args ...string) *process {
 		p.cmd.Wait()
 		close(p.ended)
 	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		p.namesNobody(t, "Person ", "shared", "Nobody") // whom ledgers send
+	})
 	return p
 }
 
@@ -152,6 +155,17 @@ func assignments(text string) map[string]string {
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	<-p.ended
+}
+
+// namesNobody checks that the log has none of the words in it.
+func (p *process) namesNobody(t *testing.T, words ...string) {
+	t.Helper()
+	text := p.stderr.String()
+	for _, w := range words {
+		if i := strings.Index(text, w); i >= 0 {
+			t.Errorf("the log has %q: …%s…", w, text[max(0, i-300):min(len(text), i+100)])
+		}
+	}
 }
 
 // stop asks the process to end and returns its exit code.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"induct/internal/directory"
 	"induct/internal/graph"
 	"induct/internal/localca"
+	"induct/internal/metrics"
 	"induct/internal/notify"
 	"induct/internal/oauth"
 	"induct/internal/provision"
@@ -28,32 +31,38 @@ import (
 
 // settings are what a server is started with.
 type settings struct {
-	data         string
-	listen       string
-	domain       string // default domain of a tenant that is made
-	tls          string // "", "local"
-	cert, key    string
-	publicURL    string
-	limits       string
-	daily        int64
-	queueRecords int64
-	reserve      int64
-	mail         mailSettings
-	log          *slog.Logger
+	data          string
+	listen        string
+	metricsListen string // plain HTTP for those who watch; "": none
+	domain        string // default domain of a tenant that is made
+	tls           string // "", "local"
+	cert, key     string
+	publicURL     string
+	limits        string
+	daily         int64
+	queueRecords  int64
+	reserve       int64
+	withoutMail   bool // jobs start although they have nobody to notify
+	mail          mailSettings
+	log           *slog.Logger
 }
 
 // server is an assembled service.
 type server struct {
 	settings
-	store     *sqlstore.Store
-	tenant    provision.Tenant
-	authority *oauth.Authority
-	service   *provision.Service
-	sender    *notify.Sender // nil: no mail server is configured
-	handler   http.Handler
-	listener  net.Listener
-	base      string // scheme and host where it is reached
-	caFile    string // with local TLS
+	store           *sqlstore.Store
+	tenant          provision.Tenant
+	authority       *oauth.Authority
+	users           *directory.Directory
+	service         *provision.Service
+	sender          *notify.Sender // nil: no mail server is configured
+	metrics         *metrics.Metrics
+	health          *metrics.Health
+	handler         http.Handler
+	listener        net.Listener
+	metricsListener net.Listener // nil: none
+	base            string       // scheme and host where it is reached
+	caFile          string       // with local TLS
 }
 
 // open assembles a server on its data directory and listens. Nothing is served before run.
@@ -64,7 +73,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		debug.SetGCPercent(50)
 	}
 	s = &server{settings: set}
-	if err := s.checkListen(); err != nil {
+	if err := errors.Join(s.checkListen(), s.checkMetricsListen()); err != nil {
 		return nil, err
 	}
 	if s.sender, err = set.mail.sender(); err != nil {
@@ -86,12 +95,14 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if s.tenant, err = loadTenant(ctx, s.store, set.domain); err != nil {
 		return nil, err
 	}
-	s.authority, err = oauth.New(oauth.Config{Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: set.publicURL, Logger: set.log}, s.store)
+	s.authority, err = oauth.New(oauth.Config{Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: set.publicURL,
+		Logger: set.log, Observe: s.sawExchange}, s.store)
 	if err != nil {
 		return nil, err
 	}
-	users := directory.New(s.store)
-	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: users, Tenant: s.tenant, QueueRecords: set.queueRecords, Logger: set.log})
+	s.users = directory.New(s.store)
+	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: s.users, Tenant: s.tenant, QueueRecords: set.queueRecords,
+		WithoutMail: set.withoutMail, Logger: set.log, Observe: s.sawBatch})
 	if err != nil {
 		return nil, err
 	}
@@ -99,22 +110,30 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		Service: struct {
 			*provision.Service
 			*directory.Directory
-		}{s.service, users},
-		Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log,
+		}{s.service, s.users},
+		Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
 	})
+	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
+	s.health = metrics.NewHealth(watched{s.store}, set.log)
 	s.handler = s.route(s.authority.Handler(), wire)
-	return s, s.bind()
+	if err := s.bindMetrics(); err != nil {
+		return nil, err
+	}
+	if err := s.bind(); err != nil {
+		return nil, errors.Join(err, s.closeMetrics())
+	}
+	return s, nil
 }
 
 // route sends a request to the room that knows its path.
 func (s *server) route(authority, wire http.Handler) http.Handler {
+	watch := s.watch(metrics.LocalOnly(s.metrics.Handler(), s.publicURL != ""))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case oauth.Serves(r.URL.Path):
 			authority.ServeHTTP(w, r)
-		case r.URL.Path == "/healthz":
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			fmt.Fprintln(w, "ok")
+		case slices.Contains(watchPaths, r.URL.Path):
+			watch.ServeHTTP(w, r)
 		default:
 			wire.ServeHTTP(w, r)
 		}
@@ -199,7 +218,7 @@ func (s *server) run(ctx context.Context) error {
 		WriteTimeout:      3 * time.Minute, // longer than any long poll
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          s.webLog(),
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if state == http.StateNew {
@@ -210,15 +229,20 @@ func (s *server) run(ctx context.Context) error {
 		},
 	}
 	engine, stopEngine := context.WithCancel(context.Background())
-	idle := make(chan struct{})
-	go func() { s.service.Run(engine); close(idle) }()
-	mailed := s.sendMail(engine)
-	failed := make(chan error, 1)
+	var work sync.WaitGroup
+	work.Go(func() { s.service.Run(engine) })
+	work.Go(func() { s.users.Run(engine, s.log) })
+	work.Go(func() { s.mailer().Run(engine) })
+	failed := make(chan error, 2)
 	go func() { failed <- web.Serve(s.listener) }()
+	stopMetrics := s.serveMetrics(failed)
+	s.log.Info("serving", "version", version, "address", s.base, "metrics", s.metricsBase())
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
+		s.log.Info("shutting down")
+		s.health.ShutDown()
 		// Long polls answer at once with what is known; other requests do not look at their context.
 		endRequests()
 		unused.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
@@ -229,13 +253,17 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}
 	stopEngine()
-	<-idle
-	<-mailed
-	return errors.Join(err, s.store.Close())
+	work.Wait()
+	return errors.Join(err, stopMetrics(), s.store.Close())
 }
 
+// webLog takes what net/http has to say: of connections, which are the clients' affair.
+func (s *server) webLog() *log.Logger { return slog.NewLogLogger(s.log.Handler(), slog.LevelDebug) }
+
 // close gives up a server that never ran.
-func (s *server) close() error { return errors.Join(s.listener.Close(), s.store.Close()) }
+func (s *server) close() error {
+	return errors.Join(s.listener.Close(), s.closeMetrics(), s.store.Close())
+}
 
 // loadTenant returns the installation's tenant; the first time, it makes one.
 func loadTenant(ctx context.Context, store *sqlstore.Store, domain string) (t provision.Tenant, err error) {

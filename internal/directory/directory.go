@@ -25,6 +25,9 @@ type Directory struct {
 	store    *sqlstore.Store
 	versions *versions
 	current  *target // of the latest Unit; only the store's writer touches it
+
+	// Retention is how long a deleted user can be restored; New sets 30 days. It is not to be changed while Run runs.
+	Retention time.Duration
 }
 
 // rememberedVersions is how many users' versions are held in memory, which takes 24 bytes each.
@@ -32,7 +35,7 @@ const rememberedVersions = 1 << 20
 
 // New returns the directory whose tables are in store. There must be one of a store: it relies on seeing all writes.
 func New(store *sqlstore.Store) *Directory {
-	return &Directory{store: store, versions: newVersions(rememberedVersions)}
+	return &Directory{store: store, versions: newVersions(rememberedVersions), Retention: 30 * 24 * time.Hour}
 }
 
 // In implements provision.Colocated. u must be of the store that the directory was made with.
@@ -43,7 +46,7 @@ func (d *Directory) In(u provision.Unit) provision.Target {
 	return d.current
 }
 
-const columns = "id, version, created, content, pk"
+const columns = "id, version, created, deleted, content, pk"
 
 // filed are the attributes that a user can be found by, those that the fewest share first.
 var filed = []string{"userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"}
@@ -70,6 +73,14 @@ type user struct {
 	pk   int64
 	uuid uuid.UUID
 	*provision.Object
+}
+
+// filedAs returns the text by which the user is found under a filed attribute, "" if it is not: none in deleted items is.
+func (x *user) filedAs(attribute string) string {
+	if v := x.Attributes[attribute]; x.Deleted.IsZero() && !v.IsEmpty() {
+		return v.String()
+	}
+	return ""
 }
 
 // has reports whether a text attribute has the value, in any case.
@@ -181,7 +192,7 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 		return nil
 	}
 	if !slices.Contains(filed, q.Attribute) {
-		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user", nil, take))
+		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE deleted IS NULL", nil, take))
 	} else {
 		err = stop(t.eachFiled(key(q.Attribute, q.Value), take))
 	}
@@ -194,7 +205,7 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 // maxAmbiguous is how many objects an ambiguous match names.
 const maxAmbiguous = 10
 
-// eachFiled calls take with each row that is filed under a hash; it may hold another value.
+// eachFiled calls take with each live row that is filed under a hash; it may hold another value.
 func (t *target) eachFiled(hash int64, take func(*sqlite.Stmt) error) error {
 	rows, err := t.u.Keyed(hash)
 	for _, pk := range rows {
@@ -216,9 +227,10 @@ func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provisi
 		}
 		results[i].Err, drafts[i].was = problem, was
 	}
+	now := t.u.Now().UTC().Truncate(time.Microsecond)
 	provision.OnAllCores(len(changes), 64, func(i int) {
 		if results[i].Err == nil {
-			results[i].Err = drafts[i].make(changes[i].Set)
+			results[i].Err = drafts[i].make(&changes[i], now)
 		}
 	})
 	for i := range changes {
@@ -243,35 +255,77 @@ func (t *target) before(c *provision.Change) (*user, *provision.TargetError, err
 		return &user{uuid: id, Object: &provision.Object{ID: c.ID, Created: t.u.Now()}}, nil, nil
 	}
 	x, err := t.user(id)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, nil, err
-	case x == nil:
-		return nil, refused("InvalidAnchor", "", "the account that this person was linked to is gone", "Send the person again: a new account is then made or matched."), nil
-	case x.Version != c.Version:
-		return nil, refused("Conflict", "", "the account was changed by somebody else in the meantime", "Send the person again."), nil
 	}
-	return x, nil, nil
+	return x, admit(c, x), nil
+}
+
+// admit returns why a change cannot be made to a user as it is; x is nil if there is none.
+func admit(c *provision.Change, x *user) *provision.TargetError {
+	switch {
+	case x == nil:
+		return refused("InvalidAnchor", "", "the account that this person was linked to is gone", "Send the person again: a new account is then made or matched.")
+	case c.Delete && !x.Deleted.IsZero():
+		return nil
+	case !c.Restore && !x.Deleted.IsZero():
+		return refused("InvalidAnchor", "", "the account that this person was linked to is in deleted items", "Restore the account, or delete it for good, and send the person again.")
+	case x.Version != c.Version || c.Restore && x.Deleted.IsZero():
+		changed := refused("Conflict", "", "the account was changed by somebody else in the meantime", "Send the person again.")
+		changed.Retryable = true
+		return changed
+	}
+	return nil
 }
 
 // draft is a user on the way to be stored.
 type draft struct {
-	was, is *user
+	was, is *user // the same one if there is nothing to store
 	upn     string
 	content []byte
 	in, out []int64 // keys to file it under, and to take it out from
-	renamed bool
+	claims  bool    // it takes a userPrincipalName that it does not hold yet
+	restore bool
 }
 
-// make checks the assignments and prepares the user with them, or returns why they are refused. was, and what it
-// holds, is not changed.
-func (d *draft) make(set []provision.Assignment) *provision.TargetError {
+// make checks a change and prepares the user as it leaves it, or returns why it is refused. was, and what it holds, is
+// not changed.
+func (d *draft) make(c *provision.Change, now time.Time) *provision.TargetError {
 	was := d.was
-	d.is = &user{pk: was.pk, uuid: was.uuid, Object: &provision.Object{ID: was.ID, Version: was.Version + 1, Created: was.Created,
-		Attributes: make(map[string]expr.Value, len(was.Attributes)+len(set))}}
-	attributes := d.is.Attributes
-	maps.Copy(attributes, was.Attributes)
-	for _, a := range set {
+	if c.Delete && !was.Deleted.IsZero() {
+		d.is, d.upn = was, was.Attributes["userPrincipalName"].String()
+		return nil
+	}
+	d.is = &user{pk: was.pk, uuid: was.uuid, Object: &provision.Object{ID: was.ID, Version: was.Version + 1, Created: was.Created, Attributes: was.Attributes}}
+	if c.Delete {
+		d.is.Deleted = now
+	} else if problem := d.is.set(c.Set); problem != nil {
+		return problem
+	}
+	d.restore = c.Restore
+	d.upn = d.is.Attributes["userPrincipalName"].String()
+	d.claims = !c.Delete && (was.pk == 0 || c.Restore || !was.has("userPrincipalName", d.upn))
+	d.content = encode(d.is.Attributes)
+	for _, a := range filed {
+		from, to := was.filedAs(a), d.is.filedAs(a)
+		if from == to || from != "" && to != "" && fold(from) == fold(to) {
+			continue
+		}
+		if from != "" {
+			d.out = append(d.out, key(a, from))
+		}
+		if to != "" {
+			d.in = append(d.in, key(a, to))
+		}
+	}
+	return nil
+}
+
+// set gives the user a map of its attributes with the assignments applied, or returns why they are refused.
+func (x *user) set(assignments []provision.Assignment) *provision.TargetError {
+	attributes := make(map[string]expr.Value, len(x.Attributes)+len(assignments))
+	maps.Copy(attributes, x.Attributes)
+	for _, a := range assignments {
 		v, problem := check(a)
 		if problem != nil {
 			return problem
@@ -282,63 +336,78 @@ func (d *draft) make(set []provision.Assignment) *provision.TargetError {
 			attributes[a.Attribute] = v
 		}
 	}
-	if problem := complete(d.is.Object); problem != nil {
-		return problem
-	}
-	d.upn = attributes["userPrincipalName"].String()
-	d.renamed = was.pk == 0 || !was.has("userPrincipalName", d.upn)
-	d.content = encode(attributes)
-	for _, a := range filed {
-		before, after := was.Attributes[a], attributes[a]
-		if from, to := before.String(), after.String(); from == to || !before.IsEmpty() && !after.IsEmpty() && fold(from) == fold(to) {
-			continue
-		}
-		if !before.IsEmpty() {
-			d.out = append(d.out, key(a, before.String()))
-		}
-		if !after.IsEmpty() {
-			d.in = append(d.in, key(a, after.String()))
-		}
-	}
-	return nil
+	x.Attributes = attributes
+	return complete(x.Object)
 }
 
-// write stores a draft, unless somebody else has its userPrincipalName or has changed the user since.
+// write stores a draft, unless somebody else has its userPrincipalName.
 func (t *target) write(d *draft) (provision.Result, error) {
-	if d.renamed {
+	result := provision.Result{Version: d.is.Version, Name: d.upn}
+	if d.is == d.was {
+		return result, nil
+	}
+	if d.claims {
 		taken, err := t.taken(d.upn)
 		if err != nil {
 			return provision.Result{}, err
 		}
 		if taken {
-			return provision.Result{Err: refused("Conflict", "userPrincipalName", fmt.Sprintf("another account has the userPrincipalName '%s' already", d.upn),
-				"Give this person another userName, or make the userPrincipalName mapping add something unique.")}, nil
+			return provision.Result{Err: d.conflict()}, nil
 		}
 	}
-	c, is := t.u.Conn(), d.is
-	var err error
-	if is.pk == 0 {
-		err = sqlstore.Query(c, "INSERT INTO user (id, version, created, content) VALUES (?1, ?2, ?3, ?4)",
-			[]any{is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
-		is.pk = c.LastInsertRowID()
-	} else {
-		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, d.content}, nil)
-		t.seen[is.ID] = is
-	}
+	stored, err := t.store(d)
 	if err != nil {
 		return provision.Result{}, err
 	}
-	t.wroteVersion(is.uuid, is.Version)
+	if !stored {
+		return provision.Result{Err: refused("Conflict", "", "an account has the id "+d.is.ID+" already", "Send the person again.")}, nil
+	}
+	t.wroteVersion(d.is.uuid, d.is.Version)
 	for _, h := range d.out {
-		t.u.Unfile(h, is.pk)
+		t.u.Unfile(h, d.is.pk)
 	}
 	for _, h := range d.in {
-		t.u.File(h, is.pk)
+		t.u.File(h, d.is.pk)
 	}
-	return provision.Result{Version: is.Version, Name: d.upn}, nil
+	return result, nil
 }
 
-// taken reports whether a user has the userPrincipalName.
+// conflict is the refusal of a draft whose userPrincipalName somebody else has.
+func (d *draft) conflict() *provision.TargetError {
+	if d.restore {
+		return refused("Conflict", "userPrincipalName", fmt.Sprintf("the deleted account cannot be restored: another account has its userPrincipalName '%s' by now", d.upn),
+			"Give the account that has it, or the one to be restored, another userPrincipalName.")
+	}
+	return refused("Conflict", "userPrincipalName", fmt.Sprintf("another account has the userPrincipalName '%s' already", d.upn),
+		"Give this person another userName, or make the userPrincipalName mapping add something unique.")
+}
+
+// store writes the row of a draft; false if it is a new one and its id is taken.
+func (t *target) store(d *draft) (stored bool, err error) {
+	c, is := t.u.Conn(), d.is
+	switch {
+	case is.pk == 0:
+		err = sqlstore.Query(c, "INSERT INTO user (id, version, created, content) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+			[]any{is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
+		is.pk = c.LastInsertRowID()
+		return c.Changes() == 1, err
+	case is.Deleted.Equal(d.was.Deleted):
+		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, d.content}, nil)
+	default:
+		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3, deleted = ?4 WHERE pk = ?1", []any{is.pk, is.Version, d.content, microsOrNull(is.Deleted)}, nil)
+	}
+	t.seen[is.ID] = is
+	return true, err
+}
+
+func microsOrNull(at time.Time) any {
+	if at.IsZero() {
+		return nil
+	}
+	return at.UnixMicro()
+}
+
+// taken reports whether a live user has the userPrincipalName.
 func (t *target) taken(upn string) (taken bool, err error) {
 	err = t.eachFiled(key("userPrincipalName", upn), func(st *sqlite.Stmt) error {
 		x, err := row(st)
@@ -357,10 +426,13 @@ func row(st *sqlite.Stmt) (*user, error) {
 	var id uuid.UUID
 	st.ColumnBytes(0, id[:])
 	o := &provision.Object{ID: id.String(), Version: st.ColumnInt64(1), Created: time.UnixMicro(st.ColumnInt64(2)).UTC()}
-	attributes, err := decode(sqlstore.Blob(st, 3))
+	if !st.ColumnIsNull(3) {
+		o.Deleted = time.UnixMicro(st.ColumnInt64(3)).UTC()
+	}
+	attributes, err := decode(sqlstore.Blob(st, 4))
 	if err != nil {
 		return nil, fmt.Errorf("user %s: %w", o.ID, err)
 	}
 	o.Attributes = attributes
-	return &user{st.ColumnInt64(4), id, o}, nil
+	return &user{st.ColumnInt64(5), id, o}, nil
 }

@@ -1,7 +1,10 @@
 package directory
 
 import (
+	"fmt"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"induct/internal/mapping"
 	"induct/internal/provision"
@@ -12,16 +15,23 @@ import (
 // open returns a directory in a store of its own, and a target that changes it.
 func open(t *testing.T) (*Directory, provision.Target) {
 	t.Helper()
-	s, err := sqlstore.Open(t.Context(), t.TempDir(), sqlstore.Options{ReserveBytes: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, target := openWith(t, t.TempDir(), sqlstore.Options{ReserveBytes: -1})
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if err := d.store.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	j := &provision.Job{ID: "API2AAD.t.1", State: provision.JobActive, Schema: &mapping.Schema{}}
+	return d, target
+}
+
+// openWith is open in a directory that the test names; it closes the store itself.
+func openWith(t *testing.T, dir string, o sqlstore.Options) (*Directory, provision.Target) {
+	t.Helper()
+	s, err := sqlstore.Open(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &provision.Job{ID: fmt.Sprint("API2AAD.t.", uuid.New()), State: provision.JobActive, Schema: &mapping.Schema{}}
 	if err := s.PutJob(t.Context(), j); err != nil {
 		t.Fatal(err)
 	}

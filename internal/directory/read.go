@@ -18,7 +18,7 @@ const maxScan = 20_000
 // Object implements provision.Objects.
 func (d *Directory) Object(ctx context.Context, idOrUPN string) (o *provision.Object, err error) {
 	if id, err := uuid.Parse(idOrUPN); err == nil {
-		o, err = d.byID(ctx, id)
+		o, err = d.byID(ctx, id, false)
 		if err != nil || o != nil {
 			return o, err
 		}
@@ -34,9 +34,10 @@ func (d *Directory) Object(ctx context.Context, idOrUPN string) (o *provision.Ob
 	return nil, fmt.Errorf("user %q: %w", idOrUPN, provision.ErrNotFound)
 }
 
-func (d *Directory) byID(ctx context.Context, id uuid.UUID) (o *provision.Object, err error) {
+// byID returns the user with this id, a live one or one in deleted items; nil if there is none.
+func (d *Directory) byID(ctx context.Context, id uuid.UUID, deleted bool) (o *provision.Object, err error) {
 	err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-		return sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+		return sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE id = ?1 AND (deleted IS NOT NULL) = ?2", []any{id[:], deleted}, func(st *sqlite.Stmt) error {
 			x, err := row(st)
 			if err == nil {
 				o = x.Object
@@ -70,10 +71,14 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 		return nil
 	}
 	hash, narrow := narrowest(q)
-	if !narrow {
+	if q.Deleted || !narrow { // deleted users have no keys
+		from := " FROM user WHERE deleted IS NULL AND pk > ?1 ORDER BY pk"
+		if q.Deleted {
+			from = " FROM user INDEXED BY user_deleted_order WHERE deleted IS NOT NULL AND pk > ?1 ORDER BY pk"
+		}
 		err = d.store.Read(ctx, func(c *sqlite.Conn) error {
 			c.SetInterrupt(ctx.Done())
-			return sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE pk > ?1 ORDER BY pk", []any{q.After}, take)
+			return sqlstore.Query(c, "SELECT "+columns+from, []any{q.After}, take)
 		})
 		return page, stop(err)
 	}
@@ -84,7 +89,8 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 			if pk <= q.After {
 				continue
 			}
-			if err := sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE pk = ?1", []any{pk}, take); err != nil {
+			// The keys may be older than the row, which may have gone to deleted items since.
+			if err := sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE pk = ?1 AND deleted IS NULL", []any{pk}, take); err != nil {
 				return err
 			}
 		}
@@ -113,12 +119,18 @@ func narrowest(q provision.ObjectQuery) (hash int64, ok bool) {
 	return 0, false
 }
 
+// count is how users are counted: deleted ones in their own index, live ones as all in the smallest index less these.
+var count = map[bool]string{
+	true:  "SELECT count(*) FROM user WHERE deleted IS NOT NULL",
+	false: "SELECT (SELECT count(*) FROM user) - (SELECT count(*) FROM user WHERE deleted IS NOT NULL)",
+}
+
 // CountObjects implements provision.Objects.
 func (d *Directory) CountObjects(ctx context.Context, q provision.ObjectQuery) (n int64, err error) {
 	q.After = 0
 	if _, narrow := narrowest(q); !narrow && q.Match == nil {
 		err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-			return sqlstore.Query(c, "SELECT count(*) FROM user", nil, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+			return sqlstore.Query(c, count[q.Deleted], nil, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
 		})
 		return n, err
 	}

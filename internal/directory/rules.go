@@ -2,6 +2,7 @@ package directory
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -52,7 +53,7 @@ func check(a provision.Assignment) (expr.Value, *provision.TargetError) {
 func checkOne(attribute string, v expr.Value, limit int) *provision.TargetError {
 	if v.Kind() == expr.DateTime {
 		if _, err := time.Parse(time.RFC3339Nano, v.String()); err != nil {
-			return &provision.TargetError{Code: "UnprocessableEntity", Attribute: attribute,
+			return &provision.TargetError{Code: "UnprocessableEntity", Attribute: attribute, Separable: separable(attribute),
 				Reason: fmt.Sprintf("%s is '%s'; the directory takes times of the years 0 to 9999 (RFC 3339)", attribute, v),
 				Advice: "Correct the date at the source, or the mapping that computes it."}
 		}
@@ -62,12 +63,18 @@ func checkOne(attribute string, v expr.Value, limit int) *provision.TargetError 
 		return nil
 	}
 	if n := utf8.RuneCountInString(text); n > limit {
-		return &provision.TargetError{Code: "UnprocessableEntity", Attribute: attribute,
+		return &provision.TargetError{Code: "UnprocessableEntity", Attribute: attribute, Separable: separable(attribute),
 			Reason: fmt.Sprintf("%s is %d characters long; the directory takes at most %d: '%s…'", attribute, n, limit, firstRunes(text, 40)),
 			Advice: "Shorten the value at the source, or with Left() in the mapping."}
 	}
 	return nil
 }
+
+// mandatory are what every user must have.
+var mandatory = []string{"userPrincipalName", "displayName"}
+
+// separable reports whether a user can do without the attribute, so that the rest of a change can be carried out.
+func separable(attribute string) bool { return !slices.Contains(mandatory, attribute) }
 
 func firstRunes(s string, n int) string {
 	for i := range s {
@@ -121,7 +128,7 @@ func isASCIIAlnum(r rune) bool {
 
 // complete checks that a user has what every user must have.
 func complete(o *provision.Object) *provision.TargetError {
-	for _, a := range []string{"userPrincipalName", "displayName"} {
+	for _, a := range mandatory {
 		if o.Attributes[a].IsEmpty() {
 			return &provision.TargetError{Code: "MandatoryFieldsMissing", Attribute: a,
 				Reason: "an account must have a " + a + " and the record gives none",

@@ -73,6 +73,11 @@ func notFound(what, id string) *problem {
 	return &problem{status: http.StatusNotFound, code: codeResourceNotFound, message: fmt.Sprintf("Resource not found: there is no %s '%s'.", what, clip(id))}
 }
 
+// conflict is the answer for what the state of a resource does not allow.
+func conflict(message string) *problem {
+	return &problem{status: http.StatusConflict, code: "Conflict", message: message}
+}
+
 // objectNotFound is the directory's answer for an object that is not there.
 func objectNotFound(id string) *problem {
 	return &problem{status: http.StatusNotFound, code: codeObjectNotFound,
@@ -136,6 +141,8 @@ func asProblem(err error) *problem {
 	case errors.Is(err, provision.ErrNoSpace):
 		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: time.Minute,
 			message: "The service cannot store the data: it is out of space. Nothing was accepted; retry this request later."}
+	case errors.Is(err, provision.ErrRunning):
+		return conflict("The job runs: pause it with POST …/jobs/{id}/pause, then repeat this request.")
 	case errors.Is(err, provision.ErrNotFound):
 		return &problem{status: http.StatusNotFound, code: codeResourceNotFound, message: "Resource not found."}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -26,7 +26,11 @@ import (
 const (
 	spID    = "60443998-8cf7-4e61-b05c-a53b658cb5e1"
 	appID   = "11111111-2222-4333-8444-555555555555"
-	otherSP = "99999999-8888-4777-8666-555555555555"
+	otherSP = "99999999-8888-4777-8666-555555555555" // there is none
+
+	emptySP  = "70443998-8cf7-4e61-b05c-a53b658cb5e2" // an app without jobs
+	emptyApp = "21111111-2222-4333-8444-555555555556"
+
 	jobID   = "API2AAD.b16687d38faf42adb29892cdcaf01c6e.1a03de52-b9c3-4e2c-a1e3-9145aaa8e530"
 	jobsURL = "/v1.0/servicePrincipals/" + spID + "/synchronization/jobs"
 	jobURL  = jobsURL + "/" + jobID
@@ -45,7 +49,20 @@ type fakeService struct {
 	receipt []provision.Receipt
 	err     error // of Accept
 	panics  bool
+	apps    []*provision.App
+	others  []*provision.Job // beside job
+	purge   *provision.Purge
+	gone    bool            // the job was deleted
+	did     []string        // what has been asked for beside reads
+	actor   provision.Actor // of the latest of it
+	refuse  error           // what doing anything comes to
+	pending []provision.Pending
+	people  []provision.KeptPerson
+	audits  []provision.Audit // oldest first
+	notices []provision.Notice
 	scan    int // entries that one QueryLog looks at; 0 means all
+
+	deletions int
 }
 
 func newFake() *fakeService {
@@ -53,6 +70,9 @@ func newFake() *fakeService {
 	return &fakeService{job: &provision.Job{
 		PK: 7, ID: jobID, TemplateID: "API2AAD", ServicePrincipalID: uuid.MustParse(spID), ApplicationID: uuid.MustParse(appID),
 		DisplayName: "HR feed", State: provision.JobPaused, Schema: schema,
+	}, apps: []*provision.App{
+		{ServicePrincipalID: uuid.MustParse(spID), ApplicationID: uuid.MustParse(appID), DisplayName: "HR feed"},
+		{ServicePrincipalID: uuid.MustParse(emptySP), ApplicationID: uuid.MustParse(emptyApp), DisplayName: "No job yet"},
 	}}
 }
 
@@ -64,12 +84,18 @@ func (f *fakeService) Jobs(context.Context) ([]*provision.Job, error) {
 	if f.panics {
 		panic("boom")
 	}
-	return []*provision.Job{f.job}, nil
+	if f.gone {
+		return f.others, nil
+	}
+	return append([]*provision.Job{f.job}, f.others...), nil
 }
 
-func (f *fakeService) Job(_ context.Context, id string) (*provision.Job, error) {
-	if strings.EqualFold(id, f.job.ID) {
-		return f.job, nil
+func (f *fakeService) Job(ctx context.Context, id string) (*provision.Job, error) {
+	jobs, _ := f.Jobs(ctx)
+	for _, j := range jobs {
+		if strings.EqualFold(id, j.ID) {
+			return j, nil
+		}
 	}
 	return nil, provision.ErrNotFound
 }
@@ -78,9 +104,184 @@ func (f *fakeService) JobStatus(context.Context, int64) (*provision.JobStatus, e
 	return &f.status, nil
 }
 
-func (f *fakeService) SetJobState(_ context.Context, _ int64, state provision.JobState) error {
+func (f *fakeService) Apps(context.Context) ([]*provision.App, error) { return f.apps, nil }
+
+func (f *fakeService) CreateApp(_ context.Context, name string) (*provision.App, error) {
+	return &provision.App{DisplayName: name}, nil
+}
+
+// act notes that something is asked for, and by whom; it is refused if anything is.
+func (f *fakeService) act(ctx context.Context, format string, args ...any) error {
+	f.actor = provision.ActorOf(ctx)
+	if f.refuse == nil {
+		f.did = append(f.did, fmt.Sprintf(format, args...))
+	}
+	return f.refuse
+}
+
+func (f *fakeService) SetSecrets(ctx context.Context, sp uuid.UUID, secrets []provision.KeyValue) error {
+	for _, a := range f.apps {
+		if a.ServicePrincipalID == sp {
+			a.Secrets = secrets
+			return f.act(ctx, "secrets %v", secrets)
+		}
+	}
+	return provision.ErrNotFound
+}
+
+func (f *fakeService) CreateJob(ctx context.Context, template string, sp uuid.UUID) (*provision.Job, error) {
+	schema, ok := mapping.Template(template)
+	if !ok {
+		return nil, provision.ErrNotFound
+	}
+	for _, a := range f.apps {
+		if a.ServicePrincipalID == sp {
+			pk := int64(8 + len(f.others))
+			j := &provision.Job{PK: pk, ID: fmt.Sprintf("%s.b16687d38faf42adb29892cdcaf01c6e.%d", template, pk), TemplateID: template,
+				ServicePrincipalID: sp, ApplicationID: a.ApplicationID, DisplayName: a.DisplayName, State: provision.JobDisabled, Schema: schema}
+			f.others = append(f.others, j)
+			return j, f.act(ctx, "create %s", template)
+		}
+	}
+	return nil, provision.ErrNotFound
+}
+
+func (f *fakeService) DeleteJob(ctx context.Context, pk int64) error {
+	f.gone = f.gone || pk == f.job.PK
+	f.others = slices.DeleteFunc(f.others, func(j *provision.Job) bool { return j.PK == pk })
+	return f.act(ctx, "delete %d", pk)
+}
+
+func (f *fakeService) SetJobState(ctx context.Context, _ int64, state provision.JobState) error {
 	f.job.State = state
-	return nil
+	return f.act(ctx, "state %s", state)
+}
+
+func (f *fakeService) StartJob(ctx context.Context, pk int64) error {
+	f.job.State = provision.JobActive
+	return f.act(ctx, "start %d", pk)
+}
+
+func (f *fakeService) PauseJob(ctx context.Context, pk int64) error {
+	f.job.State = provision.JobPaused
+	return f.act(ctx, "pause %d", pk)
+}
+
+func (f *fakeService) RestartJob(ctx context.Context, pk int64, scope provision.ResetScope) (provision.Purge, error) {
+	return provision.Purge{}, f.act(ctx, "restart %d %d", pk, scope)
+}
+
+func (f *fakeService) SetSettings(ctx context.Context, pk int64, settings provision.JobSettings) error {
+	job := *f.job
+	job.Settings = settings
+	f.job = &job
+	return f.act(ctx, "settings %d", pk)
+}
+
+func (f *fakeService) ProvisionOnDemand(ctx context.Context, pk int64, subject string) (*provision.OnDemand, error) {
+	for _, e := range f.log {
+		if e.Anchor == subject || e.ObjectID == subject {
+			return &provision.OnDemand{Entry: e, Rule: f.job.Schema.Rules[0].ID}, f.act(ctx, "on demand %d %s", pk, subject)
+		}
+	}
+	return nil, fmt.Errorf("on demand: %w", provision.ErrNotFound)
+}
+
+func (f *fakeService) Pending(_ context.Context, _ int64, q provision.PendingQuery) (page provision.PendingPage, err error) {
+	for _, p := range f.pending {
+		if p.Place <= q.After || q.Kind != provision.PendingNone && p.Kind != q.Kind || q.Staged && !p.Staged || q.Anchor != "" && p.Anchor != q.Anchor {
+			continue
+		}
+		if len(page.Records) == q.Limit {
+			page.More = true
+			return page, nil
+		}
+		page.Records, page.Next = append(page.Records, p), p.Place
+	}
+	return page, nil
+}
+
+func (f *fakeService) Decide(ctx context.Context, pk int64, approve bool, anchors []string) (int, error) {
+	n := 0
+	for _, p := range f.pending {
+		if p.Kind == provision.PendingHeld && (anchors == nil || slices.Contains(anchors, p.Anchor)) {
+			n++
+		}
+	}
+	if n < len(anchors) {
+		return 0, fmt.Errorf("decide: %w", provision.ErrNotFound)
+	}
+	return n, f.act(ctx, "decide %d %t %v", pk, approve, anchors)
+}
+
+func (f *fakeService) Connection(_ context.Context, _ int64, id string) (*provision.Person, error) {
+	for i := range f.people {
+		if p := &f.people[i].Person; p.ObjectID != "" && (p.Anchor == id || p.ObjectID == id) {
+			return p, nil
+		}
+	}
+	return nil, provision.ErrNotFound
+}
+
+func (f *fakeService) Connections(_ context.Context, _ int64, after int64, limit int) (found []provision.KeptPerson, err error) {
+	for _, p := range f.people {
+		if p.Place > after && p.ObjectID != "" && len(found) < limit {
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+func (f *fakeService) Disconnect(ctx context.Context, pk int64, id string) error {
+	if f.job.State == provision.JobActive {
+		return provision.ErrRunning
+	}
+	f.people = slices.DeleteFunc(f.people, func(p provision.KeptPerson) bool { return p.Anchor == id || p.ObjectID == id })
+	return f.act(ctx, "disconnect %d %s", pk, id)
+}
+
+func (f *fakeService) Relink(ctx context.Context, pk int64, anchor, id string) error {
+	if f.job.State == provision.JobActive {
+		return provision.ErrRunning
+	}
+	for i := range f.people {
+		if f.people[i].ObjectID == id && f.people[i].Anchor != anchor {
+			return provision.ErrTaken
+		}
+	}
+	for i := range f.people {
+		if f.people[i].Anchor == anchor && id != "nobody" {
+			f.people[i].ObjectID = id
+			return f.act(ctx, "relink %d %s %s", pk, anchor, id)
+		}
+	}
+	return provision.ErrNotFound
+}
+
+func (f *fakeService) QueryAudit(_ context.Context, q provision.AuditQuery) (page provision.AuditPage, err error) {
+	entries := slices.Clone(f.audits)
+	if !q.Ascending {
+		slices.Reverse(entries)
+	}
+	for _, a := range entries {
+		if q.Before > 0 && a.Seq >= q.Before || a.Seq <= q.After {
+			continue
+		}
+		if len(page.Entries) == q.Limit {
+			page.More = true
+			return page, nil
+		}
+		page.Next = a.Seq
+		if !q.From.IsZero() && a.Time.Before(q.From) || !q.To.IsZero() && !a.Time.Before(q.To) || q.Activity != "" && a.Activity != q.Activity || q.Match != nil && !q.Match(&a) {
+			continue
+		}
+		page.Entries = append(page.Entries, a)
+	}
+	return page, nil
+}
+
+func (f *fakeService) Notices(_ context.Context, _ int64, limit int) ([]provision.Notice, error) {
+	return f.notices[:min(limit, len(f.notices))], nil
 }
 
 // SetSchema refuses what cannot run.
@@ -140,8 +341,12 @@ func (f *fakeService) Upload(_ context.Context, _ int64, id uuid.UUID) (*provisi
 	if id != uploadID {
 		return nil, provision.ErrNotFound
 	}
+	counts := map[provision.End]int{}
+	for _, r := range f.receipt {
+		counts[r.End]++
+	}
 	return &provision.UploadStatus{ID: id, Number: 1, JobID: jobID, State: provision.UploadAccepted, Received: time.Unix(1e9, 0),
-		Operations: len(f.receipt), Counts: map[provision.End]int{provision.EndQueued: len(f.receipt)}}, nil
+		Operations: len(f.receipt), Counts: counts, Purge: f.purge}, nil
 }
 
 func (f *fakeService) WaitUpload(ctx context.Context, job int64, id uuid.UUID, until provision.UploadState) (*provision.UploadStatus, error) {
@@ -191,7 +396,7 @@ func (f *fakeService) QueryLog(_ context.Context, q provision.LogQuery) (page pr
 
 func (f *fakeService) Object(_ context.Context, id string) (*provision.Object, error) {
 	for i := range f.users {
-		if strings.EqualFold(f.users[i].ID, id) || strings.EqualFold(f.users[i].Attributes["userPrincipalName"].String(), id) {
+		if f.users[i].Deleted.IsZero() && (strings.EqualFold(f.users[i].ID, id) || strings.EqualFold(f.users[i].Attributes["userPrincipalName"].String(), id)) {
 			return &f.users[i], nil
 		}
 	}
@@ -205,7 +410,7 @@ func (f *fakeService) Objects(_ context.Context, q provision.ObjectQuery) (page 
 			return page, nil
 		}
 		page.Next = int64(i + 1)
-		ok := true
+		ok := f.users[i].Deleted.IsZero() != q.Deleted
 		for name, v := range q.Equal {
 			ok = ok && strings.EqualFold(f.users[i].Attributes[name].String(), v)
 		}
@@ -222,6 +427,49 @@ func (f *fakeService) CountObjects(ctx context.Context, q provision.ObjectQuery)
 	return int64(len(page.Objects)), err
 }
 
+func (f *fakeService) DeletedObject(_ context.Context, id string) (*provision.Object, error) {
+	for i := range f.users {
+		if !f.users[i].Deleted.IsZero() && strings.EqualFold(f.users[i].ID, id) {
+			return &f.users[i], nil
+		}
+	}
+	return nil, provision.ErrNotFound
+}
+
+// Delete deletes a second after the deletion before.
+func (f *fakeService) Delete(ctx context.Context, id string) error {
+	o, err := f.Object(ctx, id)
+	if err == nil {
+		f.deletions++
+		o.Deleted = time.Date(2026, 8, 20, 9, 0, f.deletions, 0, time.UTC)
+	}
+	return err
+}
+
+func (f *fakeService) Restore(ctx context.Context, id, upn string) (*provision.Object, error) {
+	o, err := f.DeletedObject(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	upn = orDefault(upn, o.Attributes["userPrincipalName"].String())
+	refusal := &provision.TargetError{Code: "Conflict", Attribute: "userPrincipalName", Reason: "taken", Advice: "none"}
+	if !strings.Contains(upn, "@") {
+		refusal = &provision.TargetError{Code: "AzureActiveDirectoryInvalidUserPrincipalName", Attribute: "userPrincipalName", Reason: "it has no @", Advice: "none"}
+	} else if _, err := f.Object(ctx, upn); err != nil {
+		o.Attributes["userPrincipalName"], o.Deleted = expr.Text(upn), time.Time{}
+		return o, nil
+	}
+	return nil, fmt.Errorf("restore: %w", refusal)
+}
+
+func (f *fakeService) DeleteForever(ctx context.Context, id string) error {
+	o, err := f.DeletedObject(ctx, id)
+	if err == nil {
+		f.users = slices.DeleteFunc(f.users, func(u provision.Object) bool { return u.ID == o.ID })
+	}
+	return err
+}
+
 // fakeTokens takes the token for the comma-separated roles it grants; "all" grants enough for every route.
 type fakeTokens struct{}
 
@@ -232,9 +480,9 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All"
 	}
-	return &oauth.Principal{AppID: uuid.MustParse(appID), Roles: strings.Split(bearer, ",")}, nil
+	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }
 
 // world is a handler over a fake, with a clock that stands still.
@@ -332,7 +580,16 @@ type pathSchema struct {
 
 func paths(t testing.TB) (rows []pathSchema) {
 	readJSON(t, "paths.json", &rows)
-	return append(rows, pathSchema{"GET", "auditLogs/provisioning/[^/]+", "provisioningObjectSummary", 200})
+	return append(rows,
+		pathSchema{"GET", "auditLogs/provisioning/[^/]+", "provisioningObjectSummary", 200},
+		pathSchema{"GET", `directory/deletedItems/(microsoft\.)?graph\.user`, "coll.user", 200},
+		pathSchema{"GET", `directory/deletedItems/[^/]+(/(microsoft\.)?graph\.user)?`, "user", 200},
+		pathSchema{"POST", `directory/deletedItems/[^/]+/(microsoft\.graph\.)?restore`, "user", 200},
+		pathSchema{"PATCH", "servicePrincipals/[^/]+/synchronization/jobs/[^/]+", "synchronizationJob", 200},
+		pathSchema{"GET", "servicePrincipals/[^/]+/synchronization/jobs\\('[^/]+'\\)", "synchronizationJob", 200},
+		pathSchema{"GET", "applications/[^/]+/synchronization/secrets", "coll.synchronizationSecretKeyStringValuePair", 200},
+		pathSchema{"GET", "applications/[^/]+/synchronization", "synchronization", 200},
+	)
 }
 
 // validate checks an answer against Graph's schema.

@@ -1,6 +1,7 @@
 // Package graph speaks Microsoft Graph's HTTP API for API-driven inbound provisioning: bulkUpload, synchronization
-// jobs and their schemas, provisioning logs and the users of the directory, on /v1.0 and /beta. It is the only room
-// that knows URLs, @odata annotations and Graph's error object; what happens is decided behind Service.
+// jobs with their schemas and their whole life, provisioning and audit logs, and the users of the directory, on /v1.0
+// and /beta. It is the only room that knows URLs, @odata annotations and Graph's error object; what happens is decided
+// behind Service.
 package graph
 
 import (
@@ -21,12 +22,49 @@ import (
 // told apart with errors.Is, and anything else is answered with 500.
 type Service interface {
 	Tenant() provision.Tenant
+	// Apps returns all provisioning apps, those without jobs too.
+	Apps(ctx context.Context) ([]*provision.App, error)
+	CreateApp(ctx context.Context, displayName string) (*provision.App, error)
+	// SetSecrets replaces all secrets of an app. Of confidential ones only the key is handed over; ErrNotFound.
+	SetSecrets(ctx context.Context, servicePrincipal uuid.UUID, secrets []provision.KeyValue) error
 	// Jobs returns all jobs of the tenant.
 	Jobs(ctx context.Context) ([]*provision.Job, error)
 	// Job returns the job with this id, in any case; ErrNotFound.
 	Job(ctx context.Context, id string) (*provision.Job, error)
+	// CreateJob makes a disabled job of a template; ErrNotFound for a template or an app that there is not.
+	CreateJob(ctx context.Context, template string, servicePrincipal uuid.UUID) (*provision.Job, error)
+	// DeleteJob ends a job with all that it remembers; the accounts that it has provisioned stay.
+	DeleteJob(ctx context.Context, jobPK int64) error
 	JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatus, error)
+	// StartJob begins, or goes on; it ends a quarantine.
+	StartJob(ctx context.Context, jobPK int64) error
+	// PauseJob lets what runs end, and begins nothing more. Uploads are accepted all the same.
+	PauseJob(ctx context.Context, jobPK int64) error
 	SetJobState(ctx context.Context, jobPK int64, state provision.JobState) error
+	// RestartJob forgets what scope says, throws what waits out of the queue, and starts the job.
+	RestartJob(ctx context.Context, jobPK int64, scope provision.ResetScope) (provision.Purge, error)
+	// SetSettings replaces all settings of a job.
+	SetSettings(ctx context.Context, jobPK int64, settings provision.JobSettings) error
+	// ProvisionOnDemand evaluates the kept record of one person now, who is named by anchor or by the id of the linked
+	// object, and carries out what it comes to; ErrNotFound if nothing is kept of such a person.
+	ProvisionOnDemand(ctx context.Context, jobPK int64, subject string) (*provision.OnDemand, error)
+	// Pending returns records that have an outcome and no end, in the store's order.
+	Pending(ctx context.Context, jobPK int64, q provision.PendingQuery) (provision.PendingPage, error)
+	// Decide approves or rejects held changes, all of them for nil anchors, and returns how many. ErrNotFound if nothing is
+	// held of one of the anchors: then nothing is decided.
+	Decide(ctx context.Context, jobPK int64, approve bool, anchors []string) (int, error)
+	// Connection returns a linked person by anchor, or else by the id of the object; ErrNotFound.
+	Connection(ctx context.Context, jobPK int64, id string) (*provision.Person, error)
+	// Connections returns up to limit linked people whose Place is higher than after, in order.
+	Connections(ctx context.Context, jobPK int64, after int64, limit int) ([]provision.KeptPerson, error)
+	// Disconnect drops the link of a person, named as for Connection; nil if there is none. ErrRunning.
+	Disconnect(ctx context.Context, jobPK int64, id string) error
+	// Relink links a person to another object; ErrRunning, ErrNotFound (the person or the object), ErrTaken.
+	Relink(ctx context.Context, jobPK int64, anchor, objectID string) error
+	// QueryAudit returns who changed what, newest first unless the query says otherwise.
+	QueryAudit(ctx context.Context, q provision.AuditQuery) (provision.AuditPage, error)
+	// Notices returns the latest news of a job, newest first.
+	Notices(ctx context.Context, jobPK int64, limit int) ([]provision.Notice, error)
 	// Accept returns once the upload is durable; ErrQueueFull, ErrNoSpace.
 	Accept(ctx context.Context, u provision.Upload) (provision.Accepted, error)
 	Upload(ctx context.Context, jobPK int64, id uuid.UUID) (*provision.UploadStatus, error)
@@ -42,6 +80,7 @@ type Service interface {
 	Preview(ctx context.Context, jobPK int64, q provision.PreviewQuery) (*provision.Preview, error)
 	provision.Log
 	provision.Objects
+	provision.DeletedItems
 }
 
 // Verifier checks bearer tokens (RFC 6750). A token that is not accepted is an *oauth.TokenError, whose message is
@@ -69,6 +108,7 @@ type Config struct {
 	MaxBody int64            // bytes of a body after decompression; default DefaultMaxBody
 	Now     func() time.Time // default time.Now
 	Logger  *slog.Logger     // one event per request; default discards
+	Observe func(Request)    // called once for each answered request, by many at once; it must not wait; default nobody
 }
 
 // server is the handler that New returns.
@@ -76,7 +116,7 @@ type server struct {
 	Config
 	secure  bool // clients use TLS even if this process does not see it
 	limiter *limiter
-	editing sync.Mutex // of a schema: what is read, changed and written again is changed by one request at a time
+	editing sync.Mutex // of schemas and settings: what is read, changed and written again is changed by one request at a time
 }
 
 // New returns the handler of everything below /v1.0 and /beta, in any case.
@@ -92,6 +132,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Request) {}
 	}
 	return &server{Config: cfg, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
 }

@@ -229,7 +229,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/v1.0//users", "all", 400, "Resource not found for the segment ''."},
 		{"GET", "/v1.0/auditLogs('x')", "all", 400, "Resource not found for the segment"},
 		{"POST", "/v1.0/users", "all", 405, textMethod},
-		{"DELETE", jobURL, "all", 405, textMethod},
+		{"DELETE", bulkURL, "all", 405, textMethod},
 		{"GET", jobURL, "User.Read.All", 401, "The token has none of the application permissions"},
 		{"POST", jobURL + "/start", "Synchronization.Read.All", 401, "The token has none of the application permissions"},
 		{"GET", "/v1.0/users", "Synchronization.Read.All", 403, textDenied},

@@ -1,146 +1,53 @@
 package graph
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
-	"time"
 
-	"induct/internal/graph/odata"
+	"induct/internal/mapping"
 	"induct/internal/provision"
 )
 
-// interval is the documented one of API-driven jobs. Work starts at once all the same.
-const interval = "PT40M"
-
 // jobContext is the context of what belongs to a job.
 func (c *call) jobContext(job *provision.Job) string {
-	return "servicePrincipals('" + job.ServicePrincipalID.String() + "')/synchronization/jobs('" + job.ID + "')"
+	return jobsContext(job) + "('" + job.ID + "')"
 }
 
-// servicePrincipalJobs returns the jobs of the service principal that the path names; there is at least one.
-func (c *call) servicePrincipalJobs() ([]*provision.Job, error) {
-	if p := c.params["{sp}"].property; p != "" && !strings.EqualFold(p, "id") && !strings.EqualFold(p, "appId") {
-		return nil, badRequest("'%s' is not a key of servicePrincipals.", clip(p))
-	}
-	jobs, err := c.s.Service.Jobs(c.r.Context())
-	if err != nil {
-		return nil, err
-	}
-	var own []*provision.Job
-	for _, j := range jobs {
-		if c.ownsJob(j) {
-			own = append(own, j)
-		}
-	}
-	if own == nil {
-		return nil, objectNotFound(c.params["{sp}"].value)
-	}
-	return own, nil
-}
-
-func (c *call) listServicePrincipals() error {
-	o, err := c.options()
-	if err != nil {
-		return err
-	}
-	filter, err := parseFilter(o.Filter)
-	if err != nil {
-		return err
-	}
-	jobs, err := c.s.Service.Jobs(c.r.Context())
-	if err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	value := []object{}
-	for _, j := range jobs {
-		sp := servicePrincipalObject(j)
-		if seen[j.ServicePrincipalID.String()] {
-			continue
-		}
-		seen[j.ServicePrincipalID.String()] = true
-		if filter != nil {
-			filter.Fold = true
-			ok, err := filter.Match(sp.get)
-			if err != nil {
-				return invalidFilter(err)
-			}
-			if !ok {
-				continue
-			}
-		}
-		value = append(value, sp.pick(o.Select))
-	}
-	return c.collection("servicePrincipals"+selection(o.Select, servicePrincipalObject(&provision.Job{})), value, "", nil)
-}
-
-func (c *call) getServicePrincipal() error {
-	o, err := c.options()
-	if err != nil {
-		return err
-	}
-	jobs, err := c.servicePrincipalJobs()
-	if err != nil {
-		return err
-	}
-	sp := servicePrincipalObject(jobs[0])
-	return c.entity("servicePrincipals"+selection(o.Select, sp)+"/$entity", sp.pick(o.Select))
-}
-
-func servicePrincipalObject(j *provision.Job) object {
-	return object{
-		{"id", j.ServicePrincipalID.String()},
-		{"appId", j.ApplicationID.String()},
-		{"displayName", j.DisplayName},
-	}
-}
-
-// get returns the value of a member by its lower-case name, for a filter.
-func (o object) get(path string) any {
-	for _, m := range o {
-		if strings.ToLower(m.name) == path {
-			return m.value
-		}
-	}
-	return odata.UnknownProperty{}
-}
-
-// selection is the part of a context that names the selected properties, as they are spelled in o.
-func selection(selected []string, o object) string {
-	if len(selected) == 0 {
-		return ""
-	}
-	var names []string
-	for _, m := range o.pick(selected) {
-		names = append(names, m.name)
-	}
-	return "(" + strings.Join(names, ",") + ")"
-}
-
-// parseFilter reads a $filter; nil if there is none.
-func parseFilter(text string) (*odata.Filter, error) {
-	if text == "" {
-		return nil, nil
-	}
-	f, err := odata.ParseFilter(text)
-	if err != nil {
-		return nil, invalidFilter(err)
-	}
-	return f, nil
+// jobsContext is the context of the jobs of the job's app.
+func jobsContext(job *provision.Job) string {
+	return servicePrincipalContext(job.ServicePrincipalID.String()) + "/synchronization/jobs"
 }
 
 func (c *call) listJobs() error {
-	jobs, err := c.servicePrincipalJobs()
+	app, err := c.application()
+	if err != nil {
+		return err
+	}
+	jobs, err := c.jobsOf(app.App)
 	if err != nil {
 		return err
 	}
 	value := make([]object, len(jobs))
 	for i, j := range jobs {
-		if value[i], err = c.jobObject(j); err != nil {
+		if value[i], err = c.jobObject(j, app.App); err != nil {
 			return err
 		}
 	}
-	return c.collection("servicePrincipals('"+jobs[0].ServicePrincipalID.String()+"')/synchronization/jobs", value, "", nil)
+	return c.collection(app.context+"/synchronization/jobs", value, "", nil)
+}
+
+func (c *call) countJobs() error {
+	app, err := c.application()
+	if err != nil {
+		return err
+	}
+	jobs, err := c.jobsOf(app.App)
+	if err != nil {
+		return err
+	}
+	return c.number(int64(len(jobs)))
 }
 
 func (c *call) getJob() error {
@@ -148,182 +55,190 @@ func (c *call) getJob() error {
 	if err != nil {
 		return err
 	}
-	o, err := c.jobObject(job)
+	return c.jobEntity(http.StatusOK, job)
+}
+
+// jobEntity answers with a job.
+func (c *call) jobEntity(status int, job *provision.Job) error {
+	app, err := c.application()
 	if err != nil {
 		return err
 	}
-	return c.entity("servicePrincipals('"+job.ServicePrincipalID.String()+"')/synchronization/jobs/$entity", o)
+	o, err := c.jobObject(job, app.App)
+	if err != nil {
+		return err
+	}
+	c.json(status, append(object{{"@odata.context", c.context(jobsContext(job) + "/$entity")}}, o...))
+	return nil
 }
 
-func (c *call) startJob() error { return c.setState(provision.JobActive) }
-func (c *call) pauseJob() error { return c.setState(provision.JobPaused) }
+// sentJob is a synchronizationJob as a client writes it.
+type sentJob struct {
+	TemplateID string       `json:"templateId"`
+	Schedule   *jobSchedule `json:"schedule"`
+	Settings   []nameValue  `json:"synchronizationJobSettings"`
+}
 
-func (c *call) setState(state provision.JobState) error {
+// jobSchedule is a synchronizationSchedule; of its members the state can be set.
+type jobSchedule struct {
+	State      *string `json:"state"`
+	Interval   *string `json:"interval"`
+	Expiration *string `json:"expiration"`
+}
+
+// postJob makes a job of a template, disabled.
+func (c *call) postJob() error {
+	body, err := c.jsonBody()
+	if err != nil {
+		return err
+	}
+	var n sentJob
+	if err := decode(body, &n); err != nil {
+		return err
+	}
+	template, err := knownTemplate(n.TemplateID)
+	if err != nil {
+		return err
+	}
+	if s := n.Schedule; s != nil && s.State != nil && !strings.EqualFold(*s.State, string(provision.JobDisabled)) {
+		return badRequest("schedule.state is '%s', and a new job is Disabled: leave it out, then start the job with POST …/jobs/{id}/start.", clip(*s.State))
+	}
+	if len(n.Settings) > 0 {
+		return badRequest("synchronizationJobSettings cannot be given with a new job: leave them out, then set them with PATCH …/jobs/{id}.")
+	}
+	app, err := c.application()
+	if err != nil {
+		return err
+	}
+	job, err := c.s.Service.CreateJob(c.r.Context(), template, app.ServicePrincipalID)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Location", c.root()+"/"+c.jobContext(job))
+	return c.jobEntity(http.StatusCreated, job)
+}
+
+// knownTemplate returns the template with this id, in any case.
+func knownTemplate(id string) (string, error) {
+	known := mapping.Templates()
+	i := slices.IndexFunc(known, func(t string) bool { return strings.EqualFold(t, id) })
+	switch {
+	case id == "":
+		return "", badRequest("templateId is missing: it is one of %s.", strings.Join(known, ", "))
+	case i < 0:
+		return "", badRequest("There is no template '%s': templateId is one of %s.", clip(id), strings.Join(known, ", "))
+	}
+	return known[i], nil
+}
+
+// deleteJob ends a job with its queue, links and log; the accounts that it has provisioned stay.
+func (c *call) deleteJob() error {
 	job, err := c.job()
 	if err != nil {
 		return err
 	}
-	if err := c.s.Service.SetJobState(c.r.Context(), job.PK, state); err != nil {
+	if err := c.s.Service.DeleteJob(c.r.Context(), job.PK); err != nil {
 		return err
 	}
 	return c.none(http.StatusNoContent)
 }
 
-type keyValue struct {
-	Key   string `json:"key"`
-	Value any    `json:"value"`
+// jobMembers are those of a synchronizationJob, in lower case. What cannot be changed is passed over: SDKs send what they
+// have read.
+var jobMembers = []string{"id", "templateid", "schedule", "status", "schema", "synchronizationjobsettings", "bulkupload"}
+
+// patchJob changes the state of the schedule and the settings that are named, and answers with the job.
+func (c *call) patchJob() error {
+	body, err := c.jsonBody()
+	if err != nil {
+		return err
+	}
+	p, err := parseJobPatch(body)
+	if err != nil {
+		return err
+	}
+	job, err := c.changeJob(p)
+	if err != nil {
+		return err
+	}
+	return c.jobEntity(http.StatusOK, job)
 }
 
-type nameValue struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
-func (c *call) jobObject(j *provision.Job) (object, error) {
-	st, err := c.s.Service.JobStatus(c.r.Context(), j.PK)
+// changeJob makes the changes of p to the job that the path names, and returns it as it is then.
+func (c *call) changeJob(p *jobPatch) (*provision.Job, error) {
+	c.s.editing.Lock()
+	defer c.s.editing.Unlock()
+	job, err := c.job()
 	if err != nil {
 		return nil, err
 	}
-	state := string(j.State)
-	if state == "" {
-		state = string(provision.JobDisabled)
+	settings, changed, err := mergeSettings(job.Settings, p.settings)
+	if err != nil {
+		return nil, err
 	}
-	return object{
-		{"id", j.ID},
-		{"templateId", j.TemplateID},
-		{"schedule", object{{"expiration", nil}, {"interval", interval}, {"state", state}}},
-		{"status", statusObject(j, st)},
-		{"synchronizationJobSettings", []nameValue{
-			{"AzureIngestionAttributeOptimization", "False"},
-			{"LookaheadQueryEnabled", "False"},
-		}},
-		{"@induct.reevaluation", reevaluationObject(st.Reevaluation)},
-	}, nil
-}
-
-// reevaluationObject is how far the latest re-evaluation of everybody has come; null if there was none.
-func reevaluationObject(re *provision.Reevaluation) any {
-	if re == nil {
-		return nil
-	}
-	ends := object{}
-	for _, end := range provision.Ends {
-		ends = append(ends, member{string(end), re.Ends[end]})
-	}
-	return object{
-		{"number", re.Number},
-		{"beganDateTime", timestamp(re.Began)},
-		{"endedDateTime", timeOrNull(re.Ended)},
-		{"evaluated", re.Evaluated},
-		{"ends", ends},
-	}
-}
-
-// statusObject is the job's synchronizationStatus.
-func statusObject(j *provision.Job, st *provision.JobStatus) object {
-	var last, success, exports any
-	if st.Cycle > 0 && !st.CycleEnded.IsZero() {
-		e := execution(j.PK, st)
-		last = e
-		if st.CycleCounts[provision.EndFailed] == 0 {
-			success = e
-			if exported(st.CycleCounts) > 0 {
-				exports = e
-			}
+	if changed {
+		if err := c.s.Service.SetSettings(c.r.Context(), job.PK, settings); err != nil {
+			return nil, err
 		}
 	}
-	entries := []keyValue{}
-	if st.Users > 0 {
-		entries = append(entries, keyValue{"User", st.Users})
-	}
-	steady := st.FirstCycleEnd
-	latest := steady
-	if st.CycleEnded.After(latest) {
-		latest = st.CycleEnded
-	}
-	return object{
-		{"countSuccessiveCompleteFailures", 0},
-		{"escrowsPruned", false},
-		{"code", statusCode(j, st)},
-		{"lastExecution", last},
-		{"lastSuccessfulExecution", success},
-		{"lastSuccessfulExecutionWithExports", exports},
-		{"quarantine", nil},
-		{"steadyStateFirstAchievedTime", timestamp(steady)},
-		{"steadyStateLastAchievedTime", timestamp(latest)},
-		{"troubleshootingUrl", nil},
-		{"progress", progress(st)},
-		{"synchronizedEntryCountByType", entries},
-	}
-}
-
-func statusCode(j *provision.Job, st *provision.JobStatus) string {
-	switch {
-	case j.State != provision.JobActive:
-		return "Paused"
-	case st.FirstCycleEnd.IsZero():
-		return "NotRun"
-	}
-	return "Active"
-}
-
-// progress says how far a job with a queue has come: records with an outcome, and in all.
-func progress(st *provision.JobStatus) []object {
-	if st.Queued == 0 {
-		return []object{}
-	}
-	ended := total(st.TotalCounts)
-	return []object{{
-		{"completedUnits", ended},
-		{"progressObservationDateTime", timestamp(latest(st.Oldest, st.CycleBegan))},
-		{"totalUnits", ended + st.Queued},
-		{"units", "records"},
-	}}
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// execution is the latest cycle as a synchronizationTaskExecution.
-func execution(jobPK int64, st *provision.JobStatus) object {
-	n := st.CycleCounts
-	all, failed := total(n), n[provision.EndFailed]
-	state := "Succeeded"
-	if failed > 0 {
-		state = "EntryLevelErrors"
-	}
-	return object{
-		{"activityIdentifier", provision.CycleID(jobPK, st.Cycle).String()},
-		{"countEntitled", all - n[provision.EndSkipped]},
-		{"countEntitledForProvisioning", all - n[provision.EndSkipped]},
-		{"countEscrowed", failed},
-		{"countEscrowedRaw", failed},
-		{"countExported", exported(n)},
-		{"countExports", exported(n)},
-		{"countImported", all},
-		{"countImportedDeltas", all},
-		{"countImportedReferenceDeltas", 0},
-		{"state", state},
-		{"error", nil},
-		{"timeBegan", timestamp(st.CycleBegan)},
-		{"timeEnded", timestamp(st.CycleEnded)},
-	}
-}
-
-func exported(n map[provision.End]int64) int64 {
-	return n[provision.EndCreated] + n[provision.EndUpdated] + n[provision.EndDisabled] + n[provision.EndDeleted]
-}
-
-func total(n map[provision.End]int64) int64 {
-	var sum int64
-	for end, count := range n {
-		if end != provision.EndQueued {
-			sum += count
+	if p.state != "" && p.state != job.State {
+		if err := c.s.Service.SetJobState(c.r.Context(), job.PK, p.state); err != nil {
+			return nil, err
 		}
 	}
-	return sum
+	return c.job()
+}
+
+// jobPatch is what a PATCH of a job changes.
+type jobPatch struct {
+	state    provision.JobState // "": left as it is
+	settings []nameValue
+}
+
+func parseJobPatch(body []byte) (*jobPatch, error) {
+	members, err := parseMembers(body)
+	if err != nil {
+		return nil, err
+	}
+	for name := range members {
+		if !slices.Contains(jobMembers, strings.ToLower(name)) && !strings.Contains(name, "@") {
+			return nil, badRequest("'%s' is not a property of synchronizationJob: schedule.state and synchronizationJobSettings can be changed.", clip(name))
+		}
+	}
+	var sent sentJob
+	if err := decode(body, &sent); err != nil {
+		return nil, err
+	}
+	p := jobPatch{settings: sent.Settings}
+	if sent.Schedule != nil {
+		p.state, err = sent.Schedule.changed()
+	}
+	return &p, err
+}
+
+// changed returns the state that a schedule sets; "" if it sets none. The rest must be as it is.
+func (s *jobSchedule) changed() (provision.JobState, error) {
+	if s.Interval != nil && !strings.EqualFold(*s.Interval, interval) {
+		return "", badRequest("schedule.interval is '%s': it cannot be changed. Work begins as soon as something waits.", clip(*s.Interval))
+	}
+	if s.Expiration != nil {
+		return "", badRequest("schedule.expiration is '%s': a job does not expire. Leave it out, or send null.", clip(*s.Expiration))
+	}
+	if s.State == nil {
+		return "", nil
+	}
+	for _, state := range []provision.JobState{provision.JobActive, provision.JobPaused, provision.JobDisabled} {
+		if strings.EqualFold(*s.State, string(state)) {
+			return state, nil
+		}
+	}
+	return "", badRequest("schedule.state is '%s': it is one of Active, Paused and Disabled.", clip(*s.State))
+}
+
+// missing is what an error says of something that is not there, if that is what it says.
+func missing(err error, what, id string) error {
+	if errors.Is(err, provision.ErrNotFound) {
+		return notFound(what, id)
+	}
+	return err
 }

@@ -105,12 +105,25 @@ func modifiedObject(m *provision.Modification) object {
 	return object{{"displayName", m.Attribute}, {"oldValue", m.Old}, {"newValue", m.New}}
 }
 
+// unfulfilled says of ends that nothing was carried out for, where the entry does not say it itself, why that is and what
+// can be done.
+var unfulfilled = map[provision.End]struct{ code, reason, advice string }{
+	provision.EndHeld: {"TooManyDeletes", "The change would disable or delete the account: it is held until it is allowed or rejected",
+		"Look through the held changes of the job, then approve or reject them."},
+	provision.EndSuperseded: {"Superseded", "A newer record of the person has taken the place of this one", "Nothing to do: the newer record has an entry of its own."},
+	provision.EndRejected:   {"Rejected", "The change was held, and was rejected", "Send the person again if it is to be carried out after all."},
+	provision.EndPurged:     {"Purged", "The record was thrown out by a restart of the job", "Send the person again."},
+}
+
+// reasonOf is the entry's reason, or that of its end.
+func reasonOf(e *provision.LogEntry) string { return orDefault(e.Reason, unfulfilled[e.End].reason) }
+
 // errorInformation says why an entry is not a plain success; null if it is one.
 func errorInformation(e *provision.LogEntry) any {
 	if e.Status == provision.StatusSuccess {
 		return nil
 	}
-	reason, category := e.Reason, "nonServiceFailure"
+	reason, category := reasonOf(e), "nonServiceFailure"
 	if e.End == provision.EndUnchanged {
 		reason = "The state of the entry in both the source and target systems already match. No change to the User '" + e.Anchor + "' currently needs to be made."
 	}
@@ -120,12 +133,13 @@ func errorInformation(e *provision.LogEntry) any {
 	case serviceFailure(e.Code):
 		category = "failure"
 	}
+	end := unfulfilled[e.End]
 	return object{
-		{"errorCode", e.Code},
+		{"errorCode", orDefault(e.Code, end.code)},
 		{"reason", reason},
 		{"additionalDetails", details(e)},
 		{"errorCategory", category},
-		{"recommendedAction", orNull(e.Advice)},
+		{"recommendedAction", orNull(orDefault(e.Advice, end.advice))},
 	}
 }
 
@@ -171,6 +185,8 @@ func steps(e *provision.LogEntry) []object {
 	switch {
 	case e.Code == "ImportSkipped":
 		return out
+	case e.End == provision.EndSuperseded, e.End == provision.EndRejected, e.End == provision.EndPurged:
+		return append(out, skipStep(e, unfulfilled[e.End].code, sentence(e)))
 	case e.Status == provision.StatusFailure && e.Action == provision.ActionOther && !aboutMatching(e.Code):
 		return append(out, step("EntrySynchronizationError", stepProcess, e.Status, sentence(e), errorDetails(e)))
 	case e.Status == provision.StatusFailure && aboutMatching(e.Code):
@@ -183,6 +199,8 @@ func steps(e *provision.LogEntry) []object {
 	}
 	out = append(out, matchStep(e), scopeStep(e))
 	switch {
+	case e.Action == provision.ActionStagedDelete:
+		return append(out, stagedStep(e))
 	case e.End == provision.EndUnchanged:
 		return append(out, skipStep(e, "RedundantExport",
 			"The state of the user in both the source and target systems already match. No change to the User '"+display(e)+"' currently needs to be made."))
@@ -200,6 +218,15 @@ func aboutMatching(code string) bool {
 // outOfScope reports whether the scope decided. The entry then names it in the attribute's place.
 func outOfScope(e *provision.LogEntry) bool {
 	return e.End == provision.EndSkipped && e.Code == "EntrySynchronizationSkipped" && e.Attribute == "scope"
+}
+
+// leftScope reports whether the object loses its account because the person is not in scope any more.
+func leftScope(e *provision.LogEntry) bool {
+	switch e.Action {
+	case provision.ActionDisable, provision.ActionDelete, provision.ActionStagedDelete:
+		return e.Attribute == "scope"
+	}
+	return false
 }
 
 func importStep(e *provision.LogEntry) object {
@@ -228,7 +255,7 @@ func matchStep(e *provision.LogEntry) object {
 
 func scopeStep(e *provision.LogEntry) object {
 	const description = "Determine if User in scope by evaluating against each scoping filter"
-	if outOfScope(e) {
+	if outOfScope(e) || leftScope(e) {
 		result, _ := json.Marshal(map[string]bool{e.Reason: false})
 		return step("EntrySynchronizationScoping", stepScope, provision.StatusSkipped, description, object{
 			{"Scoping filter evaluation passed", "False"},
@@ -268,14 +295,11 @@ func exportStep(e *provision.LogEntry) object {
 		name, verb, done = "EntryExportAdd", "create", "created"
 	case provision.ActionDisable:
 		verb, done = "disable", "disabled"
-	case provision.ActionDelete, provision.ActionStagedDelete:
+	case provision.ActionDelete:
 		name, verb, done = "EntryExportDelete", "delete", "deleted"
 	}
 	description := "User '" + display(e) + "' was " + done + " in " + targetSystemName
-	switch {
-	case e.Action == provision.ActionStagedDelete:
-		description = "User '" + display(e) + "' is staged to be deleted in " + targetSystemName
-	case e.Status == provision.StatusFailure:
+	if e.Status == provision.StatusFailure {
 		description = "Failed to " + verb + " User '" + display(e) + "' in " + targetSystemName
 	}
 	facts := object{{"ReportableIdentifier", display(e)}}
@@ -283,6 +307,18 @@ func exportStep(e *provision.LogEntry) object {
 		facts = append(facts, errorDetails(e)...)
 	}
 	return step(name, stepExport, e.Status, description, facts)
+}
+
+// stagedStep says what waits to be done to the object: it is disabled if the change says so, else deleted.
+func stagedStep(e *provision.LogEntry) object {
+	to := "deleted"
+	for _, m := range e.Modified {
+		if m.Attribute == "accountEnabled" {
+			to = "disabled"
+		}
+	}
+	return step("EntryExportDelete", stepExport, e.Status, "User '"+display(e)+"' is staged to be "+to+" in "+targetSystemName+": "+sentence(e),
+		append(object{{"ReportableIdentifier", display(e)}}, errorDetails(e)...))
 }
 
 // referenceSteps composes the steps of an entry about a reference.
@@ -310,7 +346,7 @@ func referenceSteps(e *provision.LogEntry) []object {
 }
 
 func errorDetails(e *provision.LogEntry) object {
-	o := object{{"ErrorCode", e.Code}}
+	o := object{{"ErrorCode", orDefault(e.Code, unfulfilled[e.End].code)}}
 	if e.Attribute != "" {
 		o = append(o, member{"Attribute", e.Attribute})
 	}
@@ -318,7 +354,7 @@ func errorDetails(e *provision.LogEntry) object {
 }
 
 // sentence is the reason, or, if there is none, the code.
-func sentence(e *provision.LogEntry) string { return orDefault(e.Reason, e.Code) }
+func sentence(e *provision.LogEntry) string { return orDefault(reasonOf(e), e.Code) }
 
 // display names the object for a reader.
 func display(e *provision.LogEntry) string {

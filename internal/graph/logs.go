@@ -59,7 +59,7 @@ func (c *call) listLogs() error {
 	if err != nil {
 		return err
 	}
-	ascending, err := logOrder(o.OrderBy)
+	ascending, err := timeOrder(o.OrderBy, "Provisioning logs")
 	if err != nil {
 		return err
 	}
@@ -117,12 +117,13 @@ func refuse(o odata.Options, what string) error {
 	return nil
 }
 
-func logOrder(by []odata.Order) (ascending bool, err error) {
+// timeOrder reads the order of a log, which is that of time alone.
+func timeOrder(by []odata.Order, what string) (ascending bool, err error) {
 	if len(by) == 0 {
 		return false, nil
 	}
 	if len(by) > 1 || by[0].Path != "activitydatetime" {
-		return false, badRequest("Provisioning logs can be ordered by activityDateTime only.")
+		return false, badRequest("%s can be ordered by activityDateTime only.", what)
 	}
 	return !by[0].Desc, nil
 }
@@ -166,7 +167,7 @@ func (q *logSearch) conjunct(c odata.Comparison, lc *logContext) {
 	switch v := c.Value.(type) {
 	case time.Time:
 		if c.Path == "activitydatetime" {
-			q.bound(c.Op, v)
+			narrowTime(&q.From, &q.To, c.Op, v)
 		}
 	case string:
 		if c.Op == "eq" {
@@ -175,17 +176,17 @@ func (q *logSearch) conjunct(c odata.Comparison, lc *logContext) {
 	}
 }
 
-// bound narrows the time to at least what op and t allow; entries are told apart by microseconds.
-func (q *logSearch) bound(op string, t time.Time) {
+// narrowTime narrows a span of time to at least what op and t allow; entries are told apart by microseconds.
+func narrowTime(from, to *time.Time, op string, t time.Time) {
 	floor := t.Truncate(time.Microsecond)
 	if op == "ge" || op == "gt" || op == "eq" {
-		if floor.After(q.From) {
-			q.From = floor
+		if floor.After(*from) {
+			*from = floor
 		}
 	}
 	if op == "le" || op == "lt" || op == "eq" {
-		if to := floor.Add(time.Microsecond); q.To.IsZero() || to.Before(q.To) {
-			q.To = to
+		if end := floor.Add(time.Microsecond); to.IsZero() || end.Before(*to) {
+			*to = end
 		}
 	}
 }

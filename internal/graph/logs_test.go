@@ -239,3 +239,54 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+// TestUnfulfilledEntries renders what was not carried out, or not yet, with a reason that tells why.
+func TestUnfulfilledEntries(t *testing.T) {
+	src := []mapping.Imported{{Name: "externalId", Value: "1"}, {Name: "active", Value: "False"}}
+	disable := []provision.Modification{{Attribute: "accountEnabled", Old: ptr("True"), New: ptr("False")}}
+	for _, c := range []struct {
+		name         string
+		e            provision.LogEntry
+		action, code string
+		steps        string // names
+		says         string // in the last step, or in the reason
+	}{
+		{"a staged disable", provision.LogEntry{Action: provision.ActionStagedDelete, Status: provision.StatusWarning, End: provision.EndHeld, Code: "TooManyDeletes", Matched: true, ObjectID: "o", ObjectName: "ana@contoso.example",
+			Reason: "501 of at most 500", Source: src, Modified: disable}, "stagedDelete", "TooManyDeletes", "EntryImportUpdate EntryImport EntrySynchronizationScoping EntryExportDelete", "User 'ana@contoso.example' is staged to be disabled in Microsoft Entra ID: 501 of at most 500"},
+		{"a staged deletion", provision.LogEntry{Action: provision.ActionStagedDelete, Status: provision.StatusSkipped, End: provision.EndHeld, Code: "TooManyDeletes", Matched: true, ObjectID: "o", ObjectName: "ana@contoso.example"},
+			"stagedDelete", "TooManyDeletes", "EntryImportUpdate EntryImport EntrySynchronizationScoping EntryExportDelete", "is staged to be deleted in Microsoft Entra ID: The change would disable or delete"},
+		{"superseded", provision.LogEntry{Status: provision.StatusSkipped, End: provision.EndSuperseded}, "other", "Superseded", "EntryImportAdd EntrySynchronizationSkip", "A newer record of the person"},
+		{"rejected", provision.LogEntry{Status: provision.StatusSkipped, End: provision.EndRejected, Matched: true, ObjectID: "o", Reason: "rejected by HR feed"}, "other", "Rejected", "EntryImportUpdate EntrySynchronizationSkip", "rejected by HR feed"},
+		{"purged", provision.LogEntry{Status: provision.StatusSkipped, End: provision.EndPurged}, "other", "Purged", "EntryImportAdd EntrySynchronizationSkip", "thrown out by a restart"},
+		{"retrying", provision.LogEntry{Action: provision.ActionCreate, Status: provision.StatusFailure, End: provision.EndRetrying, Code: "Timeout", Reason: "no answer"}, "create", "Timeout",
+			"EntryImportAdd EntrySynchronizationAdd EntrySynchronizationScoping EntryExportAdd", "Failed to create User"},
+		{"disabled because the scope was left", provision.LogEntry{Action: provision.ActionDisable, End: provision.EndDisabled, Attribute: "scope", Reason: "Staff.userType", Matched: true, ObjectID: "o", Modified: disable}, "disable", "",
+			"EntryImportUpdate EntryImport EntrySynchronizationScoping EntryExportUpdate", "was disabled in"},
+	} {
+		for _, version := range []string{"/v1.0", "/beta"} {
+			w := newWorld(t)
+			c.e.Anchor, c.e.Name = "1", "Ana"
+			w.fake.addLog(c.e)
+			e := w.page(version + "/auditLogs/provisioning").Value[0]
+			var names []string
+			steps := e["provisioningSteps"].([]any)
+			for _, s := range steps {
+				names = append(names, at(s, "name").(string))
+			}
+			code := ""
+			if info, ok := at(e, "provisioningStatusInfo", "errorInformation").(m); ok {
+				code = info["errorCode"].(string)
+				if info["reason"] == "" {
+					t.Errorf("%s: no reason in %v", c.name, info)
+				}
+			}
+			last := at(steps[len(steps)-1], "description").(string)
+			if e["provisioningAction"] != c.action || code != c.code || strings.Join(names, " ") != c.steps || !strings.Contains(last, c.says) {
+				t.Errorf("%s: %v %s %v %s", c.name, e["provisioningAction"], code, names, last)
+			}
+			if c.e.Attribute == "scope" && at(steps[2], "details", "Scoping filter evaluation passed") != "False" {
+				t.Errorf("%s: %v", c.name, steps[2])
+			}
+		}
+	}
+}

@@ -125,6 +125,17 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
+// parseMembers reads a JSON object by the names of its members.
+func parseMembers(body []byte) (members map[string]json.RawMessage, err error) {
+	if err := decode(body, &members); err != nil {
+		return nil, err
+	}
+	if members == nil {
+		return nil, badRequest("The body is null: send a JSON object.")
+	}
+	return members, nil
+}
+
 // article puts "a" or "an" before what a JSON value is called.
 func article(kind string) string {
 	if strings.HasPrefix(kind, "a") || strings.HasPrefix(kind, "o") {

@@ -188,6 +188,15 @@ func (c *call) encoded(status int, context string, entity []byte) error {
 	return nil
 }
 
+// number answers 200 with a number alone, as …/$count does.
+func (c *call) number(n int64) error {
+	body := strconv.FormatInt(n, 10)
+	c.w.Header().Set("Content-Type", "text/plain")
+	c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = c.w.Write([]byte(body)) // a client that is gone needs no answer
+	return nil
+}
+
 // none answers with a status and nothing else. A 204 has no Content-Length either (RFC 9110 section 8.6).
 func (c *call) none(status int) error {
 	if status != http.StatusNoContent {
@@ -227,6 +236,40 @@ func pageSize(top *int, usual, most int) (int, error) {
 		return 0, badRequest("Invalid page size specified: '%d'. Must be between 1 and %d inclusive.", *top, most)
 	}
 	return *top, nil
+}
+
+// get returns the value of a member by its lower-case name, for a filter.
+func (o object) get(path string) any {
+	for _, m := range o {
+		if strings.ToLower(m.name) == path {
+			return m.value
+		}
+	}
+	return odata.UnknownProperty{}
+}
+
+// selection is the part of a context that names the selected properties, as they are spelled in o.
+func selection(selected []string, o object) string {
+	if len(selected) == 0 {
+		return ""
+	}
+	var names []string
+	for _, m := range o.pick(selected) {
+		names = append(names, m.name)
+	}
+	return "(" + strings.Join(names, ",") + ")"
+}
+
+// parseFilter reads a $filter; nil if there is none.
+func parseFilter(text string) (*odata.Filter, error) {
+	if text == "" {
+		return nil, nil
+	}
+	f, err := odata.ParseFilter(text)
+	if err != nil {
+		return nil, invalidFilter(err)
+	}
+	return f, nil
 }
 
 func isNotFound(err error) bool { return errors.Is(err, provision.ErrNotFound) }

@@ -19,6 +19,10 @@ var (
 	mayReadUploads = []string{"SynchronizationData-User.Upload", "Synchronization.Read.All", "Synchronization.ReadWrite.All", "ProvisioningLog.Read.All"}
 	mayReadLogs    = []string{"ProvisioningLog.Read.All", "AuditLog.Read.All", "Directory.Read.All"}
 	mayReadUsers   = []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}
+	mayDeleteUsers = []string{"User.DeleteRestore.All", "User.ReadWrite.All"}
+	mayReadAudits  = []string{"AuditLog.Read.All", "Directory.Read.All"}
+	mayReadLinks   = []string{"SynchronizationMetadata.Read.All", "SynchronizationMetadata.ReadWrite.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
+	mayWriteLinks  = []string{"SynchronizationMetadata.ReadWrite.All", "Synchronization.ReadWrite.All"}
 	mayReadApps    = []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
 )
 
@@ -44,10 +48,35 @@ var routes = slices.Concat([]route{
 	{jobsPattern + "/{job}/uploads/{upload}", get((*call).getUpload, mayReadUploads, deniedSync)},
 	{jobsPattern + "/{job}/uploads/{upload}/operations", get((*call).listOperations, mayReadUploads, deniedSync)},
 	{jobsPattern + "/{job}/unreadPaths", get((*call).listUnreadPaths, mayReadUploads, deniedSync)},
-	{jobsPattern, get((*call).listJobs, mayReadSync, deniedSync)},
-	{jobsPattern + "/{job}", get((*call).getJob, mayReadSync, deniedSync)},
-	{jobsPattern + "/{job}/start", map[string]endpoint{"POST": {(*call).startJob, mayWriteSync, deniedSync}}},
-	{jobsPattern + "/{job}/pause", map[string]endpoint{"POST": {(*call).pauseJob, mayWriteSync, deniedSync}}},
+	{jobsPattern, map[string]endpoint{
+		"GET":  {(*call).listJobs, mayReadSync, deniedSync},
+		"POST": {(*call).postJob, mayWriteSync, deniedSync},
+	}},
+	{jobsPattern + "/$count", get((*call).countJobs, mayReadSync, deniedSync)},
+	{jobsPattern + "/validateCredentials", post((*call).validateCredentials, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}", map[string]endpoint{
+		"GET":    {(*call).getJob, mayReadSync, deniedSync},
+		"PATCH":  {(*call).patchJob, mayWriteSync, deniedSync},
+		"DELETE": {(*call).deleteJob, mayWriteSync, deniedSync},
+	}},
+	{jobsPattern + "/{job}/start", post((*call).startJob, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/pause", post((*call).pauseJob, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/restart", post((*call).restartJob, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/validateCredentials", post((*call).validateCredentials, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/validateConnectivity", post((*call).lackConnectivity, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/provisionOnDemand", post((*call).provisionOnDemand, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/objectConnections", get((*call).listConnections, mayReadLinks, deniedSync)},
+	{jobsPattern + "/{job}/objectConnections/{connection}", map[string]endpoint{
+		"GET":    {(*call).getConnection, mayReadLinks, deniedSync},
+		"PUT":    {(*call).putConnection, mayWriteLinks, deniedSync},
+		"DELETE": {(*call).deleteConnection, mayWriteLinks, deniedSync},
+	}},
+	{jobsPattern + "/{job}/heldChanges", get((*call).listHeldChanges, mayReadSync, deniedSync)},
+	{jobsPattern + "/{job}/heldChanges/approve", post((*call).approveHeldChanges, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/heldChanges/reject", post((*call).rejectHeldChanges, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/heldChanges/{place}", get((*call).getHeldChange, mayReadSync, deniedSync)},
+	{jobsPattern + "/{job}/escrows", get((*call).listEscrows, mayReadSync, deniedSync)},
+	{jobsPattern + "/{job}/notifications", get((*call).listNotices, mayReadSync, deniedSync)},
 	{jobsPattern + "/{job}/schema", map[string]endpoint{
 		"GET":    {(*call).getSchema, mayReadSync, deniedSync},
 		"PUT":    {(*call).putSchema, mayWriteSync, deniedSync},
@@ -73,19 +102,33 @@ var routes = slices.Concat([]route{
 	{"/servicePrincipals", get((*call).listServicePrincipals, mayReadApps, denied)},
 	{"/servicePrincipals/{sp}", get((*call).getServicePrincipal, mayReadApps, denied)},
 	{"/auditLogs/provisioning", get((*call).listLogs, mayReadLogs, deniedLogs)},
+	{"/auditLogs/directoryAudits", get((*call).listAudits, mayReadAudits, deniedLogs)},
+	{"/auditLogs/directoryAudits/{id}", get((*call).getAudit, mayReadAudits, deniedLogs)},
 	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs, deniedLogs)},
 	{"/users", get((*call).listUsers, mayReadUsers, denied)},
 	{"/users/$count", get((*call).countUsers, mayReadUsers, denied)},
-	{"/users/{user}", get((*call).getUser, mayReadUsers, denied)},
+	{"/users/{user}", map[string]endpoint{
+		"GET":    {(*call).getUser, mayReadUsers, denied},
+		"DELETE": {(*call).deleteUser, mayDeleteUsers, denied},
+	}},
 	{"/users/{user}/manager", get((*call).getManager, mayReadUsers, denied)},
 	{"/users/{user}/manager/$ref", get((*call).getManagerRef, mayReadUsers, denied)},
-}, templateRoutes("/servicePrincipals/{sp}"), templateRoutes("/applications/{app}"))
+}, deletedItemsRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
 
-// templateRoutes are the routes of the templates of an app.
-func templateRoutes(app string) []route {
-	templates := app + "/synchronization/templates"
+// appRoutes are the routes of what belongs to an app, however it is named: its secrets and its templates.
+func appRoutes(app string) []route {
+	root := app + "/synchronization"
+	templates := root + "/templates"
 	schema := templates + "/{template}/schema"
 	return []route{
+		{root, get((*call).getSynchronization, mayReadSync, deniedSync)},
+		{root + "/acquireAccessToken", post((*call).acquireAccessToken, mayWriteSync, deniedSync)},
+		{root + "/connectivityParameters", map[string]endpoint{"PATCH": {(*call).lackConnectivity, mayWriteSync, deniedSync}}},
+		{root + "/secrets", map[string]endpoint{
+			"GET": {(*call).listSecrets, mayReadSync, deniedSync},
+			"PUT": {(*call).putSecrets, mayWriteSync, deniedSync},
+		}},
+		{root + "/secrets/$count", get((*call).countSecrets, mayReadSync, deniedSync)},
 		{templates, get((*call).listTemplates, mayReadSync, deniedSync)},
 		{templates + "/{template}", map[string]endpoint{
 			"GET":   {(*call).getTemplate, mayReadSync, deniedSync},
@@ -160,7 +203,7 @@ func findRoute(segments []segment) (*route, map[string]key, error) {
 	if len(segments) == 0 {
 		return nil, nil, badRequest("Resource not found: name a resource after the version, such as /v1.0/auditLogs/provisioning.")
 	}
-	return nil, nil, unknownSegment(segments[len(segments)-1].text) // a container of resources, such as …/synchronization
+	return nil, nil, unknownSegment(segments[len(segments)-1].text) // a container of resources, such as /auditLogs
 }
 
 // allowed lists the methods of the route.
@@ -178,6 +221,7 @@ type call struct {
 	s         *server
 	w         *statusWriter
 	r         *http.Request
+	read      *countedBody // r's body
 	received  time.Time
 	requestID string
 	client    string // client-request-id, "" if there was none
@@ -219,6 +263,9 @@ func (c *call) serve() error {
 		return err
 	}
 	c.event.app = c.principal.AppID.String()
+	c.r = c.r.WithContext(provision.WithActor(c.r.Context(), provision.Actor{
+		Kind: provision.ActorApp, ID: c.principal.ObjectID.String(), Name: c.principal.DisplayName,
+	}))
 	e, ok := rt.methods[c.r.Method]
 	if !ok { // who may do nothing here learns no more than that
 		for _, e = range rt.methods {

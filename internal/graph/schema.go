@@ -139,17 +139,25 @@ func (c *call) editSchema(change func(*provision.Job) (*mapping.Schema, error)) 
 
 // jsonBody reads the body of a write; it must say that it is JSON.
 func (c *call) jsonBody() ([]byte, error) {
+	if err := c.jsonContent(); err != nil {
+		return nil, err
+	}
+	return c.body()
+}
+
+// jsonContent checks the media type.
+func (c *call) jsonContent() error {
 	sent := c.r.Header.Get("Content-Type")
 	if sent == "" {
-		return nil, badRequest("Write requests (excluding DELETE) must contain the Content-Type header declaration.")
+		return badRequest("Write requests (excluding DELETE) must contain the Content-Type header declaration.")
 	}
 	media, _, _ := strings.Cut(sent, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
 	if media != "application/json" && media != "text/json" && !strings.HasSuffix(media, "+json") {
-		return nil, &problem{status: http.StatusUnsupportedMediaType, code: "UnsupportedMediaType",
+		return &problem{status: http.StatusUnsupportedMediaType, code: "UnsupportedMediaType",
 			message: fmt.Sprintf("The Content-Type '%s' is not supported: send application/json.", clip(sent))}
 	}
-	return c.body()
+	return nil
 }
 
 // mostDetails bounds how many problems of a schema are listed.

@@ -11,37 +11,6 @@ import (
 	"induct/internal/provision"
 )
 
-// application is the provisioning app that the path names, by its service principal or its application.
-type application struct {
-	job     *provision.Job // its first; there is at least one
-	context string
-}
-
-// application returns the app that the path names. An application object has no id of its own here: it is its appId.
-func (c *call) application() (*application, error) {
-	k, ok := c.params["{app}"]
-	if !ok {
-		jobs, err := c.servicePrincipalJobs()
-		if err != nil {
-			return nil, err
-		}
-		return &application{jobs[0], "servicePrincipals('" + jobs[0].ServicePrincipalID.String() + "')"}, nil
-	}
-	if k.property != "" && !strings.EqualFold(k.property, "id") && !strings.EqualFold(k.property, "appId") {
-		return nil, badRequest("'%s' is not a key of applications.", clip(k.property))
-	}
-	jobs, err := c.s.Service.Jobs(c.r.Context())
-	if err != nil {
-		return nil, err
-	}
-	for _, j := range jobs {
-		if strings.EqualFold(k.value, j.ApplicationID.String()) {
-			return &application{j, "applications('" + j.ApplicationID.String() + "')"}, nil
-		}
-	}
-	return nil, objectNotFound(k.value)
-}
-
 // template returns the app, and the id of the template, that the path names.
 func (c *call) template() (*application, string, error) {
 	id, err := c.param("{template}")
@@ -64,9 +33,13 @@ func (c *call) listTemplates() error {
 	if err != nil {
 		return err
 	}
+	standard, err := c.defaultTemplate(app.App)
+	if err != nil {
+		return err
+	}
 	value := []object{}
 	for _, id := range mapping.Templates() {
-		value = append(value, templateObject(app.job, id))
+		value = append(value, templateObject(app.App, standard, id))
 	}
 	return c.collection(app.context+"/synchronization/templates", value, "", nil)
 }
@@ -76,21 +49,40 @@ func (c *call) getTemplate() error {
 	if err != nil {
 		return err
 	}
+	standard, err := c.defaultTemplate(app.App)
+	if err != nil {
+		return err
+	}
 	s, _ := mapping.Template(id)
-	o := append(templateObject(app.job, id), member{"schema", json.RawMessage(syncschema.Marshal(s))})
+	o := append(templateObject(app.App, standard, id), member{"schema", json.RawMessage(syncschema.Marshal(s))})
 	return c.entity(app.context+"/synchronization/templates/$entity", o)
 }
 
-// templateObject is a synchronizationTemplate. The template that the app's job was made of is its default.
-func templateObject(job *provision.Job, id string) object {
+// defaultTemplate is the one that the app's first job was made of; without a job, the first there is.
+func (c *call) defaultTemplate(a *provision.App) (string, error) {
+	jobs, err := c.jobsOf(a)
+	if err != nil || len(jobs) == 0 {
+		return mapping.Templates()[0], err
+	}
+	return jobs[0].TemplateID, nil
+}
+
+// keyValue is an entry of Graph's metadata, and of counts.
+type keyValue struct {
+	Key   string `json:"key"`
+	Value any    `json:"value"`
+}
+
+// templateObject is a synchronizationTemplate; standard is the app's default.
+func templateObject(a *provision.App, standard, id string) object {
 	agent := "False"
 	if id == "API2AD" { // people go to a directory behind an agent
 		agent = "True"
 	}
 	return object{
 		{"id", id},
-		{"applicationId", job.ApplicationID.String()},
-		{"default", id == job.TemplateID},
+		{"applicationId", a.ApplicationID.String()},
+		{"default", id == standard},
 		{"description", nil},
 		{"discoverable", true},
 		{"factoryTag", id},

@@ -94,7 +94,9 @@ func uploadObject(job *provision.Job, u *provision.UploadStatus) object {
 	for _, end := range provision.Ends {
 		counts = append(counts, member{string(end), u.Counts[end]})
 	}
-	counts = append(counts, member{string(provision.EndQueued), u.Counts[provision.EndQueued]})
+	for _, end := range openEnds {
+		counts = append(counts, member{string(end), u.Counts[end]})
+	}
 	return object{
 		{"id", u.ID.String()},
 		{"number", u.Number},
@@ -106,7 +108,19 @@ func uploadObject(job *provision.Job, u *provision.UploadStatus) object {
 		{"settledDateTime", timeOrNull(u.Settled)},
 		{"operationCount", u.Operations},
 		{"counts", counts},
+		{"purge", purgeObject(u.Purge)},
 	}
+}
+
+// openEnds are said of records that have not ended.
+var openEnds = []provision.End{provision.EndHeld, provision.EndRetrying, provision.EndQueued}
+
+// purgeObject is the restart that has thrown an upload out of the queue; null if none has.
+func purgeObject(p *provision.Purge) any {
+	if p == nil {
+		return nil
+	}
+	return object{{"dateTime", timeOrNull(p.Time)}, {"by", orNull(p.By)}, {"uploads", p.Uploads}, {"records", p.Records}}
 }
 
 // listOperations tells what became of each operation of an upload, in order; end and bulkId narrow it.
@@ -126,8 +140,8 @@ func (c *call) listOperations() error {
 	query := c.r.URL.Query()
 	bulkID := query.Get("bulkId")
 	end := provision.End(strings.ToLower(query.Get("end")))
-	if end != "" && end != provision.EndQueued && !slices.Contains(provision.Ends, end) {
-		return badRequest("Invalid value '%s' of end: it is queued or one of %v.", clip(string(end)), provision.Ends)
+	if known := slices.Concat(provision.Ends, openEnds); end != "" && !slices.Contains(known, end) {
+		return badRequest("Invalid value '%s' of end: it is one of %v.", clip(string(end)), known)
 	}
 	scope := cursorScope("operations", id.String(), string(end), bulkID)
 	place, err := parseCursor(o.SkipToken, scope)
@@ -159,7 +173,7 @@ func (c *call) listOperations() error {
 		for i := range batch {
 			from = batch[i].Index + 1
 			if (end == "" || batch[i].End == end) && (bulkID == "" || batch[i].BulkID == bulkID) {
-				value = append(value, receiptObject(job.PK, u.Number, &batch[i]))
+				value = append(value, receiptObject(job.PK, u, &batch[i]))
 			}
 			if len(value) == size {
 				break
@@ -173,7 +187,7 @@ func (c *call) listOperations() error {
 	return c.collection(c.jobContext(job)+"/uploads('"+id.String()+"')/operations", value, next, nil)
 }
 
-func receiptObject(jobPK, number int64, r *provision.Receipt) object {
+func receiptObject(jobPK int64, u *provision.UploadStatus, r *provision.Receipt) object {
 	var entryID, targetID, failure any
 	warnings := []string{}
 	if e := r.Entry; e != nil {
@@ -181,10 +195,12 @@ func receiptObject(jobPK, number int64, r *provision.Receipt) object {
 		if !e.Hidden {
 			entryID = provision.EntryID(e.Seq).String()
 		}
-		if r.End == provision.EndFailed || r.End == provision.EndSkipped {
+		if explained(r.End) {
 			failure = receiptError(e)
 		}
 		warnings = append(warnings, e.Warnings...)
+	} else if p := u.Purge; p != nil && r.End == provision.EndPurged {
+		failure = receiptError(&provision.LogEntry{End: r.End, Reason: purgeReason(p)})
 	}
 	references := []object{}
 	for i := range r.References {
@@ -205,7 +221,7 @@ func receiptObject(jobPK, number int64, r *provision.Receipt) object {
 		{"bulkId", orNull(r.BulkID)},
 		{"externalId", orNull(r.Anchor)},
 		{"end", string(r.End)},
-		{"changeId", provision.ChangeID(jobPK, number, r.Index).String()},
+		{"changeId", provision.ChangeID(jobPK, u.Number, r.Index).String()},
 		{"logEntryId", entryID},
 		{"targetId", targetID},
 		{"error", failure},
@@ -214,12 +230,36 @@ func receiptObject(jobPK, number int64, r *provision.Receipt) object {
 	}
 }
 
+// explained reports whether an end needs a reason beside it.
+func explained(end provision.End) bool {
+	switch end {
+	case provision.EndFailed, provision.EndSkipped, provision.EndSuperseded, provision.EndRejected, provision.EndPurged, provision.EndHeld, provision.EndRetrying:
+		return true
+	}
+	return false
+}
+
+func purgeReason(p *provision.Purge) string {
+	reason := "The record was thrown out of the queue by a restart of the job"
+	if !p.Time.IsZero() {
+		reason += " at " + timestamp(p.Time)
+	}
+	if p.By != "" {
+		reason += " by " + p.By
+	}
+	return reason
+}
+
 func receiptError(e *provision.LogEntry) object {
+	code, advice := e.Code, e.Advice
+	if end, ok := unfulfilled[e.End]; ok {
+		code, advice = orDefault(code, end.code), orDefault(advice, end.advice)
+	}
 	return object{
-		{"code", e.Code},
+		{"code", code},
 		{"attribute", orNull(e.Attribute)},
-		{"reason", e.Reason},
-		{"recommendedAction", orNull(e.Advice)},
+		{"reason", reasonOf(e)},
+		{"recommendedAction", orNull(advice)},
 	}
 }
 

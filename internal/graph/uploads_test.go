@@ -3,6 +3,7 @@ package graph
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 
 func TestUpload(t *testing.T) {
 	w := newWorld(t)
-	w.fake.receipt = make([]provision.Receipt, 3)
+	w.fake.receipt = slices.Repeat([]provision.Receipt{{End: provision.EndQueued}}, 3)
 	url := jobURL + "/uploads/" + uploadID.String()
 	for _, c := range []struct{ query, state string }{
 		{"", "accepted"}, {"?waitFor=accepted", "accepted"}, {"?waitFor=done&timeout=0", "accepted"},
@@ -65,6 +66,51 @@ func TestOperations(t *testing.T) {
 	}
 	if p := w.page(url); p.Value[4]["logEntryId"] != nil {
 		t.Error("a hidden entry has an id")
+	}
+}
+
+// TestOpenAndUnfulfilledEnds shows the ends that need no effect, or have none yet, each with its reason.
+func TestOpenAndUnfulfilledEnds(t *testing.T) {
+	w := newWorld(t)
+	for i, end := range []provision.End{provision.EndHeld, provision.EndRetrying, provision.EndSuperseded, provision.EndRejected, provision.EndPurged, provision.EndPurged} {
+		r := provision.Receipt{Index: i, Anchor: fmt.Sprint(i), End: end, Entry: &provision.LogEntry{Seq: int64(i + 1), End: end}}
+		switch {
+		case end == provision.EndRetrying:
+			r.Entry.Code, r.Entry.Reason, r.Entry.Advice = "Timeout", "the target did not answer", "wait"
+		case i == 5:
+			r.Entry = nil // it never was in a batch
+		}
+		w.fake.receipt = append(w.fake.receipt, r)
+	}
+	w.fake.purge = &provision.Purge{Uploads: 2, Records: 70, First: 1, Last: 2, Time: w.now, By: "HR feed"}
+	url := jobURL + "/uploads/" + uploadID.String()
+	got := []string{}
+	for _, v := range w.page(url + "/operations").Value {
+		got = append(got, fmt.Sprint(v["end"], ": ", at(v, "error", "code"), ": ", at(v, "error", "reason"), ". ", at(v, "error", "recommendedAction")))
+	}
+	want := []string{
+		"held: TooManyDeletes: The change would disable or delete the account: it is held until it is allowed or rejected. Look through the held changes of the job, then approve or reject them.",
+		"retrying: Timeout: the target did not answer. wait",
+		"superseded: Superseded: A newer record of the person has taken the place of this one. Nothing to do: the newer record has an entry of its own.",
+		"rejected: Rejected: The change was held, and was rejected. Send the person again if it is to be carried out after all.",
+		"purged: Purged: The record was thrown out by a restart of the job. Send the person again.",
+		"purged: Purged: The record was thrown out of the queue by a restart of the job at 2026-08-20T10:00:00Z by HR feed. Send the person again.",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for end, n := range map[string]int{"held": 1, "retrying": 1, "rejected": 1, "purged": 2, "queued": 0} {
+		if p := w.page(url + "/operations?end=" + end); len(p.Value) != n {
+			t.Errorf("?end=%s: %v", end, p.Value)
+		}
+	}
+	u := w.document(url)
+	counts := u["counts"].(m)
+	if counts["held"] != 1.0 || counts["retrying"] != 1.0 || counts["rejected"] != 1.0 || counts["superseded"] != 1.0 || counts["purged"] != 2.0 || counts["queued"] != 0.0 || len(counts) != 13 {
+		t.Errorf("%v", counts)
+	}
+	if encode(u["purge"]) != `{"by":"HR feed","dateTime":"2026-08-20T10:00:00Z","records":70,"uploads":2}` {
+		t.Errorf("%v", u["purge"])
 	}
 }
 

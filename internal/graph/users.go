@@ -27,7 +27,7 @@ type property struct {
 	name      string // Graph's
 	attribute string // the directory's
 	kind      propertyKind
-	usual     bool // returned without $select
+	usual     bool // returned without $select; deletedDateTime is too, if there is one
 }
 
 type propertyKind uint8
@@ -178,7 +178,8 @@ func userObject(o *provision.Object, selected []string) object {
 	out := object{}
 	all := slices.Contains(selected, "*")
 	for _, p := range properties {
-		if all || len(selected) == 0 && p.usual || slices.Contains(selected, strings.ToLower(p.name)) {
+		usual := p.usual || p.name == "deletedDateTime" && !o.Deleted.IsZero()
+		if all || len(selected) == 0 && usual || slices.Contains(selected, strings.ToLower(p.name)) {
 			out = append(out, member{p.name, p.value(o)})
 		}
 	}
@@ -402,6 +403,11 @@ func (c *call) eventual() bool {
 
 // listUsers lists users (user: list).
 func (c *call) listUsers() error {
+	return c.listUsersIn(c.s.Service, "users", "displayName", "userPrincipalName", "createdDateTime")
+}
+
+// listUsersIn lists the users of a collection, which can be ordered by the properties that orders names.
+func (c *call) listUsersIn(in provision.Objects, collection string, orders ...string) error {
 	o, err := c.options()
 	if err != nil {
 		return err
@@ -418,18 +424,18 @@ func (c *call) listUsers() error {
 	if err != nil {
 		return err
 	}
-	order, err := userOrder(o.OrderBy)
+	order, err := userOrder(o.OrderBy, orders)
 	if err != nil {
 		return err
 	}
-	scope := cursorScope("users", o.Filter, order.name, strconv.FormatBool(order.desc))
+	scope := cursorScope(collection, o.Filter, order.name, strconv.FormatBool(order.desc))
 	place, err := parseCursor(o.SkipToken, scope)
 	if err != nil {
 		return err
 	}
 	var count *int64
 	if o.Count && c.eventual() {
-		n, err := c.count(q)
+		n, err := c.count(in, q)
 		if err != nil {
 			return err
 		}
@@ -439,12 +445,12 @@ func (c *call) listUsers() error {
 	var rest cursor
 	if order.plain() {
 		var more bool
-		found, rest.after, more, err = q.scan(c.r.Context(), c.s.Service, place.after, size)
+		found, rest.after, more, err = q.scan(c.r.Context(), in, place.after, size)
 		if !more {
 			rest = cursor{}
 		}
 	} else {
-		found, rest, err = q.sorted(c.r.Context(), c.s.Service, order, place, size)
+		found, rest, err = q.sorted(c.r.Context(), in, order, place, size)
 	}
 	if err != nil {
 		return err
@@ -467,12 +473,12 @@ func userSelection(selected []string) string {
 	return selection(selected, userObject(&provision.Object{}, []string{"*"}))
 }
 
-func (c *call) count(q *userSearch) (int64, error) {
+func (c *call) count(in provision.Objects, q *userSearch) (int64, error) {
 	if q.id != "" {
-		found, _, _, err := q.scan(c.r.Context(), c.s.Service, 0, 1)
+		found, _, _, err := q.scan(c.r.Context(), in, 0, 1)
 		return int64(len(found)), err
 	}
-	n, err := c.s.Service.CountObjects(c.r.Context(), q.ObjectQuery)
+	n, err := in.CountObjects(c.r.Context(), q.ObjectQuery)
 	if err == nil {
 		err = q.failed()
 	}
@@ -480,7 +486,9 @@ func (c *call) count(q *userSearch) (int64, error) {
 }
 
 // countUsers answers /users/$count.
-func (c *call) countUsers() error {
+func (c *call) countUsers() error { return c.countUsersIn(c.s.Service) }
+
+func (c *call) countUsersIn(in provision.Objects) error {
 	o, err := c.options()
 	if err != nil {
 		return err
@@ -492,42 +500,42 @@ func (c *call) countUsers() error {
 	if err != nil {
 		return err
 	}
-	n, err := c.count(q)
+	n, err := c.count(in, q)
 	if err != nil {
 		return err
 	}
-	body := strconv.FormatInt(n, 10)
-	c.w.Header().Set("Content-Type", "text/plain")
-	c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = c.w.Write([]byte(body))
-	return nil
+	return c.number(n)
 }
 
 // userOrdering is an order of users; the zero value is that of creation.
 type userOrdering struct {
-	name string // displayName, userPrincipalName or createdDateTime
+	name string // displayName, userPrincipalName, createdDateTime or deletedDateTime
 	desc bool
 }
 
 // plain reports whether the order is the directory's own.
 func (o userOrdering) plain() bool { return o.name == "" || o.name == "createdDateTime" && !o.desc }
 
-func userOrder(by []odata.Order) (userOrdering, error) {
+func userOrder(by []odata.Order, names []string) (userOrdering, error) {
 	if len(by) == 0 {
 		return userOrdering{}, nil
 	}
-	for _, name := range []string{"displayName", "userPrincipalName", "createdDateTime"} {
+	for _, name := range names {
 		if len(by) == 1 && strings.ToLower(name) == by[0].Path {
 			return userOrdering{name, by[0].Desc}, nil
 		}
 	}
-	return userOrdering{}, unsupportedQuery("Users can be ordered by one of displayName, userPrincipalName and createdDateTime.")
+	return userOrdering{}, unsupportedQuery("Users can be ordered here by one of %s.", strings.Join(names, ", "))
 }
 
 // key is what users are sorted by: the property, then the id, so that no two are the same.
 func (o userOrdering) key(u *provision.Object) string {
-	if o.name == "createdDateTime" {
-		return u.Created.UTC().Format("2006-01-02T15:04:05.000000000") + "\x00" + u.ID
+	const sortable = "2006-01-02T15:04:05.000000000"
+	switch o.name {
+	case "createdDateTime":
+		return u.Created.UTC().Format(sortable) + "\x00" + u.ID
+	case "deletedDateTime":
+		return u.Deleted.UTC().Format(sortable) + "\x00" + u.ID
 	}
 	return strings.ToLower(attribute(u, o.name).String()) + "\x00" + u.ID
 }

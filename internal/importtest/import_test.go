@@ -30,7 +30,7 @@ type room struct {
 // rooms is the architecture. In the diagram a room uses what stands below it, never what stands beside or above:
 //
 //	                  cmd/induct                                  wires, decides nothing
-//	graph   sqlstore   directory   upload   notify   localca      adapters: one technology each, never each other¹
+//	graph  sqlstore  directory  upload  notify  metrics  localca  adapters: one technology each, never each other¹
 //	               provision        oauth                         two domains: a user's path, a token's path
 //	                            graph/syncschema                  pure: the wire form of what mapping compiles
 //	                mapping
@@ -67,12 +67,14 @@ var rooms = []room{
 	{path: "internal/localca"},
 	{path: "internal/notify", uses: []string{"internal/provision"}},
 	{path: "internal/notify/notifytest", uses: []string{"internal/localca"}},
+	{path: "internal/metrics", uses: []string{"internal/provision"}, test: []string{"internal/sqlstore"}},
 	{path: "internal/bench", uses: []string{"internal/mapping", "internal/scim"}, test: []string{"internal/expr", "internal/upload/records"}},
 
 	{path: "examples/workforce"},
 	{path: "cmd/induct", uses: []string{
 		"internal/expr", "internal/scim", "internal/mapping", "internal/provision", "internal/oauth",
-		"internal/sqlstore", "internal/directory", "internal/graph", "internal/graph/syncschema", "internal/upload", "internal/upload/records", "internal/localca", "internal/notify", "internal/bench",
+		"internal/sqlstore", "internal/directory", "internal/graph", "internal/graph/syncschema", "internal/upload", "internal/upload/records",
+		"internal/localca", "internal/notify", "internal/metrics", "internal/bench",
 		"examples/workforce",
 	}},
 

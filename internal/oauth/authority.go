@@ -34,7 +34,8 @@ type Config struct {
 
 	Now           func() time.Time // default time.Now
 	TokenLifetime time.Duration    // default 1 h; whole seconds, at least one minute
-	Logger        *slog.Logger     // default discards
+	Logger        *slog.Logger     // one line per request; default discards
+	Observe       func(Request)    // called once for each answered request, by many at once; it must not wait; default nobody
 }
 
 // Authority is the token issuer of one tenant. Its methods may be called
@@ -47,6 +48,7 @@ type Authority struct {
 	now      func() time.Time
 	lifetime time.Duration
 	log      *slog.Logger
+	observe  func(Request)
 	store    Store
 
 	keys     keyring
@@ -69,6 +71,7 @@ func New(cfg Config, store Store) (*Authority, error) {
 		now:      cfg.Now,
 		lifetime: cfg.TokenLifetime.Truncate(time.Second),
 		log:      cfg.Logger,
+		observe:  cfg.Observe,
 		store:    store,
 		verified: newLRU[[32]byte, *Principal](maxVerified),
 		failures: newLimiter(),
@@ -84,6 +87,9 @@ func New(cfg Config, store Store) (*Authority, error) {
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.observe == nil {
+		a.observe = func(Request) {}
 	}
 	for _, d := range cfg.Domains {
 		d = strings.ToLower(strings.TrimSpace(d))

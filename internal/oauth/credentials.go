@@ -84,7 +84,7 @@ func (x *exchange) token() {
 		x.unavailable(failure)
 		return
 	}
-	x.a.log.InfoContext(x.r.Context(), "token issued", "client", client.AppID, "remote", remoteHost(x.r), "trace", x.trace)
+	x.outcome = TokenIssued
 	x.grant(token, cmp.Or(req.resource, audience), now)
 }
 

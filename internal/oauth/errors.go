@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"fmt"
-	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -68,33 +67,9 @@ type errorBody struct {
 	URI           string    `json:"error_uri"`
 }
 
-// exchange is a request and its answer.
-type exchange struct {
-	a                  *Authority
-	w                  http.ResponseWriter
-	r                  *http.Request
-	tenantName         string // as in the path
-	v1                 bool   // of the token endpoints
-	now                time.Time
-	trace, correlation uuid.UUID
-	client             string // as the request names it, for the log
-}
-
-func (a *Authority) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{a: a, w: w, r: r, now: a.now(), trace: uuid.New()}
-	if id, err := uuid.Parse(r.Header.Get("client-request-id")); err == nil {
-		x.correlation = id
-	} else {
-		x.correlation = uuid.New()
-	}
-	return x
-}
-
 func (x *exchange) fail(e *protocolError) {
+	x.refused, x.outcome = e, e.kind
 	stamp := x.now.UTC().Format("2006-01-02 15:04:05Z")
-	x.a.log.LogAttrs(x.r.Context(), e.level(), "request refused",
-		slog.Int("status", e.status), slog.String("error", e.kind), slog.Int("code", e.code),
-		slog.String("client", shown(x.client)), slog.String("remote", remoteHost(x.r)), slog.String("trace", x.trace.String()))
 	if e.wait > 0 {
 		x.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	}
@@ -113,21 +88,9 @@ func (x *exchange) fail(e *protocolError) {
 	})
 }
 
-// level is that of the log entry: low where the limiter is at work, so that a
-// client in a loop does not fill the log.
-func (e *protocolError) level() slog.Level {
-	switch e.status {
-	case http.StatusUnauthorized, http.StatusServiceUnavailable:
-		return slog.LevelWarn
-	case http.StatusTooManyRequests:
-		return slog.LevelDebug
-	}
-	return slog.LevelInfo
-}
-
 // unavailable answers a failure of the store, which is for the operator.
 func (x *exchange) unavailable(err error) {
-	x.a.log.ErrorContext(x.r.Context(), "request failed", slog.Any("err", err), slog.String("trace", x.trace.String()))
+	x.failure = err
 	x.fail(&protocolError{status: http.StatusServiceUnavailable, kind: "temporarily_unavailable", code: 90033,
 		text: "A transient error has occurred. Please try again.", wait: 5 * time.Second})
 }

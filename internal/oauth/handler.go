@@ -23,6 +23,12 @@ const (
 	instance
 )
 
+// pattern is an endpoint as logs and metrics name it: the documented form of its path.
+func (e endpoint) pattern() string {
+	return [...]string{"", "/{tenant}/oauth2/token", "/{tenant}/oauth2/v2.0/token", "/{tenant}/.well-known/openid-configuration",
+		"/{tenant}/v2.0/.well-known/openid-configuration", "/{tenant}/discovery/keys", "/{tenant}/discovery/instance"}[e]
+}
+
 // route splits a path into the tenant's name and the endpoint, of which the
 // case and a trailing slash do not matter.
 func route(path string) (tenant string, e endpoint) {
@@ -72,6 +78,8 @@ func (a *Authority) serve(w http.ResponseWriter, r *http.Request) {
 	name, e := route(r.URL.Path)
 	x.tenantName = name
 	x.v1 = e == tokenV1
+	x.endpoint = e
+	defer x.ended()
 	if e == noEndpoint {
 		x.fail(&protocolError{status: http.StatusNotFound, kind: "invalid_request", code: 90014,
 			text: "There is no such endpoint; see /{tenant}/v2.0/.well-known/openid-configuration for those there are."})
@@ -271,6 +279,7 @@ func (x *exchange) reply(status int, cache string, v any) {
 	h.Set("x-ms-request-id", x.trace.String())
 	h.Set("x-ms-ests-server", "induct")
 	h.Set("client-request-id", x.correlation.String())
+	x.status = status
 	x.w.WriteHeader(status)
 	json.NewEncoder(x.w).Encode(v) // an error here is the client's hanging up
 }

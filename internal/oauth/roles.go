@@ -15,4 +15,6 @@ var RoleIDs = map[string]uuid.UUID{
 	"Application.Read.All":                    uuid.MustParse("9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30"),
 	"Directory.Read.All":                      uuid.MustParse("7ab1d382-f21e-4acd-a863-ba3e13f7da61"),
 	"User.Read.All":                           uuid.MustParse("df021288-bdef-4463-88db-98f22de89214"),
+	"User.ReadWrite.All":                      uuid.MustParse("741f803b-c850-494e-b5df-cde7c675a1ca"),
+	"User.DeleteRestore.All":                  uuid.MustParse("eccc023d-eccf-4e7b-9683-8813ab36cecc"),
 }

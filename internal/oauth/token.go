@@ -94,10 +94,11 @@ func (a *Authority) issue(ctx context.Context, c *Client, g grant, now time.Time
 // Principal is the application that a verified token speaks for. It may be
 // shared with other requests and is not to be changed.
 type Principal struct {
-	AppID    uuid.UUID
-	ObjectID uuid.UUID // of its service principal
-	Roles    []string  // application permissions it had when the token was issued
-	Expires  time.Time
+	AppID       uuid.UUID
+	ObjectID    uuid.UUID // of its service principal
+	DisplayName string    // of the app when the token was issued
+	Roles       []string  // application permissions it had then
+	Expires     time.Time
 }
 
 // Has reports whether the principal has at least one of the roles.
@@ -210,5 +211,5 @@ func (a *Authority) accept(c *claims) (*Principal, error) {
 	case c.TenantID != a.tenant || c.Issuer != a.issuerV1() && !strings.HasSuffix(c.Issuer, "/"+a.tenant.String()+"/v2.0"):
 		return nil, ErrTokenIssuer
 	}
-	return &Principal{AppID: c.AppID, ObjectID: c.ObjectID, Roles: c.Roles, Expires: c.Expires.Time()}, nil
+	return &Principal{AppID: c.AppID, ObjectID: c.ObjectID, DisplayName: c.DisplayName, Roles: c.Roles, Expires: c.Expires.Time()}, nil
 }

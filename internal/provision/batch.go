@@ -25,7 +25,11 @@ type record struct {
 	proven   bool   // same record, program and last outcome: only the object's version is left to be checked
 	deferred bool   // to a later wave
 	object   *Object
+	lost     string // the object that the person was linked to, which is gone for good
 	planned  Planned
+	isolated []mapping.Problem // attributes that the target refused and that were left out
+	pending  *Pending          // the record is tried again: what has kept it from its end
+	approved bool              // to disable or delete
 	entry    LogEntry
 }
 
@@ -34,14 +38,20 @@ type batch struct {
 	store   Store
 	job     *Job
 	program *mapping.Program
-	cycle   *Cycle // set when it is its turn, like began
+	cycle   *Cycle // set when it is its turn, like began and policy
 	began   time.Time
+	policy  policy
 	uploads []Queued
 	records []*record
 	people  map[string]*latest // each anchor of the batch; prepare is the last to change the map
-	redo    *Reevaluation      // what this is a batch of; nil: of uploads
+	kept    bool               // of kept records, not of uploads
+	redo    *Reevaluation      // of which re-evaluation, if it is of one
+	clock   time.Time          // by the machine's own clock, for durations
 	before  *batch             // not yet committed when this one was prepared; nil once it is
 	unread  map[string]int64
+	extra   []LogEntry // of records of other uploads that have ended
+	ordered bool       // by somebody, for one person: no brake applies
+	effects int64      // disables and deletions that nobody has ordered but a record
 }
 
 // latest is the latest state of a person; nil if nothing is known.
@@ -151,7 +161,7 @@ func (b *batch) prove(r *record) {
 // run evaluates the program on the record and its kept record.
 func (b *batch) run(r *record) {
 	r.proven = false
-	if b.redo == nil {
+	if !b.kept {
 		b.merge(r)
 	}
 	out := b.program.Evaluate(mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received,
@@ -194,10 +204,20 @@ func (b *batch) recall(ctx context.Context, records []*record) error {
 	return nil
 }
 
-// apply carries the batch out in waves: a second record of one person or object waits for the next.
+// apply carries a batch of kept records out.
 func (b *batch) apply(ctx context.Context, u Unit, t Target) error {
+	if err := b.loadPending(u); err != nil {
+		return err
+	}
+	if err := b.waves(ctx, u, t, b.records); err != nil {
+		return err
+	}
+	return b.finishKept(u)
+}
+
+// waves carries records out in waves: a second record of one person or object waits for the next.
+func (b *batch) waves(ctx context.Context, u Unit, t Target, todo []*record) error {
 	b.follow()
-	todo := b.records
 	for len(todo) > 0 {
 		wave, rest := b.nextWave(todo)
 		if err := b.evaluateDeferred(ctx, wave); err != nil {
@@ -209,10 +229,27 @@ func (b *batch) apply(ctx context.Context, u Unit, t Target) error {
 		}
 		todo = append(again, rest...)
 	}
-	if b.redo != nil {
-		return b.finishReevaluated(u)
+	return nil
+}
+
+// release carries out what the batch has held and what has been approved since.
+func (b *batch) release(ctx context.Context, u Unit, t Target) error {
+	var held []*record
+	for _, r := range b.records {
+		if r.entry.End != EndHeld {
+			continue
+		}
+		p, err := u.Pending(r.op.Anchor)
+		if err != nil {
+			return err
+		}
+		if p == nil || p.Verdict != VerdictApproved || p.Upload != r.upload.Number || p.Index != r.index {
+			continue
+		}
+		r.pending, r.approved, r.object, r.planned, r.entry = p, true, nil, Planned{}, LogEntry{}
+		held = append(held, r)
 	}
-	return b.finish(u)
+	return b.waves(ctx, u, t, held)
 }
 
 func (b *batch) nextWave(todo []*record) (wave, rest []*record) {
@@ -268,9 +305,31 @@ func (b *batch) applyWave(ctx context.Context, u Unit, t Target, wave []*record)
 		return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
 	}
 	for i, r := range changing {
+		if results[i].Err != nil && results[i].Err.Separable {
+			if results[i], err = b.isolate(ctx, t, r, results[i]); err != nil {
+				return nil, err
+			}
+		}
 		b.settle(r, results[i])
 	}
 	return again, b.flush(u, wave, again)
+}
+
+// isolate leaves out the attributes that the target refuses one by one, until it takes the rest of the change or nothing is
+// left of it.
+func (b *batch) isolate(ctx context.Context, t Target, r *record, res Result) (Result, error) {
+	for res.Err != nil && res.Err.Separable {
+		if !r.planned.without(res.Err.Attribute) {
+			return res, nil
+		}
+		r.isolated = append(r.isolated, problemOf(res.Err))
+		results, err := t.Apply(ctx, []Change{b.change(r)})
+		if err != nil {
+			return res, fmt.Errorf("apply a change without %s: %w", res.Err.Attribute, err)
+		}
+		res = results[0]
+	}
+	return res, nil
 }
 
 // plan decides what each record does to its object. It returns those that write, and those that must wait because
@@ -286,15 +345,26 @@ func (b *batch) plan(open []*record) (writing, again []*record) {
 			}
 			inWave[r.object.ID] = true
 		}
-		r.planned = Plan(r.out, r.object, b.program.FlowTypes())
-		r.planned.refer(r, b.program.FlowTypes())
-		if len(r.planned.Set) == 0 {
+		r.planned = b.planOne(r)
+		switch {
+		case r.planned.destroys() && b.policy.holds() && !r.approved:
+			b.hold(r)
+		case !r.planned.writes():
 			b.settle(r, Result{})
-			continue
+		default:
+			writing = append(writing, r)
 		}
-		writing = append(writing, r)
 	}
 	return writing, again
+}
+
+func (b *batch) planOne(r *record) Planned {
+	if r.out.OutOfScope != "" {
+		return planLeave(r.object, b.policy.leave, b.program.FlowTypes())
+	}
+	p := Plan(r.out, r.object, b.program.FlowTypes())
+	p.refer(r, b.program.FlowTypes())
+	return p
 }
 
 func (b *batch) change(r *record) Change {
@@ -302,7 +372,7 @@ func (b *batch) change(r *record) Change {
 		return Change{Create: true, Set: r.planned.Set,
 			ID: objectID(b.job, r.upload.Received, r.upload.Number, r.index).String()}
 	}
-	return Change{ID: r.object.ID, Version: r.object.Version, Set: r.planned.Set}
+	return Change{ID: r.object.ID, Version: r.object.Version, Set: r.planned.Set, Delete: r.planned.End == EndDeleted, Restore: r.planned.Restore}
 }
 
 // find decides the records that need no object and looks up the objects of the others, which it returns.
@@ -314,9 +384,12 @@ func (b *batch) find(ctx context.Context, u Unit, t Target, wave []*record) ([]*
 	var found []*record
 	var unmatched []*record
 	for _, r := range open {
-		if r.object != nil {
+		switch {
+		case r.object != nil:
 			found = append(found, r)
-		} else {
+		case r.out.OutOfScope != "": // there is nothing that could leave with the person
+			b.outOfScope(r)
+		default:
 			unmatched = append(unmatched, r)
 		}
 	}
@@ -354,7 +427,9 @@ func (b *batch) findLinked(ctx context.Context, u Unit, t Target, wave []*record
 				u.Remember(r.person)
 			}
 		default:
-			r.object = answers[i].Object
+			if r.object = answers[i].Object; r.object == nil {
+				r.lost = r.person.ObjectID
+			}
 		}
 	}
 	return b.disprove(ctx, open)

@@ -31,11 +31,16 @@ type engine struct {
 func newEngine(t *testing.T) *engine {
 	e := &engine{t: t, dir: t.TempDir()}
 	e.open()
-	job, err := e.CreateJob(t.Context(), "API2AAD", uuid.New(), uuid.New(), "HR", provision.JobActive)
+	app, err := e.CreateApp(t.Context(), "HR")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.job = job
+	if e.job, err = e.CreateJob(t.Context(), "API2AAD", app.ServicePrincipalID); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.StartJob(t.Context(), e.job.PK); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { e.close() })
 	return e
 }
@@ -47,7 +52,7 @@ func (e *engine) open() {
 		e.t.Fatal(err)
 	}
 	e.store, e.users = store, directory.New(store)
-	e.Service, err = provision.NewService(e.t.Context(), provision.Config{Store: store, Target: e.users,
+	e.Service, err = provision.NewService(e.t.Context(), provision.Config{Store: store, Target: e.users, WithoutMail: true,
 		Logger: slog.New(slog.DiscardHandler),
 		Tenant: provision.Tenant{ID: uuid.MustParse("b16687d3-8faf-42ad-b298-92cdcaf01c6e"), DefaultDomain: "acme.example"}})
 	if err != nil {

@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"induct/internal/mapping"
@@ -25,16 +27,57 @@ func (b *batch) refuse(r *record) bool {
 			b.end(r, ActionOther, StatusSkipped, EndSkipped)
 		}
 	case r.out != nil && r.out.OutOfScope != "":
-		b.start(r)
-		b.end(r, ActionOther, StatusSkipped, EndSkipped)
-		r.entry.Code = "EntrySynchronizationSkipped"
-		r.entry.Attribute = "scope"
-		r.entry.Reason = "The person is out of scope: " + r.out.OutOfScope
-		r.entry.Advice = "Nothing to do if this is meant; else correct the scoping filter or the person's data."
+		if r.person != nil && r.person.ObjectID != "" && !r.out.OutOfInput { // was in scope, and has an account
+			return false
+		}
+		b.outOfScope(r)
 	default:
 		return false
 	}
 	return true
+}
+
+// outOfScope ends a record whose person is out of scope and has nothing that could be taken away.
+func (b *batch) outOfScope(r *record) {
+	b.start(r)
+	b.end(r, ActionOther, StatusSkipped, EndSkipped)
+	r.entry.Code = "EntrySynchronizationSkipped"
+	r.entry.Attribute = "scope"
+	r.entry.Reason = "The person is out of scope: " + r.out.OutOfScope
+	r.entry.Advice = "Nothing to do if this is meant; else correct the scoping filter or the person's data."
+}
+
+// leaves ends a record whose person has left the scope, as it was planned.
+func (b *batch) leaves(r *record) {
+	switch r.planned.End {
+	case EndDisabled:
+		b.end(r, ActionDisable, StatusSuccess, EndDisabled)
+	case EndDeleted:
+		b.end(r, ActionDelete, StatusSuccess, EndDeleted)
+	default:
+		b.outOfScope(r)
+		r.entry.Reason += ". The account stays as it is, because " + b.whyAlone(r) + "."
+		return
+	}
+	r.entry.Warnings = append(r.entry.Warnings, "The person has left the scope: "+r.out.OutOfScope)
+}
+
+// whyAlone says why the account of somebody who has left the scope is left alone.
+func (b *batch) whyAlone(r *record) string {
+	on, known := r.object.Attributes[accountEnabled].AsBool()
+	switch {
+	case !r.object.Deleted.IsZero():
+		return "it is in deleted items"
+	case b.policy.leave == LeaveAlone:
+		return "the app's settings say so (" + SecretSkipOutOfScope + ")"
+	case b.policy.leave == LeaveDisable && known && !on:
+		return "it is disabled already"
+	}
+	return "the mapping's target object actions do not allow what would have to be done"
+}
+
+func problemOf(e *TargetError) mapping.Problem {
+	return mapping.Problem{Code: e.Code, Attribute: e.Attribute, Reason: e.Reason, Advice: e.Advice}
 }
 
 // start fills in what is true of every entry about the record.
@@ -48,6 +91,9 @@ func (b *batch) start(r *record) {
 	}
 	if r.object != nil {
 		r.entry.ObjectID, r.entry.ObjectName = r.object.ID, objectName(r.object)
+	}
+	if r.lost != "" {
+		r.entry.Warnings = append(slices.Clone(r.entry.Warnings), "The account "+r.lost+", which the person was linked to, is gone for good; it was looked for anew by the matching attributes.")
 	}
 }
 
@@ -86,11 +132,55 @@ func (b *batch) unchanged(r *record) {
 // settle ends a record that was planned, with the target's answer if it was asked.
 func (b *batch) settle(r *record, res Result) {
 	if res.Err != nil {
-		e := res.Err
-		b.fail(r, mapping.Problem{Code: e.Code, Attribute: e.Attribute, Reason: e.Reason, Advice: e.Advice})
+		b.fail(r, problemOf(res.Err))
+		if res.Err.Retryable && !b.tired(r) {
+			r.entry.End = EndRetrying
+			if r.entry.Advice == "" {
+				r.entry.Advice = "Nothing to do: it is tried again by itself."
+			}
+		}
 		return
 	}
 	b.start(r)
+	switch {
+	case r.out.OutOfScope != "":
+		b.leaves(r)
+	default:
+		b.settleEnd(r)
+	}
+	b.warn(r)
+	if len(r.planned.Modified) > 0 {
+		r.entry.Source, r.entry.Modified = r.out.Source, r.planned.Modified
+	}
+	if res.Version > 0 {
+		r.entry.ObjectName = res.Name
+		if r.object == nil {
+			r.object = &Object{ID: r.entry.ObjectID}
+		}
+		r.object.Version = res.Version
+	}
+}
+
+// tired reports whether a record has been tried for so long that it counts as failed.
+func (b *batch) tired(r *record) bool {
+	return r.pending != nil && r.pending.Kind == PendingRetry && b.began.Sub(r.pending.Since) >= retriesEnd
+}
+
+// warn says which attributes were left out.
+func (b *batch) warn(r *record) {
+	for i, p := range r.isolated {
+		if i == 0 {
+			r.entry.Status, r.entry.Code, r.entry.Attribute = StatusWarning, p.Code, p.Attribute
+			r.entry.Reason = p.Reason + ". The rest was written."
+			r.entry.Advice = p.Advice
+			continue
+		}
+		r.entry.Warnings = append(slices.Clone(r.entry.Warnings), p.Reason+". The rest was written.")
+	}
+}
+
+// settleEnd gives a record the end that was planned.
+func (b *batch) settleEnd(r *record) {
 	switch r.planned.End {
 	case EndCreated:
 		b.end(r, ActionCreate, StatusSuccess, EndCreated)
@@ -108,16 +198,6 @@ func (b *batch) settle(r *record, res Result) {
 		b.end(r, ActionOther, StatusSkipped, EndUnchanged)
 		r.entry.Code = "RedundantExport"
 	}
-	if len(r.planned.Modified) > 0 {
-		r.entry.Source, r.entry.Modified = r.out.Source, r.planned.Modified
-	}
-	if res.Version > 0 {
-		r.entry.ObjectName = res.Name
-		if r.object == nil {
-			r.object = &Object{ID: r.entry.ObjectID}
-		}
-		r.object.Version = res.Version
-	}
 }
 
 // flush records what the wave has come to: references, people, unread paths.
@@ -131,7 +211,7 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 		if waits[r] {
 			continue
 		}
-		if r.out != nil && b.redo == nil {
+		if r.out != nil && !b.kept {
 			for _, p := range r.out.Unread {
 				b.unread[p]++
 			}
@@ -148,8 +228,14 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 		if waits[r] {
 			continue
 		}
+		if err := b.leavePending(u, r); err != nil {
+			return err
+		}
 		if err := b.putReferences(u, r); err != nil {
 			return err
+		}
+		if r.planned.destroys() && r.entry.Status == StatusSuccess && (r.pending == nil || r.pending.By == "") && !b.ordered {
+			b.effects++
 		}
 	}
 	return nil
@@ -162,20 +248,46 @@ func (b *batch) person(r *record) *Person {
 	}
 	p := &Person{Anchor: r.op.Anchor, Kept: r.kept, Upload: r.upload.Number, Index: r.index, Name: r.entry.Name}
 	if r.person != nil {
-		p.ObjectID, p.Version = r.person.ObjectID, r.person.Version
+		p.ObjectID, p.Version, p.Enabled = r.person.ObjectID, r.person.Version, r.person.Enabled
+	}
+	if r.lost != "" {
+		p.ObjectID, p.Version, p.Enabled = "", 0, false
 	}
 	switch r.entry.End {
+	case EndHeld:
+		p.Pending = PendingHeld
+		return p
+	case EndRetrying:
+		p.Pending = PendingRetry
+		return p
 	case EndFailed, EndSkipped:
 		return p
 	}
-	p.ObjectID, p.Version = r.object.ID, r.object.Version
-	p.Hash, p.Program = r.hash, b.program.ID()
+	p.ObjectID, p.Version, p.Enabled = r.object.ID, r.object.Version, r.enabled()
+	if r.out.OutOfScope == "" {
+		p.Hash, p.Program = r.hash, b.program.ID()
+	}
 	return p
+}
+
+// enabled reports whether the object is enabled after what was planned has been done.
+func (r *record) enabled() bool {
+	if r.planned.End == EndDeleted {
+		return false
+	}
+	v := r.object.Attributes[accountEnabled]
+	for _, a := range r.planned.Set {
+		if a.Attribute == accountEnabled {
+			v = a.Value
+		}
+	}
+	on, _ := v.AsBool()
+	return on
 }
 
 // finish writes the batch's entries in the order of arrival and moves the position.
 func (b *batch) finish(u Unit) error {
-	took := time.Since(b.began)
+	took := time.Since(b.clock)
 	results := make([]UploadResult, len(b.uploads))
 	at := map[int64]int{}
 	for i := range b.uploads {
@@ -188,13 +300,21 @@ func (b *batch) finish(u Unit) error {
 		entries = append(entries, r.entry)
 		results[at[r.upload.Number]].Counts[r.entry.End]++
 	}
-	if err := u.Append(entries); err != nil {
+	if err := errors.Join(u.Append(entries), u.Append(b.extra), u.CountUnread(b.unread), reached(u, b.began, b.count())); err != nil {
 		return err
 	}
-	if err := u.CountUnread(b.unread); err != nil {
-		return err
+	return u.Advance(results, b.cycle.Number, b.began)
+}
+
+// count returns what the batch adds to the job's window.
+func (b *batch) count() Slot {
+	n := Slot{Effects: b.effects, Records: int64(len(b.records))}
+	for _, r := range b.records {
+		if r.entry.Status == StatusFailure {
+			n.Failures++
+		}
 	}
-	return u.Advance(results, b.began)
+	return n
 }
 
 func objectName(o *Object) string {

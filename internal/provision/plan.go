@@ -2,6 +2,7 @@ package provision
 
 import (
 	"slices"
+	"time"
 
 	"induct/internal/expr"
 	"induct/internal/mapping"
@@ -14,9 +15,40 @@ const redacted = "[Redact]"
 
 // Planned is what a record should do to its object: one of nothing, a creation, an update.
 type Planned struct {
-	End      End // EndCreated, EndUpdated, EndDisabled, EndUnchanged, EndSkipped
+	End      End  // EndCreated, EndUpdated, EndDisabled, EndDeleted, EndUnchanged, EndSkipped
+	Restore  bool // the object comes back from deleted items first
 	Set      []Assignment
 	Modified []Modification
+}
+
+// destroys reports whether somebody loses the account.
+func (p *Planned) destroys() bool { return p.End == EndDisabled || p.End == EndDeleted }
+
+// writes reports whether the target is to be asked for anything.
+func (p *Planned) writes() bool { return len(p.Set) > 0 || p.Restore || p.End == EndDeleted }
+
+// without leaves an attribute out, and reports whether something is left to do then.
+func (p *Planned) without(attribute string) bool {
+	n := len(p.Set)
+	p.Set = slices.DeleteFunc(slices.Clone(p.Set), func(a Assignment) bool { return a.Attribute == attribute })
+	p.Modified = slices.DeleteFunc(slices.Clone(p.Modified), func(m Modification) bool { return m.Attribute == attribute })
+	return len(p.Set) < n && (len(p.Modified) > 0 || p.Restore)
+}
+
+// planLeave plans what becomes of the object of somebody who has left the scope. EndSkipped: nothing.
+func planLeave(current *Object, action LeaveAction, allow mapping.FlowTypes) Planned {
+	was := current.Attributes[accountEnabled]
+	on, known := was.AsBool()
+	switch {
+	case !current.Deleted.IsZero():
+	case action == LeaveDelete && allow.Delete:
+		return Planned{End: EndDeleted}
+	case action == LeaveDisable && allow.Update && (on || !known):
+		p := Planned{End: EndDisabled}
+		p.add(&mapping.Flow{Attribute: accountEnabled}, was, expr.Bool(false))
+		return p
+	}
+	return Planned{End: EndSkipped}
 }
 
 // Plan compares what a record wants with the object as it is; current is nil if there is none.
@@ -58,11 +90,16 @@ func planUpdate(out *mapping.Outcome, current *Object, allow mapping.FlowTypes) 
 			disables = ok && !on
 		}
 	}
+	p.Restore = !current.Deleted.IsZero()
 	switch {
-	case len(p.Set) == 0:
+	case !p.writes():
 		return p
 	case !allow.Update:
 		return Planned{End: EndSkipped}
+	case p.Restore:
+		p.End = EndUpdated
+		gone := current.Deleted.UTC().Format(time.RFC3339)
+		p.Modified = append(p.Modified, Modification{Attribute: "deletedDateTime", Old: &gone})
 	case disables:
 		p.End = EndDisabled
 	default:

@@ -18,7 +18,8 @@ type Target interface {
 	Apply(ctx context.Context, changes []Change) ([]Result, error)
 }
 
-// Query asks for an object by its id, or, if ID is empty, by an attribute that equals a value in any case.
+// Query asks for an object by its id, in deleted items too, or, if ID is empty, for a live one by an attribute that
+// equals a value in any case.
 type Query struct {
 	ID        string
 	Version   int64 // with ID: the version last seen; the answer may then be Same
@@ -26,19 +27,29 @@ type Query struct {
 	Value     string
 }
 
-// Found answers a Query: Same (the object still has the version asked for), one object, none (all fields zero), or several.
+// Found answers a Query: Same (the object still has the version asked for), one object (one in deleted items has Deleted
+// set), none (all fields zero), or several.
 type Found struct {
 	Same      bool
 	Object    *Object
 	Ambiguous []string // ids of several objects that match
 }
 
-// Change is what is to be done to one object.
+// Change is what is to be done to one object: it is created, deleted or restored, or, with none of these, updated.
+// Each change that is carried out raises the object's version.
+//
+// A deleted object stands in deleted items: it keeps its id and its attributes, and its unique values are free at once,
+// for the next change of the same call too. Deleting it once more changes nothing and is no error; updating it is
+// refused with InvalidAnchor.
+//
+// A restored one is live again, and has Set applied, in one step. If a value of it that must be unique, such as
+// userPrincipalName, is somebody else's by then, it is refused with Conflict and stays in deleted items.
 type Change struct {
-	Create  bool
-	ID      string // of the object; for Create the id to give it
-	Version int64  // the version that the change was planned on; 0 for Create
-	Set     []Assignment
+	Create, Delete, Restore bool
+
+	ID      string       // of the object; for Create the id to give it
+	Version int64        // the version that the change was planned on; 0 for Create
+	Set     []Assignment // empty for Delete
 }
 
 // Assignment sets an attribute; a null value removes it.
@@ -60,6 +71,8 @@ type TargetError struct {
 	Attribute string
 	Reason    string
 	Advice    string
+	Retryable bool // the same change may succeed later without anybody's doing: a time-out, throttling, an object that was changed meanwhile
+	Separable bool // Attribute alone was refused; the rest of the change would have been carried out without it
 }
 
 func (e *TargetError) Error() string { return e.Code + ": " + e.Reason }
@@ -71,18 +84,56 @@ type Queued struct {
 	Operations []Operation
 }
 
+// Untaken is an upload that no batch has taken up: it waits, or it was purged.
+type Untaken struct {
+	Operations []Operation
+	Purge      *Purge // nil: it waits
+}
+
 // Person is what a job knows of one anchor: the link to its object and the kept record.
 type Person struct {
 	Anchor   string
-	ObjectID string   // the link; "" if there is none
-	Version  int64    // of the object when the job last wrote it or found it as desired
-	Kept     []byte   // what has been sent, merged by attribute; nil if it was not read
-	Hash     [16]byte // of the latest record, if that ended with the object as desired; else zero
-	Program  uint64   // the program that decided so
-	Upload   int64    // number of the latest record's upload
-	Index    int      // and its index there
-	Name     string   // display name in the latest record
+	ObjectID string      // the link; "" if there is none
+	Version  int64       // of the object when the job last wrote it or found it as desired
+	Kept     []byte      // what has been sent, merged by attribute; nil if it was not read
+	Hash     [16]byte    // of the latest record, if that ended with the object as desired; else zero
+	Program  uint64      // the program that decided so
+	Upload   int64       // number of the latest record's upload
+	Index    int         // and its index there
+	Name     string      // display name in the latest record
+	Enabled  bool        // the object was enabled when the job last saw it
+	Pending  PendingKind // what keeps the latest record from its end
 }
+
+// PendingPerson is a pending record with its person.
+type PendingPerson struct {
+	Pending
+	Person Person
+}
+
+// Lane is what a runner needs to know to choose its next piece of work.
+type Lane struct {
+	Position  int64     // committed up to this upload number
+	Waits     bool      // uploads wait after it
+	Cycle     *Cycle    // the open one; nil if there is none
+	Latest    int64     // number of the latest cycle
+	Unjudged  bool      // records are held of which nothing has been decided
+	Approved  bool      // pending records have been approved
+	Refused   bool      // pending records have been rejected or purged
+	Due       time.Time // of the earliest retry; zero if none waits
+	Condition Condition
+}
+
+// PendingSet names the pending records that a runner takes up together.
+type PendingSet uint8
+
+// The sets of a Lane.
+const (
+	SetUnjudged PendingSet = iota
+	SetApproved
+	SetRefused
+	SetDue // retries whose time has come
+)
 
 // KeptPerson is a person at a place in the store's order, from 1.
 type KeptPerson struct {
@@ -111,7 +162,7 @@ type PendingReference struct {
 	Row, PersonRow int64  // the store's own, to be handed back as ReadyReferences gave them
 }
 
-// UploadResult is the outcome of a whole upload.
+// UploadResult is the outcome of a whole upload: the first outcomes of its records.
 type UploadResult struct {
 	Number int64
 	Counts map[End]int
@@ -128,6 +179,7 @@ type Cycle struct {
 type Fence struct {
 	JobPK    int64
 	Position int64 // the lane has committed up to this upload number
+	Free     bool  // no lane is claimed: only what lanes read is written. JobPK may be 0 then.
 }
 
 // Store is the durable state of the engine. Its methods may be called concurrently.
@@ -136,10 +188,10 @@ type Store interface {
 	// Jobs returns all jobs.
 	Jobs(ctx context.Context) ([]*Job, error)
 	// PutJob creates the job if its PK is 0, and gives it one; else it replaces schema, settings, state and name.
-	PutJob(ctx context.Context, j *Job) error
-	// BeginReevaluation replaces the job as PutJob does, and begins a re-evaluation of its people in the same
-	// transaction. One that is under way begins anew, under the next number.
-	BeginReevaluation(ctx context.Context, j *Job, now time.Time) error
+	// The audit entries are added in the same transaction.
+	PutJob(ctx context.Context, j *Job, audit ...Audit) error
+	// Apps returns all apps, in the order of their creation.
+	Apps(ctx context.Context) ([]*App, error)
 	// Reevaluation returns the job's latest re-evaluation; nil if there was none.
 	Reevaluation(ctx context.Context, jobPK int64) (*Reevaluation, error)
 	// PeopleAfter returns up to limit people after a place in the store's order, with their places.
@@ -150,10 +202,10 @@ type Store interface {
 	Accept(ctx context.Context, u Upload, id uuid.UUID, queueRecords int64) (Accepted, error)
 	// UploadStatus returns the upload with this id; ErrNotFound.
 	UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*UploadStatus, error)
-	// QueuedOperations returns the operations of an upload that has not been taken up yet; nil if it has.
-	QueuedOperations(ctx context.Context, jobPK, number int64) ([]Operation, error)
-	// Position returns up to which number the job has committed.
-	Position(ctx context.Context, jobPK int64) (int64, error)
+	// QueuedOperations returns an upload that has not been taken up; without operations if it has.
+	QueuedOperations(ctx context.Context, jobPK, number int64) (Untaken, error)
+	// Lane returns how far the job has come and what there is to do.
+	Lane(ctx context.Context, jobPK int64) (Lane, error)
 	// Next returns the uploads after position up to number to, in order, until records operations are reached.
 	// At least one upload is returned if there is one.
 	Next(ctx context.Context, jobPK, position, to int64, records int) ([]Queued, error)
@@ -169,6 +221,16 @@ type Store interface {
 	// JobStatus, UnreadPaths: what a job says of itself.
 	JobStatus(ctx context.Context, jobPK int64) (*JobStatus, error)
 	UnreadPaths(ctx context.Context, jobPK int64) ([]PathCount, error)
+	// PendingRecords returns a page of the job's pending records.
+	PendingRecords(ctx context.Context, jobPK int64, q PendingQuery) (PendingPage, error)
+	// PendingPeople returns up to limit records of a set with their people, as they are committed.
+	PendingPeople(ctx context.Context, jobPK int64, set PendingSet, now time.Time, limit int) ([]PendingPerson, error)
+	// Connected returns up to limit linked people after a place in the store's order, without their kept records.
+	Connected(ctx context.Context, jobPK, after int64, limit int) ([]KeptPerson, error)
+	// QueryAudit returns entries of the audit log.
+	QueryAudit(ctx context.Context, q AuditQuery) (AuditPage, error)
+	// Notices returns up to limit notices of a job, newest first.
+	Notices(ctx context.Context, jobPK int64, limit int) ([]Notice, error)
 }
 
 // Unit is one transaction of a job. It is used by one goroutine, inside Store.Unit's fn only.
@@ -196,14 +258,57 @@ type Unit interface {
 	Append(entries []LogEntry) error
 	// CountUnread adds to the job's counts of paths that no mapping reads.
 	CountUnread(paths map[string]int64) error
-	// Advance ends the uploads of a batch and moves the position to the last of them.
-	Advance(results []UploadResult, now time.Time) error
+	// Advance counts the first outcomes of the uploads of a batch, which are part of a cycle, and moves the position to the last
+	// of them.
+	Advance(results []UploadResult, cycle int64, now time.Time) error
 	// Reevaluated moves a re-evaluation's cursor and counts. It fails with ErrFenced if another has begun meanwhile.
 	Reevaluated(r Reevaluation) error
-	// Idle reports whether no upload waits after the job's position.
-	Idle() (bool, error)
+	// Idle reports whether no record waits after the job's position but the given number of them, which are about to end.
+	Idle(but int) (bool, error)
 	// ExtendCycle makes the uploads that wait now part of the open cycle.
 	ExtendCycle(c *Cycle) error
-	// CloseCycle ends the cycle and settles its uploads.
+	// CloseCycle ends the cycle and settles those of its uploads of which no record is pending.
 	CloseCycle(c *Cycle, now time.Time) error
+	// CycleCounts returns the first outcomes of a cycle's records so far, moved to where they stand now.
+	CycleCounts(cycle int64) (map[End]int64, error)
+
+	// Pending returns the pending record of a person; nil if there is none.
+	Pending(anchor string) (*Pending, error)
+	// PutPending stores the pending record of a person who is stored, in place of an older one.
+	PutPending(p Pending) error
+	// EndPending ends the pending record of a person in the way of end: it is removed, and the counts of its upload and
+	// cycle follow. The upload is settled if that was its last and its cycle has closed. With end "" nothing is counted:
+	// the record is of an upload that is about to Advance.
+	EndPending(p Pending, end End) error
+	// Judge gives a verdict of somebody about the pending records of a kind (PendingNone: any), those of the anchors or, if
+	// anchors is nil, all that have none yet. It returns how many they were.
+	Judge(kind PendingKind, v Verdict, by string, anchors []string) (int, error)
+	// CountUnjudged returns how many records are held of which nothing has been decided and nobody was asked.
+	CountUnjudged() (int64, error)
+	// AnyApproved reports whether pending records have been approved and not been carried out.
+	AnyApproved() (bool, error)
+	// Enabled returns how many linked accounts are enabled, as the job last saw them.
+	Enabled() (int64, error)
+	// Held returns how many records are held.
+	Held() (int64, error)
+
+	// PutJob replaces the job of the Unit as Store.PutJob does. PutApp creates or replaces an app.
+	PutJob(j *Job) error
+	PutApp(a *App) error
+	// BeginReevaluation begins a re-evaluation of the job's people. One that is under way begins anew, under the next number.
+	BeginReevaluation(now time.Time) error
+	// Condition returns how the job fares; PutCondition replaces that.
+	Condition() (Condition, error)
+	PutCondition(c Condition) error
+	// Purge throws the uploads after a number out of the queue.
+	Purge(after int64, p Purge) (Purge, error)
+	// Link links a person who is stored to an object, or to none.
+	Link(anchor, objectID string) error
+	// Unlink drops the links of up to limit people after a place, and returns how far it has come; done if to the end.
+	Unlink(after int64, limit int) (place int64, done bool, err error)
+	// Remove removes up to limit rows of the job; done if all but its log and its name is gone.
+	Remove(limit int) (done bool, err error)
+	// Audit adds an entry to the audit log, Notify one to the notices.
+	Audit(a Audit) error
+	Notify(n Notice) error
 }

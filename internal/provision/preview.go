@@ -66,7 +66,7 @@ func (s *Service) Preview(ctx context.Context, jobPK int64, q PreviewQuery) (*Pr
 			r.kept = merged
 		}
 	}
-	b := &batch{store: s.store, job: job, program: program, cycle: &Cycle{}, began: r.upload.Received}
+	b := &batch{store: s.store, job: job, program: program, cycle: &Cycle{}, began: r.upload.Received, policy: s.policy(job).unbraked()}
 	return b.preview(ctx, objects, r)
 }
 

@@ -59,6 +59,7 @@ const (
 	JobActive   JobState = "Active"
 	JobPaused   JobState = "Paused"
 	JobDisabled JobState = "Disabled"
+	JobDeleted  JobState = "Deleted" // gone for everybody but the log
 )
 
 // JobSettings are the choices of one job.
@@ -295,6 +296,7 @@ type JobStatus struct {
 	Held          int64         // records that wait for a verdict, Staged included
 	Staged        int64         // for one of people
 	Retrying      int64
+	Uploads       int64 // accepted to date, without replays
 	FirstCycleEnd time.Time
 	Condition     Condition
 	Reevaluation  *Reevaluation // the latest; nil if there was none

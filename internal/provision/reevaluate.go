@@ -2,7 +2,9 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"induct/internal/mapping"
@@ -45,14 +47,14 @@ func (s *stride) took(d time.Duration) {
 const uploadsFirst = 4
 
 // reevaluate does the next batch of the job's re-evaluation, and reports whether there was one to do.
-func (r *runner) reevaluate(ctx context.Context) (bool, error) {
+func (r *runner) reevaluate(ctx context.Context, job *Job, program *mapping.Program, lane Lane) (bool, error) {
 	re, err := r.s.store.Reevaluation(ctx, r.jobPK)
 	if err != nil || re == nil || !re.Ended.IsZero() {
 		return false, err
 	}
 	// The edit that began it may be about to install its program: it has done so when it gives the lock back.
 	r.s.editing.Lock()
-	job, program, err := r.s.compiled(r.jobPK)
+	job, program, err = r.s.compiled(r.jobPK)
 	r.s.editing.Unlock()
 	if err != nil {
 		return false, err
@@ -61,63 +63,106 @@ func (r *runner) reevaluate(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	position, err := r.s.store.Position(ctx, job.PK)
+	b, err := r.prepareKept(ctx, job, program, lane)
 	if err != nil {
 		return false, err
 	}
-	status, err := r.s.store.JobStatus(ctx, job.PK)
-	if err != nil {
-		return false, err
-	}
-	r.ahead = nil // it was prepared on people who may change now
-	cycle := &Cycle{Number: status.Cycle}
 	if len(people) == 0 {
-		return true, r.endReevaluation(ctx, job, cycle, position, *re)
+		return true, r.endReevaluation(ctx, job, b.cycle, lane.Position, *re)
 	}
-	began := r.s.now()
-	b := r.prepareKept(job, program, cycle, *re, people)
-	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
-		return b.apply(ctx, u, r.s.target.In(u))
+	b.redo = re
+	re.Cursor = people[len(people)-1].Place
+	for i := range people {
+		b.addKept(&people[i].Person, people[i].Place, nil)
+	}
+	eachOf(b.records, b.run)
+	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+		return b.apply(ctx, u, r.target(u))
 	})
 	if err != nil {
 		return false, fmt.Errorf("re-evaluation %d of %d people: %w", re.Number, len(people), err)
 	}
-	r.stride.took(r.s.now().Sub(began))
+	r.stride.took(r.s.now().Sub(b.began))
+	r.report(ctx, b)
 	return true, nil
 }
 
-// prepareKept makes a batch of people as if their kept records had been sent again.
-func (r *runner) prepareKept(job *Job, program *mapping.Program, cycle *Cycle, re Reevaluation, people []KeptPerson) *batch {
-	re.Cursor = people[len(people)-1].Place
-	b := &batch{store: r.s.store, job: job, program: program, cycle: cycle, began: r.s.now(), redo: &re,
-		people: map[string]*latest{}, unread: map[string]int64{}}
-	for i := range people {
-		p := &people[i]
-		b.people[p.Anchor] = &latest{&p.Person}
-		b.records = append(b.records, &record{person: &p.Person, place: p.Place, hash: p.Hash, kept: p.Kept,
-			upload: &Queued{Number: p.Upload, Received: re.Began}, index: p.Index, op: &Operation{Anchor: p.Anchor, Data: p.Kept}})
-	}
-	eachOf(b.records, b.run)
-	return b
+// prepareKept makes an empty batch of kept records. It forgets what was prepared on people who may change now.
+func (r *runner) prepareKept(_ context.Context, job *Job, program *mapping.Program, lane Lane) (*batch, error) {
+	r.ahead = nil
+	return &batch{store: r.s.store, job: job, program: program, cycle: &Cycle{Number: lane.Latest}, began: r.s.now(), policy: r.s.policy(job),
+		kept: true, clock: time.Now(), people: map[string]*latest{}, unread: map[string]int64{}}, nil
 }
 
-// finishReevaluated writes entries for the changes and the failures, and moves the re-evaluation.
-func (b *batch) finishReevaluated(u Unit) error {
-	var entries []LogEntry
+// addKept adds a person to a batch as if the kept record had been sent again.
+func (b *batch) addKept(p *Person, place int64, pending *Pending) {
+	b.people[p.Anchor] = &latest{p}
+	r := &record{person: p, place: place, hash: p.Hash, kept: p.Kept, pending: pending, approved: pending != nil && pending.Verdict == VerdictApproved,
+		upload: &Queued{Number: p.Upload, Received: b.began}, index: p.Index, op: &Operation{Anchor: p.Anchor, Data: p.Kept}}
+	if b.redo != nil {
+		r.upload.Received = b.redo.Began
+	}
+	b.records = append(b.records, r)
+}
+
+// loadPending reads what keeps the latest records of the batch's people from their ends.
+func (b *batch) loadPending(u Unit) error {
 	for _, r := range b.records {
-		b.redo.Evaluated++
-		b.redo.Ends[r.entry.End]++
-		if r.entry.End == EndUnchanged || r.entry.End == EndSkipped {
+		if r.pending != nil || r.person.Pending == PendingNone {
 			continue
 		}
-		e := r.entry
-		e.Upload, e.Index, e.BulkID = -b.redo.Number, int(r.place), ""
-		entries = append(entries, e)
+		var err error
+		if r.pending, err = u.Pending(r.op.Anchor); err != nil {
+			return err
+		}
+		r.approved = r.approved || r.pending != nil && r.pending.Verdict == VerdictApproved
+	}
+	return nil
+}
+
+// finishKept writes the entries of kept records: of a re-evaluation those of changes and failures alone.
+func (b *batch) finishKept(u Unit) error {
+	var entries []LogEntry
+	for _, r := range b.records {
+		if b.redo != nil {
+			b.redo.Evaluated++
+			b.redo.Ends[r.entry.End]++
+		}
+		if b.keptEntry(r) {
+			r.entry.Duration = time.Since(b.clock)
+			entries = append(entries, r.entry)
+		}
 	}
 	if err := u.Append(entries); err != nil {
 		return err
 	}
+	if err := reached(u, b.began, Slot{Effects: b.effects}); err != nil || b.redo == nil {
+		return err
+	}
 	return u.Reevaluated(*b.redo)
+}
+
+// keptEntry gives the entry of a kept record its place, and reports whether it has anything to say.
+func (b *batch) keptEntry(r *record) bool {
+	e := &r.entry
+	switch p := r.pending; {
+	case p != nil && e.End == EndHeld && p.Kind == PendingHeld:
+		return false
+	case p != nil:
+		e.Upload, e.Index, e.BulkID = p.Upload, p.Index, p.BulkID
+		if e.End == EndRetrying {
+			n := p.Attempts + 1
+			e.Advice = fmt.Sprintf("Nothing to do: this was attempt %d, the next is after %s.", n, nextAttempt(b.began, b.job, p.Upload, p.Index, n).UTC().Format(time.RFC3339))
+		} else if p.Kind == PendingRetry {
+			e.Warnings = append(slices.Clone(e.Warnings), fmt.Sprintf("The record had failed before: this was attempt %d.", p.Attempts+1))
+		}
+		return true
+	case b.redo != nil:
+		e.Upload, e.Index, e.BulkID = -b.redo.Number, int(r.place), ""
+		return e.End != EndUnchanged && e.End != EndSkipped
+	}
+	e.Upload, e.Index, e.BulkID = 0, int(b.began.UnixMilli()), ""
+	return true
 }
 
 // endReevaluation resolves the references that have become ready and ends the re-evaluation.
@@ -128,31 +173,38 @@ func (r *runner) endReevaluation(ctx context.Context, job *Job, cycle *Cycle, po
 		return fmt.Errorf("end of re-evaluation %d: %w", re.Number, err)
 	}
 	r.s.changed()
-	r.s.log.Info("re-evaluated everybody", "job", job.ID, "reevaluation", re.Number, "people", re.Evaluated, "ends", re.Ends, "took", re.Ended.Sub(re.Began))
+	r.s.log.Info("re-evaluated everybody", "job", job.ID, "reevaluation", re.Number, "people", re.Evaluated, "ends", re.Ends, "duration_ms", milliseconds(re.Ended.Sub(re.Began)))
 	return nil
 }
 
 // SetSchema gives a job another schema, under a new version, and has everybody re-evaluated in the background. Errors
 // of the schema are those of mapping.Compile; then nothing has changed.
 func (s *Service) SetSchema(ctx context.Context, jobPK int64, schema *mapping.Schema) error {
-	return s.edit(ctx, jobPK, true, func(j *Job) {
+	var before *mapping.Schema
+	return s.edit(ctx, jobPK, func(j *Job) {
 		next := *schema
+		before = j.Schema
 		next.ID, next.Version = j.ID, nextVersion(j.Schema.Version)
 		j.Schema = &next
+	}, func(u Unit, j *Job) error {
+		return errors.Join(u.BeginReevaluation(s.now()), u.Audit(s.audit(j, ActorOf(ctx), auditMappings, "Update", Audit{Modified: schemaChanges(before, j.Schema)})))
 	})
 }
 
 // Reevaluate has everybody of a job re-evaluated from the kept records in the background.
 func (s *Service) Reevaluate(ctx context.Context, jobPK int64) error {
-	return s.edit(ctx, jobPK, true, func(*Job) {})
+	return s.edit(ctx, jobPK, func(*Job) {}, func(u Unit, _ *Job) error { return u.BeginReevaluation(s.now()) })
 }
 
-// edit changes a copy of the job and puts it in the job's place. It compiles it first, so that a job that cannot run is
-// never stored.
-func (s *Service) edit(ctx context.Context, jobPK int64, reevaluate bool, change func(*Job)) error {
+// edit changes a copy of the job and puts it in the job's place, in one transaction with what also does. It compiles it first,
+// so that a job that cannot run is never stored.
+func (s *Service) edit(ctx context.Context, jobPK int64, change func(*Job), also func(Unit, *Job) error) error {
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	j, _, err := s.compiled(jobPK)
+	if err == nil && j.State == JobDeleted {
+		err = fmt.Errorf("job %s: %w", j.ID, ErrNotFound)
+	}
 	if err != nil {
 		return err
 	}
@@ -162,11 +214,9 @@ func (s *Service) edit(ctx context.Context, jobPK int64, reevaluate bool, change
 	if err != nil {
 		return err
 	}
-	if reevaluate {
-		err = s.store.BeginReevaluation(ctx, &next, s.now())
-	} else {
-		err = s.store.PutJob(ctx, &next)
-	}
+	err = s.store.Unit(ctx, Fence{JobPK: jobPK, Free: true}, func(u Unit) error {
+		return errors.Join(u.PutJob(&next), also(u, &next))
+	})
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (ref *reference) change() Change {
 // Two references of one object are attempted one after the other.
 func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pending []PendingReference) error {
 	began := time.Now()
-	t := r.s.target.In(u)
+	t := r.target(u)
 	refs, err := load(ctx, u, t, pending)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 	for i := range refs {
 		ref := &refs[i]
 		switch {
-		case ref.object == nil: // its own object is gone: there is nothing to write to
+		case ref.object == nil || !ref.object.Deleted.IsZero(): // its own object is gone: there is nothing to write to
 			err = u.EndReference(ref.PendingReference, true)
 		case ref.to == "":
 			if !ref.Reported {
@@ -149,14 +149,26 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 	if err != nil {
 		return fmt.Errorf("write %d references: %w", len(changes), err)
 	}
+	if r.cycle.number != cycle.Number {
+		r.cycle = tallied{number: cycle.Number}
+	}
+	failed := int64(0)
 	for i, ref := range writing {
 		entries = append(entries, ref.written(job, cycle, began, results[i]))
-		if results[i].Err == nil {
+		if results[i].Err != nil {
+			failed++
+		} else {
+			r.cycle.references++
 			if err := u.Touch(ref.PendingReference, results[i].Version); err != nil {
 				return err
 			}
 		}
 		if err := u.EndReference(ref.PendingReference, true); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		if err := reached(u, r.s.now(), Slot{References: failed}); err != nil {
 			return err
 		}
 	}

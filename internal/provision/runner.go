@@ -5,20 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"induct/internal/mapping"
 )
 
-// runner takes one job's queue to its end, batch by batch. There is one per job.
+// runner takes one job's queue to its end, batch by batch. There is one per job; what is done to the job's people, by
+// whomever, is done by it.
 type runner struct {
-	s      *Service
-	jobPK  int64
-	wake   chan struct{} // capacity 1: a hint that there may be something to do
-	ahead  *batch        // prepared while the batch before it was committed; nil if there is none
-	first  int           // batches of uploads since a re-evaluation had its turn
-	stride stride        // of re-evaluations
+	s     *Service
+	jobPK int64
+	wake  chan struct{} // capacity 1: a hint that there may be something to do
+
+	mu      sync.Mutex // holds the lane: a step, or what somebody has ordered
+	ahead   *batch     // prepared while the batch before it was committed; nil if there is none
+	first   int        // batches of uploads since something else had its turn
+	stride  stride     // of re-evaluations
+	cycle   tallied    // of the open cycle
+	removed bool       // nothing is left of a job that was deleted
 }
+
+// tallied counts what belongs to a cycle and to no record.
+type tallied struct{ number, references int64 }
 
 const (
 	batchRecords    = 2000             // records of a batch: they share a commit, and what is accepted meanwhile waits for it
@@ -40,12 +51,12 @@ func (r *runner) hint() {
 func (r *runner) run(ctx context.Context) {
 	backoff := 100 * time.Millisecond
 	for ctx.Err() == nil {
-		worked, err := r.step(ctx)
+		worked, err := r.work(ctx)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return
-		case err != nil && !errors.Is(err, ErrFenced):
-			r.s.log.Error("provisioning step failed; it will be tried again", "job", r.jobPK, "error", err, "retryIn", backoff)
+		case err != nil:
+			r.s.log.Error("provisioning step failed; it will be tried again", "job", r.s.jobID(r.jobPK), "error", err, "retry_in_ms", backoff.Milliseconds())
 			sleep(ctx, backoff)
 			backoff = min(2*backoff, maxRetryBackoff)
 		case worked:
@@ -54,6 +65,58 @@ func (r *runner) run(ctx context.Context) {
 			r.wait(ctx)
 		}
 	}
+}
+
+// work does the next step and notes in the job's condition if the target did not answer.
+func (r *runner) work(ctx context.Context) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	worked, err := r.step(ctx)
+	var down *downError
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return worked, err
+	case errors.Is(err, ErrFenced):
+		r.ahead = nil
+		return true, nil
+	case errors.As(err, &down):
+		job, _, jobErr := r.s.compiled(r.jobPK)
+		if jobErr != nil {
+			return false, errors.Join(err, jobErr)
+		}
+		noted := r.s.store.Unit(ctx, Fence{JobPK: r.jobPK, Free: true}, func(u Unit) error {
+			cond, err := u.Condition()
+			if err == nil {
+				err = r.s.down(u, job, &cond, down.err)
+			}
+			return errors.Join(err, u.PutCondition(cond))
+		})
+		return false, errors.Join(err, noted)
+	}
+	return false, err
+}
+
+// target is the job's target inside u; an error of a call says that it is down.
+func (r *runner) target(u Unit) Target { return watched{r.s.target.In(u)} }
+
+type watched struct{ Target }
+
+func (w watched) Find(ctx context.Context, queries []Query) ([]Found, error) {
+	found, err := w.Target.Find(ctx, queries)
+	return found, downOr(ctx, err)
+}
+
+func (w watched) Apply(ctx context.Context, changes []Change) ([]Result, error) {
+	results, err := w.Target.Apply(ctx, changes)
+	return results, downOr(ctx, err)
+}
+
+// downOr returns err as a downError, unless it is the store's trouble or the end of the work.
+func downOr(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNoSpace) || errors.Is(err, ErrFenced) {
+		return err
+	}
+	return &downError{err}
 }
 
 func (r *runner) wait(ctx context.Context) {
@@ -75,55 +138,95 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// step does the next piece of work: a batch of the open cycle, or the cycle's end. It reports whether there was any.
+// step does the next piece of work, and reports whether there was any: first what has been decided, then a batch of the open
+// cycle or the cycle's end, and between them retries and the re-evaluation.
 func (r *runner) step(ctx context.Context) (bool, error) {
 	job, program, err := r.s.compiled(r.jobPK)
 	if err != nil {
 		return false, err
 	}
-	if job.State != JobActive {
-		return false, nil
+	if job.State == JobDeleted {
+		return r.remove(ctx)
 	}
-	cycle, err := r.s.store.OpenCycle(ctx, job.PK, r.s.now())
+	lane, err := r.s.store.Lane(ctx, job.PK)
 	if err != nil {
 		return false, err
 	}
-	if cycle == nil || r.first >= uploadsFirst {
+	active := job.State == JobActive
+	q, now := lane.Condition.Quarantine, r.s.now()
+	switch {
+	case lane.Condition.Unlink != nil:
+		return true, r.unlink(ctx, lane)
+	case lane.Refused:
+		return true, r.refuse(ctx, job, lane)
+	case lane.Approved && active:
+		r.ahead = nil
+		return true, r.carryOut(ctx, job, program, lane, SetApproved)
+	case lane.Unjudged && q != nil && q.Reason == QuarantineDeletes:
+		return true, r.stage(ctx, job, lane)
+	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
+		return true, r.s.giveUp(ctx, job)
+	case lane.Cycle != nil && lane.Position >= lane.Cycle.To && job.State != JobDisabled:
+		return true, r.closeCycle(ctx, job, lane)
+	case q != nil && now.Before(q.NextAttempt):
+		return false, nil
+	case q != nil && active && q.Code == codeNoMail && r.s.needsMail(job):
+		return true, r.attempt(ctx, job, lane)
+	case !active && (job.State != JobPaused || lane.Cycle == nil): // a cycle that is open when a job is paused is finished
+		return false, nil
+	}
+	if r.first >= uploadsFirst || !lane.Waits {
 		r.first = 0
-		if worked, err := r.reevaluate(ctx); worked || err != nil || cycle == nil {
+		if worked, err := r.between(ctx, job, program, lane); worked || err != nil || !lane.Waits {
 			return worked, err
 		}
 	}
 	r.first++
-	position, err := r.s.store.Position(ctx, job.PK)
-	if err != nil {
-		return false, err
-	}
-	if position >= cycle.To {
-		return true, r.closeCycle(ctx, job, cycle, position)
-	}
-	return true, r.batch(ctx, job, program, cycle, position)
-}
-
-// batch commits the batch at position, and prepares the next one meanwhile.
-func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, cycle *Cycle, position int64) error {
-	b := r.ahead
-	r.ahead = nil
-	if b == nil || b.program != program || b.uploads[0].Number != position+1 || b.last() > cycle.To {
-		var err error
-		if b, err = r.prepare(ctx, nil, job, program, position, cycle.To); err != nil || b == nil {
-			return err
+	if lane.Cycle == nil {
+		if lane.Cycle, err = r.s.store.OpenCycle(ctx, job.PK, now); err != nil || lane.Cycle == nil {
+			return false, err
 		}
 	}
-	b.cycle, b.began = cycle, r.s.now()
+	return true, r.batch(ctx, job, program, lane)
+}
+
+// between does what has its turn between the batches of uploads, and when there are none.
+func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program, lane Lane) (bool, error) {
+	if !lane.Due.IsZero() && !r.s.now().Before(lane.Due) {
+		r.ahead = nil
+		return true, r.carryOut(ctx, job, program, lane, SetDue)
+	}
+	worked, err := r.reevaluate(ctx, job, program, lane)
+	switch {
+	case worked || err != nil || lane.Waits || lane.Cycle != nil:
+		return worked, err
+	case lane.Unjudged: // what retries and re-evaluations have held
+		return true, r.judgeAlone(ctx, job, lane)
+	case lane.Condition.Quarantine != nil:
+		return true, r.attempt(ctx, job, lane)
+	}
+	return false, nil
+}
+
+// batch commits the batch at the lane's position, and prepares the next one meanwhile.
+func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, lane Lane) error {
+	cycle, position := lane.Cycle, lane.Position
+	b := r.ahead
+	r.ahead = nil
+	if b == nil || b.program != program || b.job != job || b.uploads[0].Number != position+1 || b.last() > cycle.To {
+		var err error
+		if b, err = r.prepare(ctx, nil, job, program, position, cycle.To); err != nil {
+			return err
+		}
+		if b == nil { // the rest of the cycle has been purged
+			return r.closeCycle(ctx, job, lane)
+		}
+	}
+	b.cycle, b.began, b.clock, b.policy = cycle, r.s.now(), time.Now(), r.s.policy(job)
 	committed := make(chan error, 1)
 	go func() {
 		committed <- r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
-			if err := b.apply(ctx, u, r.s.target.In(u)); err != nil || b.last() < cycle.To {
-				return err
-			}
-			_, err := r.endCycle(ctx, u, job, cycle)
-			return err
+			return r.commit(ctx, u, b)
 		})
 	}()
 	to := cycle.To
@@ -138,8 +241,81 @@ func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, 
 		r.ahead = next
 	}
 	r.s.changed()
-	r.s.log.Info("batch", "job", job.ID, "cycle", cycle.Number, "uploads", len(b.uploads), "records", len(b.records), "took", time.Since(b.began))
+	r.report(ctx, b)
 	return nil
+}
+
+// commit is all of a batch: its effects, what the brakes say of them if it is the cycle's last, the entries and counts, and
+// the end of the cycle.
+func (r *runner) commit(ctx context.Context, u Unit, b *batch) error {
+	t := r.target(u)
+	if err := b.waves(ctx, u, t, b.records); err != nil {
+		return err
+	}
+	end := cycleGoesOn
+	if b.last() >= b.cycle.To {
+		var err error
+		if end, err = r.endOf(u, b.cycle, len(b.records), b.job.State == JobActive); err != nil {
+			return err
+		}
+	}
+	if end != cycleGoesOn {
+		if err := r.brake(ctx, u, t, b); err != nil {
+			return err
+		}
+	}
+	if err := b.finish(u); err != nil || end == cycleGoesOn {
+		return err
+	}
+	_, err := r.endCycle(ctx, u, b.job, b.cycle, end)
+	return err
+}
+
+// brake judges what is held at a cycle's end, and carries out what the cycle's last batch has held if it may.
+func (r *runner) brake(ctx context.Context, u Unit, t Target, b *batch) error {
+	cond, err := u.Condition()
+	if err != nil {
+		return err
+	}
+	pass, err := r.judge(u, b.job, &cond)
+	if err == nil {
+		err = u.PutCondition(cond)
+	}
+	if err != nil || !pass {
+		return err
+	}
+	return b.release(ctx, u, t)
+}
+
+// judgeAlone judges what is held while no cycle is open.
+func (r *runner) judgeAlone(ctx context.Context, job *Job, lane Lane) error {
+	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+		cond, err := u.Condition()
+		if err == nil {
+			_, err = r.judge(u, job, &cond)
+		}
+		return errors.Join(err, u.PutCondition(cond))
+	})
+}
+
+// attempt concludes an attempt of a job in quarantine that had nothing to do but to ask whether the target is there.
+func (r *runner) attempt(ctx context.Context, job *Job, lane Lane) error {
+	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+		cond, err := u.Condition()
+		if err != nil {
+			return err
+		}
+		if cond.Quarantine != nil && cond.Quarantine.Reason == QuarantineException && cond.Quarantine.Code != codeNoMail {
+			if _, err := r.target(u).Find(ctx, []Query{{ID: uuid.Nil.String()}}); err != nil {
+				return err
+			}
+			cond.Unreachable, cond.SuccessiveFailures = time.Time{}, 0
+		}
+		if err := r.s.conclude(u, job, &cond); err != nil {
+			return err
+		}
+		return u.PutCondition(cond)
+	})
 }
 
 // prepare prepares the batch of the uploads after position, up to number to; nil if there are none. before is the batch
@@ -152,43 +328,79 @@ func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *
 	return prepare(ctx, r.s.store, before, job, program, uploads)
 }
 
-// closeCycle does what is left to do at a cycle's end.
-func (r *runner) closeCycle(ctx context.Context, job *Job, cycle *Cycle, position int64) error {
-	for done := false; !done; {
-		err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) (err error) {
-			done, err = r.endCycle(ctx, u, job, cycle)
+// cycleEnd says how a cycle comes to its end.
+type cycleEnd uint8
+
+// It goes on, because more uploads wait and it is young; it ends although they wait; it ends and nothing waits.
+const (
+	cycleGoesOn cycleEnd = iota
+	cycleFull
+	cycleIdle
+)
+
+// endOf decides whether a cycle whose last upload is reached ends now. While uploads wait and it is young they become part of
+// it, if it may go on: what comes as one load is one cycle, whose references are written in one sweep. but are records that
+// are about to end.
+func (r *runner) endOf(u Unit, cycle *Cycle, but int, mayGoOn bool) (cycleEnd, error) {
+	idle, err := u.Idle(but)
+	switch {
+	case err != nil:
+		return cycleGoesOn, err
+	case idle:
+		return cycleIdle, nil
+	case !mayGoOn || r.s.now().Sub(cycle.Began) >= longestCycle:
+		return cycleFull, nil
+	}
+	return cycleGoesOn, u.ExtendCycle(cycle)
+}
+
+// closeCycle does the next thing that is left to do at a cycle's end.
+func (r *runner) closeCycle(ctx context.Context, job *Job, lane Lane) error {
+	cycle := lane.Cycle
+	err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+		q := lane.Condition.Quarantine
+		end, err := r.endOf(u, cycle, 0, job.State == JobActive && (q == nil || !r.s.now().Before(q.NextAttempt)))
+		if err != nil || end == cycleGoesOn {
 			return err
-		})
-		if err != nil {
-			return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
 		}
+		if lane.Unjudged {
+			cond, err := u.Condition()
+			if err == nil {
+				_, err = r.judge(u, job, &cond)
+			}
+			return errors.Join(err, u.PutCondition(cond)) // what follows from it is the next step
+		}
+		_, err = r.endCycle(ctx, u, job, cycle, end)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
 	}
 	r.s.changed()
 	return nil
 }
 
-// endCycle does what belongs to a cycle's end, and reports whether all of it is done. While uploads wait and the cycle is
-// young they become part of it: what comes as one load is one cycle, whose references are written in one sweep. Else
-// references that have become ready are resolved, and the uploads settled. Of references that cannot be resolved an
-// entry says so, once, when nothing waits that could still link the person they name.
-func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
-	idle, err := u.Idle()
-	if err != nil {
+// endCycle does what belongs to a cycle's end, and reports whether all of it is done: references that have become ready are
+// resolved, and the uploads settled. Of references that cannot be resolved an entry says so, once, when nothing waits that
+// could still link the person they name.
+func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, end cycleEnd) (bool, error) {
+	if n, err := u.CountUnjudged(); err != nil || n > 0 {
 		return false, err
 	}
-	if !idle && r.s.now().Sub(cycle.Began) < longestCycle {
-		return true, u.ExtendCycle(cycle)
+	if approved, err := u.AnyApproved(); err != nil || approved && job.State == JobActive {
+		return false, err
 	}
 	const rounds = 4 // in one transaction; the second finds nothing more, unless there is much
 	for round, more := 0, true; more; round++ {
 		if round == rounds {
 			return false, nil
 		}
+		var err error
 		if more, err = r.resolveSome(ctx, u, job, cycle); err != nil {
 			return false, err
 		}
 	}
-	if idle {
+	if end == cycleIdle {
 		refs, err := u.UnreportedReferences(referenceBatch)
 		if err == nil && len(refs) > 0 {
 			err = r.resolve(ctx, u, job, cycle, refs)
@@ -197,7 +409,51 @@ func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle) (
 			return false, err
 		}
 	}
+	if err := r.note(u, job, cycle, end); err != nil {
+		return false, err
+	}
 	return true, u.CloseCycle(cycle, r.s.now())
+}
+
+// note writes a cycle that ends into the job's condition.
+func (r *runner) note(u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
+	cond, err := u.Condition()
+	if err != nil {
+		return err
+	}
+	counts, err := u.CycleCounts(cycle.Number)
+	if err != nil {
+		return err
+	}
+	now := r.s.now()
+	e := &Execution{Cycle: cycle.Number, State: ExecutionSucceeded, Began: cycle.Began, Ended: now, Counts: counts, References: r.references(cycle)}
+	cond.Last = e
+	if counts[EndFailed]+counts[EndRetrying] > 0 {
+		e.State = ExecutionEntryErrors
+	} else {
+		cond.LastSuccess = e
+	}
+	if counts[EndCreated]+counts[EndUpdated]+counts[EndDisabled]+counts[EndDeleted]+e.References > 0 {
+		cond.LastWithExports = e
+	}
+	if cond.SteadyLast = now; cond.SteadyFirst.IsZero() {
+		cond.SteadyFirst = now
+	}
+	cond.Restarted = false
+	if f := cond.Window.failing(now); f != nil && cond.Quarantine == nil {
+		err = r.s.quarantine(u, job, &cond, *f, Notice{})
+	} else {
+		err = r.s.conclude(u, job, &cond)
+	}
+	return errors.Join(err, u.PutCondition(cond))
+}
+
+// references returns how many references the cycle has written.
+func (r *runner) references(cycle *Cycle) int64 {
+	if r.cycle.number != cycle.Number {
+		return 0
+	}
+	return r.cycle.references
 }
 
 // resolveSome resolves references that are ready, and reports whether there may be more.

@@ -1,9 +1,11 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,8 +30,10 @@ type Config struct {
 	Target       Colocated
 	Tenant       Tenant
 	QueueRecords int64            // bound of a job's queue; 0 means DefaultQueueRecords
+	WithoutMail  bool             // jobs start although they have nobody to notify
 	Now          func() time.Time // nil means time.Now
 	Logger       *slog.Logger     // nil means slog.Default
+	Observe      func(Batch)      // called for each batch once it is durable, by all jobs; it must not wait; nil means nobody
 }
 
 // Service is the engine: it accepts uploads, and Run takes them to their end. Its methods may be called concurrently.
@@ -40,10 +44,14 @@ type Service struct {
 	queue  int64
 	now    func() time.Time
 	log    *slog.Logger
+	seen   func(Batch)
+
+	withoutMail bool
 
 	editing sync.Mutex // one change of a job at a time
 
 	mu       sync.Mutex
+	apps     []*App
 	jobs     map[int64]*Job
 	programs map[int64]*mapping.Program
 	runners  map[int64]*runner
@@ -53,7 +61,7 @@ type Service struct {
 
 // NewService returns a Service over what the store holds.
 func NewService(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{store: cfg.Store, target: cfg.Target, tenant: cfg.Tenant, queue: cfg.QueueRecords, now: cfg.Now, log: cfg.Logger,
+	s := &Service{store: cfg.Store, target: cfg.Target, tenant: cfg.Tenant, queue: cfg.QueueRecords, now: cfg.Now, log: cfg.Logger, seen: cfg.Observe, withoutMail: cfg.WithoutMail,
 		jobs: map[int64]*Job{}, programs: map[int64]*mapping.Program{}, runners: map[int64]*runner{}, pulse: make(chan struct{})}
 	if s.queue == 0 {
 		s.queue = DefaultQueueRecords
@@ -63,6 +71,13 @@ func NewService(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.seen == nil {
+		s.seen = func(Batch) {}
+	}
+	var err error
+	if s.apps, err = s.store.Apps(ctx); err != nil {
+		return nil, fmt.Errorf("read the apps: %w", err)
 	}
 	jobs, err := s.store.Jobs(ctx)
 	if err != nil {
@@ -152,11 +167,12 @@ func (s *Service) Jobs(context.Context) ([]*Job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*Job
-	for pk := int64(1); len(all) < len(s.jobs); pk++ {
-		if j := s.jobs[pk]; j != nil {
+	for _, j := range s.jobs {
+		if j.State != JobDeleted {
 			all = append(all, j)
 		}
 	}
+	slices.SortFunc(all, func(a, b *Job) int { return cmp.Compare(a.PK, b.PK) })
 	return all, nil
 }
 
@@ -165,33 +181,38 @@ func (s *Service) Job(_ context.Context, id string) (*Job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
-		if strings.EqualFold(j.ID, id) {
+		if j.State != JobDeleted && strings.EqualFold(j.ID, id) {
 			return j, nil
 		}
 	}
 	return nil, fmt.Errorf("job %q: %w", id, ErrNotFound)
 }
 
-// CreateJob makes a job of a template for a provisioning app, in the given state.
-func (s *Service) CreateJob(ctx context.Context, template string, app, sp uuid.UUID, name string, state JobState) (*Job, error) {
+// CreateJob makes a job of a template for a provisioning app, which it starts with StartJob. ErrNotFound if there is no such template or app.
+func (s *Service) CreateJob(ctx context.Context, template string, sp uuid.UUID) (*Job, error) {
 	schema, ok := mapping.Template(template)
 	if !ok {
 		return nil, fmt.Errorf("template %q: %w", template, ErrNotFound)
 	}
-	j := &Job{TemplateID: template, ApplicationID: app, ServicePrincipalID: sp, DisplayName: name, State: state, Created: s.now(),
-		ID: fmt.Sprintf("%s.%s.%s", template, strings.ReplaceAll(s.tenant.ID.String(), "-", ""), uuid.New())}
+	app := s.appOf(&Job{ServicePrincipalID: sp})
+	if app.ApplicationID == uuid.Nil {
+		return nil, fmt.Errorf("app %s: %w", sp, ErrNotFound)
+	}
+	j := &Job{TemplateID: schema.ID, ApplicationID: app.ApplicationID, ServicePrincipalID: sp, DisplayName: app.DisplayName, State: JobDisabled, Created: s.now(),
+		ID: fmt.Sprintf("%s.%s.%s", schema.ID, strings.ReplaceAll(s.tenant.ID.String(), "-", ""), uuid.New())}
 	copied := *schema
 	copied.ID = j.ID
 	j.Schema = &copied
-	if err := s.store.PutJob(ctx, j); err != nil {
+	p, err := s.compile(j)
+	if err != nil {
+		return nil, err
+	}
+	err = s.store.PutJob(ctx, j, s.audit(j, ActorOf(ctx), auditCreate, "Add", Audit{}))
+	if err != nil {
 		return nil, fmt.Errorf("create a job: %w", err)
 	}
-	return j, s.adopt(j)
-}
-
-// SetJobState starts or pauses a job. Uploads are accepted in every state.
-func (s *Service) SetJobState(ctx context.Context, jobPK int64, state JobState) error {
-	return s.edit(ctx, jobPK, false, func(j *Job) { j.State = state })
+	s.install(j, p)
+	return j, nil
 }
 
 // Accept stores an upload and returns once it is durable: nothing accepted is lost from then on.
@@ -256,15 +277,19 @@ func (st *UploadStatus) reached(until UploadState) bool {
 
 // Receipts returns what became of the operations of an upload, from index from on, at most limit (1 or more) of them.
 func (s *Service) Receipts(ctx context.Context, jobPK, number int64, from, limit int) ([]Receipt, error) {
-	ops, err := s.store.QueuedOperations(ctx, jobPK, number)
+	q, err := s.store.QueuedOperations(ctx, jobPK, number)
 	if err != nil {
 		return nil, err
 	}
 	var all []Receipt
-	for i, op := range ops {
-		all = append(all, Receipt{Index: i, BulkID: op.BulkID, Anchor: op.Anchor, End: EndQueued})
+	for i, op := range q.Operations {
+		r := Receipt{Index: i, BulkID: op.BulkID, Anchor: op.Anchor, End: EndQueued}
+		if q.Purge != nil {
+			r.End, r.Entry = EndPurged, purged(q.Purge, jobPK, number, i, op)
+		}
+		all = append(all, r)
 	}
-	if ops == nil {
+	if q.Operations == nil {
 		if all, err = s.ended(ctx, jobPK, number); err != nil {
 			return nil, err
 		}
@@ -275,7 +300,13 @@ func (s *Service) Receipts(ctx context.Context, jobPK, number int64, from, limit
 	return all[max(from, 0):min(len(all), max(from, 0)+limit)], nil
 }
 
-// ended finds the receipts of an upload through its log entries.
+// purged is what would stand in the log of a record that a restart has thrown out of the queue.
+func purged(p *Purge, jobPK, number int64, index int, op Operation) *LogEntry {
+	return &LogEntry{JobPK: jobPK, Time: p.Time, Upload: number, Index: index, BulkID: op.BulkID, Anchor: op.Anchor, Hidden: true, Status: StatusSkipped, End: EndPurged,
+		Code: "Purged", Reason: "The job was restarted by " + p.By + " before the record was processed.", Advice: "Send the person again if the record still holds."}
+}
+
+// ended finds the receipts of an upload through its log entries: of several about one record the last says what became of it.
 func (s *Service) ended(ctx context.Context, jobPK, number int64) ([]Receipt, error) {
 	var all []Receipt
 	q := LogQuery{JobPK: jobPK, Upload: number, Ascending: true, Hidden: true, Limit: 1000}
@@ -286,9 +317,13 @@ func (s *Service) ended(ctx context.Context, jobPK, number int64) ([]Receipt, er
 		}
 		for i := range page.Entries {
 			e := &page.Entries[i]
+			for !e.Ref && e.Index >= len(all) {
+				all = append(all, Receipt{Index: len(all)})
+			}
 			switch {
 			case !e.Ref:
-				all = append(all, Receipt{Index: e.Index, BulkID: e.BulkID, Anchor: e.Anchor, End: e.End, Entry: e})
+				r := &all[e.Index]
+				r.BulkID, r.Anchor, r.End, r.Entry = e.BulkID, e.Anchor, e.End, e
 			case e.Index < len(all):
 				all[e.Index].References = append(all[e.Index].References, *e)
 			}

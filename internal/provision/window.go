@@ -51,3 +51,19 @@ func (w *Window) sum() (s Slot) {
 	}
 	return s
 }
+
+// reached notes that the target has answered, and what came of it.
+func reached(u Unit, now time.Time, n Slot) error {
+	cond, err := u.Condition()
+	if err != nil {
+		return err
+	}
+	if n == (Slot{}) && cond.Unreachable.IsZero() && cond.SuccessiveFailures == 0 {
+		return nil
+	}
+	cond.Unreachable, cond.SuccessiveFailures = time.Time{}, 0
+	if n != (Slot{}) {
+		cond.Window.add(now, DefaultInterval, n)
+	}
+	return u.PutCondition(cond)
+}

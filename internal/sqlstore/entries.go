@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -216,19 +217,15 @@ func (b *entryBlock) entry(h entryHead) (provision.LogEntry, error) {
 	return x, nil
 }
 
-// endNumber numbers the ends as provision.Ends lists them, from 1; 0 is none. The list only ever grows at its end.
-func endNumber(end provision.End) uint64 {
-	for i, e := range provision.Ends {
-		if e == end {
-			return uint64(i) + 1
-		}
-	}
-	return 0
-}
+// storedEnds are the ends by their numbers, from 1; 0 is none. The list only ever grows at its end.
+var storedEnds = []provision.End{provision.EndCreated, provision.EndUpdated, provision.EndUnchanged, provision.EndDisabled, provision.EndDeleted,
+	provision.EndSkipped, provision.EndFailed, provision.EndSuperseded, provision.EndPurged, provision.EndRejected, provision.EndHeld, provision.EndRetrying}
+
+func endNumber(end provision.End) uint64 { return uint64(slices.Index(storedEnds, end) + 1) }
 
 func endOf(n uint64) provision.End {
-	if n == 0 || n > uint64(len(provision.Ends)) {
+	if n == 0 || n > uint64(len(storedEnds)) {
 		return ""
 	}
-	return provision.Ends[n-1]
+	return storedEnds[n-1]
 }

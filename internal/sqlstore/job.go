@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,12 +43,15 @@ func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 }
 
 // PutJob implements provision.Store.
-func (s *Store) PutJob(ctx context.Context, j *provision.Job) error {
+func (s *Store) PutJob(ctx context.Context, j *provision.Job, audit ...provision.Audit) error {
 	pk := j.PK
 	err := s.w.do(ctx, func(c *sqlite.Conn) error {
 		err := putJob(c, j)
 		if j.PK == 0 {
 			pk = c.LastInsertRowID()
+		}
+		for _, a := range audit {
+			err = errors.Join(err, putAudit(c, a))
 		}
 		return err
 	})
@@ -73,16 +77,18 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 	js := &provision.JobStatus{CycleCounts: map[provision.End]int64{}, TotalCounts: map[provision.End]int64{}}
 	err := s.read(ctx, func(c *sqlite.Conn) error {
 		var position int64
+		var condition string
 		steps := []struct {
 			text string
 			args func() []any
 			row  func(*sqlite.Stmt)
 		}{
-			{"SELECT queued, position, cycle, linked FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
+			{"SELECT queued, position, cycle, linked, enabled, held, staged, retrying, condition, next - 1 FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
 				js.Queued, position, js.Cycle = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
-				js.Users = st.ColumnInt64(3)
+				js.Users, js.Enabled, js.Held, js.Staged, js.Retrying = st.ColumnInt64(3), st.ColumnInt64(4), st.ColumnInt64(5), st.ColumnInt64(6), st.ColumnInt64(7)
+				condition, js.Uploads = st.ColumnText(8), st.ColumnInt64(9)
 			}},
-			{"SELECT received FROM upload WHERE job = ?1 AND number > ?2 ORDER BY number LIMIT 1", func() []any { return []any{jobPK, position} },
+			{"SELECT received FROM upload WHERE job = ?1 AND number > ?2 AND done IS NULL ORDER BY number LIMIT 1", func() []any { return []any{jobPK, position} },
 				func(st *sqlite.Stmt) { js.Oldest = micros(st, 0) }},
 			{"SELECT began, ended FROM cycle WHERE job = ?1 AND number = ?2", func() []any { return []any{jobPK, js.Cycle} },
 				func(st *sqlite.Stmt) { js.CycleBegan, js.CycleEnded = micros(st, 0), micros(st, 1) }},
@@ -102,7 +108,13 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 				return err
 			}
 		}
-		var err error
+		if condition == "" {
+			return fmt.Errorf("job %d: %w", jobPK, provision.ErrNotFound)
+		}
+		err := json.Unmarshal([]byte(condition), &js.Condition)
+		if err != nil {
+			return err
+		}
 		js.Reevaluation, err = reevaluation(c, jobPK)
 		return err
 	})

@@ -17,13 +17,17 @@ const (
 	referrerSpace  = "referrer"  // an anchor → references to that person
 )
 
-const personColumns = "pk, anchor, object, version, hash, program, upload, place, name"
+const personColumns = "pk, anchor, object, version, hash, program, upload, place, name, enabled, pending"
 
 // person reads a row of personColumns.
-func person(st *sqlite.Stmt) *provision.Person {
-	p := &provision.Person{Anchor: st.ColumnText(1), ObjectID: idText(st, 2), Version: st.ColumnInt64(3), Program: uint64(st.ColumnInt64(5)),
-		Upload: st.ColumnInt64(6), Index: st.ColumnInt(7), Name: st.ColumnText(8)}
-	st.ColumnBytes(4, p.Hash[:])
+func person(st *sqlite.Stmt) *provision.Person { return personAt(st, 0) }
+
+// personAt reads a row whose columns from the one given on are personColumns.
+func personAt(st *sqlite.Stmt, i int) *provision.Person {
+	p := &provision.Person{Anchor: st.ColumnText(i + 1), ObjectID: idText(st, i+2), Version: st.ColumnInt64(i + 3), Program: uint64(st.ColumnInt64(i + 5)),
+		Upload: st.ColumnInt64(i + 6), Index: st.ColumnInt(i + 7), Name: st.ColumnText(i + 8), Enabled: st.ColumnBool(i + 9),
+		Pending: provision.PendingKind(st.ColumnInt(i + 10))}
+	st.ColumnBytes(i+4, p.Hash[:])
 	return p
 }
 
@@ -61,7 +65,7 @@ func readPerson(c *sqlite.Conn, pk, jobPK int64, q provision.Sought, into **prov
 		func(st *sqlite.Stmt) (err error) {
 			p := person(st)
 			if p.Hash != q.Hash || p.Hash == ([16]byte{}) {
-				p.Kept, err = unpackKept(Blob(st, 9))
+				p.Kept, err = unpackKept(Blob(st, 11))
 			}
 			*into = p
 			return err
@@ -82,23 +86,30 @@ func uuidOf(id string) uuid.UUID {
 	return u
 }
 
-// find returns the row of an anchor and the object it is linked to; 0 if there is no such person.
-func (u *Unit) find(anchor string) (pk int64, object string, err error) {
+// place is where a person is stored, and what counters say of the row.
+type place struct {
+	pk      int64  // 0: there is no such person
+	object  string // the link
+	enabled bool
+}
+
+// find returns the row of an anchor.
+func (u *Unit) find(anchor string) (at place, err error) {
 	rows, err := u.Keyed(HashKey(anchorSpace, u.job, anchor))
 	if err != nil {
-		return 0, "", err
+		return at, err
 	}
 	for _, row := range rows {
-		err := query(u.conn, "SELECT pk, object FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{row, u.job, anchor},
+		err := query(u.conn, "SELECT pk, object, enabled FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{row, u.job, anchor},
 			func(st *sqlite.Stmt) error {
-				pk, object = st.ColumnInt64(0), idText(st, 1)
+				at = place{st.ColumnInt64(0), idText(st, 1), st.ColumnBool(2)}
 				return nil
 			})
-		if err != nil || pk != 0 {
-			return pk, object, err
+		if err != nil || at.pk != 0 {
+			return at, err
 		}
 	}
-	return 0, "", nil
+	return at, nil
 }
 
 // LinkedAnchors implements provision.Unit.
@@ -144,10 +155,11 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 			ids[i] = p.ObjectID
 			continue
 		}
-		var err error
-		if _, ids[i], err = u.find(a); err != nil {
+		at, err := u.find(a)
+		if err != nil {
 			return nil, err
 		}
+		ids[i] = at.object
 	}
 	return ids, nil
 }
@@ -171,7 +183,7 @@ func packAll(people []provision.Person) [][]byte {
 }
 
 func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
-	pk, linked, err := u.find(p.Anchor)
+	at, err := u.find(p.Anchor)
 	if err != nil {
 		return err
 	}
@@ -182,29 +194,37 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 		hash = p.Hash[:]
 	}
 	object := idBytes(p.ObjectID)
-	args := []any{pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept}
-	if pk == 0 {
+	enabled := p.Enabled && object != nil
+	args := []any{at.pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept, enabled, int(p.Pending)}
+	if at.pk == 0 {
 		args[0] = nil
-		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`, args, nil)
+		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept, enabled, pending)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`, args, nil)
 		u.File(HashKey(anchorSpace, u.job, p.Anchor), u.conn.LastInsertRowID())
 	} else {
-		err = query(u.conn, `UPDATE person SET object = ?4, version = ?5, hash = ?6, program = ?7, upload = ?8, place = ?9, name = ?10, kept = ?11
-			WHERE pk = ?1 AND job = ?2 AND anchor = ?3`, args, nil)
+		err = query(u.conn, `UPDATE person SET object = ?4, version = ?5, hash = ?6, program = ?7, upload = ?8, place = ?9, name = ?10, kept = ?11,
+			enabled = ?12, pending = ?13 WHERE pk = ?1 AND job = ?2 AND anchor = ?3`, args, nil)
 	}
 	if err != nil {
 		return err
 	}
-	switch {
-	case object != nil && linked == "":
-		u.linked++
-	case object == nil && linked != "":
-		u.linked--
+	return u.relinked(p.Anchor, at, place{at.pk, p.ObjectID, enabled})
+}
+
+// relinked keeps the counters of a person's link, and makes the references to somebody ready who has been linked.
+func (u *Unit) relinked(anchor string, was, is place) error {
+	count := func(yes bool) int64 {
+		if yes {
+			return 1
+		}
+		return 0
 	}
-	if object == nil || linked == p.ObjectID {
+	u.linked += count(is.object != "") - count(was.object != "")
+	u.enabled += count(is.enabled) - count(was.enabled)
+	if is.object == "" || is.object == was.object {
 		return nil
 	}
-	return u.wake(p.Anchor)
+	return u.wake(anchor)
 }
 
 // wake makes the references to somebody ready who has just been linked.
@@ -264,7 +284,7 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 	if err := u.dropReference(r); err != nil {
 		return err
 	}
-	person, _, err := u.find(r.Anchor)
+	at, err := u.find(r.Anchor)
 	if err != nil {
 		return err
 	}
@@ -274,7 +294,7 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 	}
 	ready := linked[0] != ""
 	err = query(u.conn, "INSERT INTO reference (job, person, anchor, attribute, target, upload, place, bulk_id, ready) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-		[]any{u.job, person, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID, ready}, nil)
+		[]any{u.job, at.pk, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID, ready}, nil)
 	if err != nil {
 		return err
 	}

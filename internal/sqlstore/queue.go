@@ -68,8 +68,8 @@ func accept(c *sqlite.Conn, u provision.Upload, id uuid.UUID, body []byte, queue
 func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*provision.UploadStatus, error) {
 	var us *provision.UploadStatus
 	err := s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, `SELECT u.number, j.id, u.request_id, u.received, u.done, u.settled, u.operations, u.counts
-			FROM upload u JOIN job j ON j.pk = u.job WHERE u.id = ?1 AND u.job = ?2`, []any{id[:], jobPK}, func(st *sqlite.Stmt) error {
+		return query(c, `SELECT u.number, j.id, u.request_id, u.received, u.done, u.settled, u.operations, u.counts, p.content
+			FROM upload u JOIN job j ON j.pk = u.job LEFT JOIN purge p ON p.pk = u.purge WHERE u.id = ?1 AND u.job = ?2`, []any{id[:], jobPK}, func(st *sqlite.Stmt) error {
 			us = &provision.UploadStatus{ID: id, Number: st.ColumnInt64(0), JobID: st.ColumnText(1), ClientRequestID: st.ColumnText(2),
 				State: provision.UploadAccepted, Received: micros(st, 3), Done: micros(st, 4), Settled: micros(st, 5),
 				Operations: st.ColumnInt(6), Counts: map[provision.End]int{}}
@@ -81,6 +81,12 @@ func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*p
 			if !us.Settled.IsZero() {
 				us.State = provision.UploadSettled
 			}
+			if !st.ColumnIsNull(8) {
+				us.Purge = new(provision.Purge)
+				if err := json.Unmarshal([]byte(st.ColumnText(8)), us.Purge); err != nil {
+					return err
+				}
+			}
 			return json.Unmarshal([]byte(st.ColumnText(7)), &us.Counts)
 		})
 	})
@@ -91,29 +97,23 @@ func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*p
 }
 
 // QueuedOperations implements provision.Store.
-func (s *Store) QueuedOperations(ctx context.Context, jobPK, number int64) (ops []provision.Operation, err error) {
+func (s *Store) QueuedOperations(ctx context.Context, jobPK, number int64) (q provision.Untaken, err error) {
 	var body []byte
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT body FROM upload WHERE job = ?1 AND number = ?2", []any{jobPK, number}, func(st *sqlite.Stmt) error {
+		return query(c, "SELECT u.body, p.content FROM upload u LEFT JOIN purge p ON p.pk = u.purge WHERE u.job = ?1 AND u.number = ?2", []any{jobPK, number}, func(st *sqlite.Stmt) error {
 			body = Blob(st, 0)
-			return nil
+			if st.ColumnIsNull(1) {
+				return nil
+			}
+			q.Purge = new(provision.Purge)
+			return json.Unmarshal([]byte(st.ColumnText(1)), q.Purge)
 		})
 	})
 	if err != nil || body == nil {
-		return nil, err
+		return q, err
 	}
-	return decodeOperations(body)
-}
-
-// Position implements provision.Store.
-func (s *Store) Position(ctx context.Context, jobPK int64) (position int64, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT position FROM job WHERE pk = ?1", []any{jobPK}, func(st *sqlite.Stmt) error {
-			position = st.ColumnInt64(0)
-			return nil
-		})
-	})
-	return position, err
+	q.Operations, err = decodeOperations(body)
+	return q, err
 }
 
 // Next implements provision.Store.
@@ -121,7 +121,7 @@ func (s *Store) Next(ctx context.Context, jobPK, position, to int64, records int
 	records = max(records, 1)
 	var bodies [][]byte
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT number, received, body, operations FROM upload WHERE job = ?1 AND number > ?2 AND number <= ?3 ORDER BY number LIMIT ?4",
+		return query(c, "SELECT number, received, body, operations FROM upload WHERE job = ?1 AND number > ?2 AND number <= ?3 AND done IS NULL ORDER BY number LIMIT ?4",
 			[]any{jobPK, position, to, records}, func(st *sqlite.Stmt) error {
 				if n := st.ColumnInt(3); records > 0 {
 					records -= n
@@ -172,7 +172,7 @@ func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *
 // openCycle returns the job's open cycle, if it has one, and whether nothing waits.
 func openCycle(c *sqlite.Conn, jobPK int64) (cy *provision.Cycle, idle bool, err error) {
 	idle = true
-	err = query(c, `SELECT j.next - 1 > j.position, c.number, c.last, c.began, c.ended FROM job j
+	err = query(c, `SELECT j.queued > 0, c.number, c.last, c.began, c.ended FROM job j
 		LEFT JOIN cycle c ON c.job = j.pk AND c.number = j.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st *sqlite.Stmt) error {
 		idle = !st.ColumnBool(0)
 		if !st.ColumnIsNull(1) && st.ColumnIsNull(4) {

@@ -11,16 +11,11 @@ import (
 	"induct/internal/provision"
 )
 
-// BeginReevaluation implements provision.Store.
-func (s *Store) BeginReevaluation(ctx context.Context, j *provision.Job, now time.Time) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
-		if err := putJob(c, j); err != nil {
-			return err
-		}
-		return query(c, `INSERT INTO reevaluation (job, number, cursor, began, evaluated, ends) VALUES (?1, 1, 0, ?2, 0, '{}')
-			ON CONFLICT (job) DO UPDATE SET number = number + 1, cursor = 0, began = excluded.began, ended = NULL, evaluated = 0, ends = '{}'`,
-			[]any{j.PK, now.UnixMicro()}, nil)
-	})
+// BeginReevaluation implements provision.Unit.
+func (u *Unit) BeginReevaluation(now time.Time) error {
+	return query(u.conn, `INSERT INTO reevaluation (job, number, cursor, began, evaluated, ends) VALUES (?1, 1, 0, ?2, 0, '{}')
+		ON CONFLICT (job) DO UPDATE SET number = number + 1, cursor = 0, began = excluded.began, ended = NULL, evaluated = 0, ends = '{}'`,
+		[]any{u.job, now.UnixMicro()}, nil)
 }
 
 // Reevaluation implements provision.Store.
@@ -47,7 +42,7 @@ func (s *Store) PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int)
 		return query(c, "SELECT "+personColumns+", kept FROM person WHERE pk > ?2 AND job = ?1 ORDER BY pk LIMIT ?3", []any{jobPK, cursor, limit},
 			func(st *sqlite.Stmt) (err error) {
 				p := provision.KeptPerson{Person: *person(st), Place: st.ColumnInt64(0)}
-				p.Kept, err = unpackKept(Blob(st, 9))
+				p.Kept, err = unpackKept(Blob(st, 11))
 				people = append(people, p)
 				return err
 			})

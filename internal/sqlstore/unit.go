@@ -28,7 +28,9 @@ type Unit struct {
 	last     time.Time
 	pending  keySet
 	unmerged unmerged
-	linked   int64 // people who have got a link, less those who have lost one
+	linked   int64                           // people who have got a link, less those who have lost one
+	enabled  int64                           // and likewise of those whose account is enabled
+	moves    map[int64]map[provision.End]int // by upload, how its counts change
 	blocks   []*block
 	tallies  map[tallyKey]int64
 	after    []func()
@@ -62,9 +64,12 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}}
+	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
 	return s.w.doLarge(ctx, func(c *sqlite.Conn) error {
 		at := int64(-1)
+		if f.Free {
+			at = f.Position
+		}
 		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st *sqlite.Stmt) error {
 			at = st.ColumnInt64(0)
 			return nil
@@ -72,7 +77,7 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 		if err != nil {
 			return err
 		}
-		if at != f.Position {
+		if at != f.Position && !f.Free {
 			return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
 		}
 		u.conn, u.seq, u.last, u.unmerged = c, s.seq, s.last, s.unmerged
@@ -108,12 +113,12 @@ func (u *Unit) complete(write bool) error {
 		errs = append(errs, mergeBlocks(u.conn))
 		u.unmerged = unmerged{}
 	}
-	errs = append(errs, u.writeTallies())
+	errs = append(errs, u.writeMoves(), u.writeTallies())
 	if len(u.pending.list) > 0 {
 		errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 	}
-	if u.linked != 0 {
-		errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2 WHERE pk = ?1", []any{u.job, u.linked}, nil))
+	if u.linked != 0 || u.enabled != 0 {
+		errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2, enabled = enabled + ?3 WHERE pk = ?1", []any{u.job, u.linked, u.enabled}, nil))
 	}
 	return errors.Join(errs...)
 }
@@ -162,10 +167,6 @@ func (u *Unit) appendBlock(entries []provision.LogEntry, at time.Time) {
 		u.seq++
 		e.Seq, e.Time = u.seq, at
 		b.status[e.Status]++
-		if e.End != "" && e.Upload > 0 {
-			u.tallies[tallyKey{0, e.End}]++
-			u.tallies[tallyKey{b.cycle, e.End}]++
-		}
 		anchors = append(anchors, anchorHash(e.Anchor))
 		b.lowest, b.highest = min(b.lowest, e.Upload), max(b.highest, e.Upload)
 	}
@@ -214,7 +215,7 @@ func (u *Unit) CountUnread(paths map[string]int64) error {
 }
 
 // Advance implements provision.Unit.
-func (u *Unit) Advance(results []provision.UploadResult, now time.Time) error {
+func (u *Unit) Advance(results []provision.UploadResult, cycle int64, now time.Time) error {
 	if len(results) == 0 {
 		return nil
 	}
@@ -224,12 +225,17 @@ func (u *Unit) Advance(results []provision.UploadResult, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		for _, n := range r.Counts {
+		pending := 0
+		for end, n := range r.Counts {
 			records += int64(n)
+			u.tally(cycle, end, n)
+			if !end.Final() {
+				pending += n
+			}
 		}
 		last = max(last, r.Number)
-		err = query(u.conn, "UPDATE upload SET body = NULL, done = ?3, counts = ?4 WHERE job = ?1 AND number = ?2",
-			[]any{u.job, r.Number, now.UnixMicro(), string(counts)}, nil)
+		err = query(u.conn, "UPDATE upload SET body = NULL, done = ?3, counts = ?4, pending = ?5 WHERE job = ?1 AND number = ?2",
+			[]any{u.job, r.Number, now.UnixMicro(), string(counts), pending}, nil)
 		if err != nil {
 			return err
 		}
@@ -237,9 +243,17 @@ func (u *Unit) Advance(results []provision.UploadResult, now time.Time) error {
 	return query(u.conn, "UPDATE job SET position = ?2, queued = queued - ?3 WHERE pk = ?1", []any{u.job, last, records}, nil)
 }
 
+// tally counts n records of a cycle that have come to an end.
+func (u *Unit) tally(cycle int64, end provision.End, n int) {
+	u.tallies[tallyKey{0, end}] += int64(n)
+	if cycle > 0 {
+		u.tallies[tallyKey{cycle, end}] += int64(n)
+	}
+}
+
 // Idle implements provision.Unit.
-func (u *Unit) Idle() (idle bool, err error) {
-	err = query(u.conn, "SELECT next - 1 <= position FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error {
+func (u *Unit) Idle(but int) (idle bool, err error) {
+	err = query(u.conn, "SELECT queued <= ?2 FROM job WHERE pk = ?1", []any{u.job, but}, func(st *sqlite.Stmt) error {
 		idle = st.ColumnBool(0)
 		return nil
 	})
@@ -262,7 +276,14 @@ func (u *Unit) CloseCycle(cy *provision.Cycle, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	err = query(u.conn, "UPDATE upload SET settled = ?4 WHERE job = ?1 AND number > ?2 AND number <= ?3", []any{u.job, from, cy.To, now.UnixMicro()}, nil)
+	if err := u.writeMoves(); err != nil {
+		return err
+	}
+	err = query(u.conn, "UPDATE upload SET closed = ?4, settled = iif(pending = 0, ?4, NULL) WHERE job = ?1 AND number > ?2 AND number <= ?3 AND purge IS NULL",
+		[]any{u.job, from, cy.To, now.UnixMicro()}, nil)
+	if err == nil {
+		err = u.skipPurged()
+	}
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (m *Memory) find(q provision.Query) provision.Found {
 	}
 	var found []*provision.Object
 	for _, o := range m.objects {
-		if v := o.Attributes[q.Attribute]; !v.IsEmpty() && strings.EqualFold(v.String(), q.Value) {
+		if v := o.Attributes[q.Attribute]; o.Deleted.IsZero() && !v.IsEmpty() && strings.EqualFold(v.String(), q.Value) {
 			found = append(found, o)
 		}
 	}
@@ -133,20 +133,57 @@ func (m *Memory) Apply(ctx context.Context, changes []provision.Change) ([]provi
 
 func (m *Memory) apply(c *provision.Change) provision.Result {
 	is := m.byID(c.ID)
+	if err := admit(c, is); err != nil {
+		return provision.Result{Err: err}
+	}
+	if c.Delete && !is.Deleted.IsZero() {
+		return provision.Result{Version: is.Version, Name: name(is)}
+	}
 	next := &provision.Object{ID: c.ID, Attributes: map[string]expr.Value{}, Created: time.Now().UTC()}
+	if is != nil {
+		next = clone(is)
+		next.Deleted = time.Time{}
+	}
+	if c.Delete {
+		next.Deleted = time.Now().UTC()
+	} else if err := m.set(next, c); err != nil {
+		return provision.Result{Err: err}
+	}
+	next.Version++
+	if is == nil {
+		m.objects = append(m.objects, next)
+	} else {
+		*is = *next
+	}
+	return provision.Result{Version: next.Version, Name: name(next)}
+}
+
+// admit returns why a change cannot be made to an object as it is; nil if there is none yet.
+func admit(c *provision.Change, is *provision.Object) *provision.TargetError {
 	switch {
 	case c.Create && is != nil:
 		return refused("Conflict", "", "an object has the id already")
-	case !c.Create && is == nil:
+	case c.Create:
+		return nil
+	case is == nil:
 		return refused("InvalidAnchor", "", "the object is gone")
-	case !c.Create && is.Version != c.Version:
-		return refused("Conflict", "", "the object was changed by somebody else in the meantime")
-	case !c.Create:
-		next = clone(is)
+	case c.Delete && !is.Deleted.IsZero():
+		return nil
+	case !c.Restore && !is.Deleted.IsZero():
+		return refused("InvalidAnchor", "", "the object is in deleted items")
+	case is.Version != c.Version || c.Restore && is.Deleted.IsZero():
+		err := refused("Conflict", "", "the object was changed by somebody else in the meantime")
+		err.Retryable = true
+		return err
 	}
+	return nil
+}
+
+// set applies the assignments of a change to a copy of its object that is to be live, or returns why it is refused.
+func (m *Memory) set(next *provision.Object, c *provision.Change) *provision.TargetError {
 	for _, a := range c.Set {
 		if err := m.refuse[a.Attribute]; err != nil {
-			return provision.Result{Err: err}
+			return err
 		}
 		if a.Value.IsEmpty() {
 			delete(next.Attributes, a.Attribute)
@@ -156,25 +193,27 @@ func (m *Memory) apply(c *provision.Change) provision.Result {
 	}
 	upn := next.Attributes["userPrincipalName"].String()
 	for _, o := range m.objects {
-		if o.ID != c.ID && upn != "" && strings.EqualFold(o.Attributes["userPrincipalName"].String(), upn) {
-			return refused("Conflict", "userPrincipalName", fmt.Sprintf("another object has the userPrincipalName '%s' already", upn))
+		if o.ID != c.ID && o.Deleted.IsZero() && upn != "" && strings.EqualFold(o.Attributes["userPrincipalName"].String(), upn) {
+			reason := fmt.Sprintf("another object has the userPrincipalName '%s' already", upn)
+			if c.Restore {
+				reason = "the object cannot be restored: " + reason
+			}
+			return refused("Conflict", "userPrincipalName", reason)
 		}
 	}
-	next.Version++
-	if is == nil {
-		m.objects = append(m.objects, next)
-	} else {
-		*is = *next
-	}
-	name := upn
-	if name == "" {
-		name = next.Attributes["displayName"].String()
-	}
-	return provision.Result{Version: next.Version, Name: name}
+	return nil
 }
 
-func refused(code, attribute, reason string) provision.Result {
-	return provision.Result{Err: &provision.TargetError{Code: code, Attribute: attribute, Reason: reason, Advice: "Send the person again."}}
+// name is what a Result calls an object.
+func name(o *provision.Object) string {
+	if upn := o.Attributes["userPrincipalName"].String(); upn != "" {
+		return upn
+	}
+	return o.Attributes["displayName"].String()
+}
+
+func refused(code, attribute, reason string) *provision.TargetError {
+	return &provision.TargetError{Code: code, Attribute: attribute, Reason: reason, Advice: "Send the person again."}
 }
 
 var (

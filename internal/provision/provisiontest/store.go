@@ -110,13 +110,19 @@ func (l *lane) take(to int64, end provision.End) {
 		for _, q := range queue {
 			results = append(results, provision.UploadResult{Number: q.Number, Counts: map[provision.End]int{end: len(q.Operations)}})
 		}
-		return u.Advance(results, noon.Add(time.Minute))
+		return u.Advance(results, 0, noon.Add(time.Minute))
 	})
 	l.position = to
 }
 
 func (l *lane) queue(position, to int64) ([]provision.Queued, error) {
 	return l.s.Next(l.Context(), l.job.PK, position, to, unbounded)
+}
+
+// at returns how far the job has come.
+func at(l *lane) int64 {
+	l.Helper()
+	return must(l.s.Lane(l.Context(), l.job.PK))(l).Position
 }
 
 // must returns the value of a call; the lane's test fails if there was an error.
@@ -304,14 +310,14 @@ func (l *lane) next() {
 
 func (l *lane) queuedOperations() {
 	a, b := l.accept(4), l.accept(1)
-	if ops := must(l.s.QueuedOperations(l.Context(), l.job.PK, a.Number))(l); !reflect.DeepEqual(ops, l.upload(4).Operations) {
+	if ops := must(l.s.QueuedOperations(l.Context(), l.job.PK, a.Number))(l); !reflect.DeepEqual(ops.Operations, l.upload(4).Operations) {
 		l.Errorf("operations are %+v", ops)
 	}
 	l.take(a.Number, provision.EndCreated)
-	if ops := must(l.s.QueuedOperations(l.Context(), l.job.PK, a.Number))(l); ops != nil {
+	if ops := must(l.s.QueuedOperations(l.Context(), l.job.PK, a.Number))(l); ops.Operations != nil {
 		l.Errorf("operations taken up: %+v", ops)
 	}
-	if ops := must(l.s.QueuedOperations(l.Context(), l.job.PK, b.Number))(l); len(ops) != 1 {
+	if ops := must(l.s.QueuedOperations(l.Context(), l.job.PK, b.Number))(l); len(ops.Operations) != 1 {
 		l.Errorf("operations of the next upload: %+v", ops)
 	}
 }
@@ -334,7 +340,7 @@ func (l *lane) uploadStatus() {
 	want.State, want.Done = provision.UploadDone, noon.Add(time.Second)
 	want.Counts = map[provision.End]int{provision.EndCreated: 2, provision.EndFailed: 1}
 	l.unit(func(u provision.Unit) error {
-		return u.Advance([]provision.UploadResult{{Number: a.Number, Counts: want.Counts}}, want.Done)
+		return u.Advance([]provision.UploadResult{{Number: a.Number, Counts: want.Counts}}, 1, want.Done)
 	})
 	l.position = a.Number
 	check()
@@ -409,12 +415,12 @@ func (l *lane) fenced() {
 	if p := must(l.s.People(l.Context(), l.job.PK, sought("x")))(l); p[0] != nil {
 		l.Errorf("a fenced Unit left %+v", p[0])
 	}
-	if p := must(l.s.Position(l.Context(), l.job.PK))(l); p != 1 {
+	if p := at(l); p != 1 {
 		l.Errorf("position is %d", p)
 	}
 	// An empty advance moves nothing.
-	l.unit(func(u provision.Unit) error { return u.Advance(nil, noon) })
-	if p := must(l.s.Position(l.Context(), l.job.PK))(l); p != 1 {
+	l.unit(func(u provision.Unit) error { return u.Advance(nil, 0, noon) })
+	if p := at(l); p != 1 {
 		l.Errorf("position is %d after an empty advance", p)
 	}
 }
@@ -429,7 +435,7 @@ func (l *lane) rollback() {
 			u.PutReference(provision.PendingReference{Anchor: "x", Attribute: "manager", To: "y"}),
 			u.Append([]provision.LogEntry{l.entry(1, 0)}),
 			u.CountUnread(map[string]int64{"nickName": 1}),
-			u.Advance([]provision.UploadResult{{Number: a.Number, Counts: map[provision.End]int{provision.EndCreated: 2}}}, noon),
+			u.Advance([]provision.UploadResult{{Number: a.Number, Counts: map[provision.End]int{provision.EndCreated: 2}}}, 1, noon),
 			u.CloseCycle(cycle, noon))
 	}
 	before := l.state(a, id)
@@ -452,7 +458,7 @@ func (l *lane) state(a provision.Accepted, object string) string {
 	ctx := l.Context()
 	var b strings.Builder
 	note := func(v any, err error) { fmt.Fprintf(&b, "%+v %v\n", v, err) }
-	note(l.s.Position(ctx, l.job.PK))
+	note(at(l), nil)
 	note(l.s.LastSeq(ctx))
 	page, err := l.s.QueryLog(ctx, provision.LogQuery{Hidden: true})
 	note(len(page.Entries), err)
@@ -463,7 +469,7 @@ func (l *lane) state(a provision.Accepted, object string) string {
 	note(*status, err)
 	js, err := l.s.JobStatus(ctx, l.job.PK)
 	note(*js, err)
-	note(nil, l.s.Unit(ctx, provision.Fence{JobPK: l.job.PK, Position: must(l.s.Position(ctx, l.job.PK))(l)}, func(u provision.Unit) error {
+	note(nil, l.s.Unit(ctx, provision.Fence{JobPK: l.job.PK, Position: at(l)}, func(u provision.Unit) error {
 		note(u.UnreportedReferences(10))
 		note(u.LinkedAnchors([]string{object}))
 		return nil
@@ -857,12 +863,12 @@ func (l *lane) jobStatus() {
 		l.Helper()
 		return *must(l.s.JobStatus(l.Context(), l.job.PK))(l)
 	}
-	if js := status(); js.Queued != 0 || !js.Oldest.IsZero() || js.Cycle != 0 || js.Users != 0 || !js.CycleBegan.IsZero() || !js.FirstCycleEnd.IsZero() {
+	if js := status(); js.Queued != 0 || js.Uploads != 0 || !js.Oldest.IsZero() || js.Cycle != 0 || js.Users != 0 || !js.CycleBegan.IsZero() || !js.FirstCycleEnd.IsZero() {
 		l.Errorf("a new job's status is %+v", js)
 	}
 	l.accept(2)
 	l.accept(3)
-	if js := status(); js.Queued != 5 || !js.Oldest.Equal(noon) {
+	if js := status(); js.Queued != 5 || js.Uploads != 2 || !js.Oldest.Equal(noon) {
 		l.Errorf("status is %+v", js)
 	}
 	must(l.s.OpenCycle(l.Context(), l.job.PK, noon))(l)
@@ -878,7 +884,7 @@ func (l *lane) jobStatus() {
 		}
 		entries = append(entries, provision.LogEntry{JobPK: l.job.PK, Cycle: 1, Upload: number, Ref: true})
 		l.unit(func(u provision.Unit) error {
-			return errors.Join(u.Append(entries), u.Advance([]provision.UploadResult{{Number: number, Counts: counts}}, noon),
+			return errors.Join(u.Append(entries), u.Advance([]provision.UploadResult{{Number: number, Counts: counts}}, 1, noon),
 				// Each upload links one person, to an account that is new or was there before.
 				u.PutPeople([]provision.Person{{Anchor: fmt.Sprint("p", number), ObjectID: uuid.NewString()}, {Anchor: "unlinked"}}))
 		})

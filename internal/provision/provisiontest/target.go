@@ -54,8 +54,16 @@ func TestTarget(t *testing.T, open func(t *testing.T) provision.Target) {
 		{"removal", (*target).removal},
 		{"refusals stand alone", (*target).refusals},
 		{"a refused change changes nothing", (*target).whole},
+		{"an id is given once", (*target).idOnce},
 		{"objects are copies", (*target).copies},
 		{"kinds of values", (*target).kinds},
+		{"deletion", (*target).deletion},
+		{"deletion of what cannot be deleted", (*target).deletionRefused},
+		{"deleted objects are not changed", (*target).deletedStands},
+		{"deletion frees unique values", (*target).freed},
+		{"restore", (*target).restoration},
+		{"restore into a conflict", (*target).restorationConflict},
+		{"versions of deleted objects", (*target).deletedVersions},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(&target{t, open(t)}) })
 	}
@@ -104,6 +112,41 @@ func update(id string, version int64, as ...provision.Assignment) provision.Chan
 	return provision.Change{ID: id, Version: version, Set: as}
 }
 
+func deletion(id string, version int64) provision.Change {
+	return provision.Change{Delete: true, ID: id, Version: version}
+}
+
+func restoration(id string, version int64, as ...provision.Assignment) provision.Change {
+	return provision.Change{Restore: true, ID: id, Version: version, Set: as}
+}
+
+// done applies one change, which must be carried out, and returns the object's version.
+func (d *target) done(c provision.Change) int64 {
+	d.Helper()
+	r := d.apply(c)[0]
+	if r.Err != nil || r.Version <= c.Version || r.Name == "" {
+		d.Fatalf("%+v leads to %+v (%v)", c, r, r.Err)
+	}
+	return r.Version
+}
+
+// gone makes a user that is in deleted items, and returns its id and version.
+func (d *target) gone(name string, more ...provision.Assignment) (id string, version int64) {
+	d.Helper()
+	id = d.made(name, more...)
+	return id, d.done(deletion(id, d.object(id).Version))
+}
+
+// stands checks that an object has a version, and is live or not.
+func (d *target) stands(id string, version int64, live bool) *provision.Object {
+	d.Helper()
+	o := d.object(id)
+	if o.Version != version || o.Deleted.IsZero() != live {
+		d.Errorf("%s has version %d and was deleted at %v, want version %d, live %t", id, o.Version, o.Deleted, version, live)
+	}
+	return o
+}
+
 // made creates a user and returns the id.
 func (d *target) made(name string, more ...provision.Assignment) string {
 	d.Helper()
@@ -128,6 +171,14 @@ func (d *target) refused(r provision.Result, code string) {
 	d.Helper()
 	if r.Err == nil || r.Err.Code != code || r.Err.Reason == "" || r.Err.Advice == "" {
 		d.Errorf("result is %+v (%v), want an explained %s", r, r.Err, code)
+	}
+}
+
+// changedMeanwhile checks that a change was refused because its version is not the object's.
+func (d *target) changedMeanwhile(r provision.Result) {
+	d.Helper()
+	if d.refused(r, "Conflict"); r.Err != nil && (!r.Err.Retryable || r.Err.Separable) {
+		d.Errorf("the refusal of another version is %+v, want one that is retryable as a whole", r.Err)
 	}
 }
 
@@ -211,8 +262,9 @@ func (d *target) versions() {
 	if f := d.find(provision.Query{ID: id, Version: first})[0]; f.Same || f.Object == nil || f.Object.Version != r.Version {
 		d.Errorf("an older version asked for: %+v", f)
 	}
-	d.refused(d.apply(update(id, first, set("city", "Oslo")))[0], "Conflict")
-	d.refused(d.apply(update(id, r.Version+1, set("city", "Oslo")))[0], "Conflict")
+	for _, version := range []int64{first, r.Version + 1} {
+		d.changedMeanwhile(d.apply(update(id, version, set("city", "Oslo")))[0])
+	}
 	d.refused(d.apply(update(uuid.NewString(), 1, set("city", "Oslo")))[0], "InvalidAnchor")
 	if o := d.object(id); o.Attributes["city"].String() != "Bergen" || o.Version != r.Version {
 		d.Errorf("refused changes lead to %+v", o)
@@ -267,6 +319,23 @@ func (d *target) whole() {
 	}
 }
 
+func (d *target) idOnce() {
+	live := d.made("ada")
+	gone, v := d.gone("bo")
+	for _, id := range []string{live, gone} {
+		c := user("cy", set("employeeId", "3"))
+		c.ID = id
+		d.refused(d.apply(c)[0], "Conflict")
+	}
+	if f := d.find(provision.Query{Attribute: "employeeId", Value: "3"})[0]; f.Object != nil {
+		d.Errorf("a refused creation leaves %+v", f)
+	}
+	if o := d.stands(gone, v, false); o.Attributes["displayName"].String() != "bo" {
+		d.Errorf("attributes are %v", o.Attributes)
+	}
+	d.made("cy")
+}
+
 func (d *target) copies() {
 	id := d.made("ada")
 	d.object(id).Attributes["displayName"] = expr.Text("changed")
@@ -287,5 +356,128 @@ func (d *target) kinds() {
 		if got := o.Attributes[attribute]; got.Kind() != v.Kind() || !got.Equal(v, true) {
 			d.Errorf("%s is %s %q, want %s %q", attribute, got.Kind(), got, v.Kind(), v)
 		}
+	}
+}
+
+func (d *target) deletion() {
+	other := d.made("bo", set("employeeId", "2"))
+	id, v := d.gone("ada", set("employeeId", "1"), set("city", "Bergen"))
+	o := d.stands(id, v, false)
+	if o.Created.IsZero() || o.Deleted.Before(o.Created) || len(o.Attributes) != 4 || o.Attributes["city"].String() != "Bergen" {
+		d.Errorf("the deleted object is %+v", o)
+	}
+	for attribute, value := range map[string]string{"userPrincipalName": "ada@acme.example", "employeeId": "1", "displayName": "ada", "city": "Bergen"} {
+		if f := d.find(provision.Query{Attribute: attribute, Value: value})[0]; f.Object != nil || f.Ambiguous != nil {
+			d.Errorf("%s finds the deleted object: %+v", attribute, f)
+		}
+	}
+	for _, version := range []int64{v, v - 1, v + 1} { // whoever deletes it once more may not know that it is deleted
+		if r := d.apply(deletion(id, version))[0]; r.Err != nil || r.Version != v || r.Name != "ada@acme.example" {
+			d.Errorf("deleted once more: %+v (%v)", r, r.Err)
+		}
+	}
+	if again := d.stands(id, v, false); !again.Deleted.Equal(o.Deleted) {
+		d.Errorf("deleted at %v, once more at %v", o.Deleted, again.Deleted)
+	}
+	if !d.object(other).Deleted.IsZero() {
+		d.Error("another object is deleted")
+	}
+}
+
+func (d *target) deletionRefused() {
+	id := d.made("ada")
+	v := d.object(id).Version
+	d.refused(d.apply(deletion(uuid.NewString(), 1))[0], "InvalidAnchor")
+	for _, version := range []int64{v - 1, v + 1} {
+		d.changedMeanwhile(d.apply(deletion(id, version))[0])
+	}
+	d.stands(id, v, true)
+}
+
+func (d *target) deletedStands() {
+	id, v := d.gone("ada", set("city", "Bergen"))
+	for _, version := range []int64{v, v - 1} {
+		d.refused(d.apply(update(id, version, set("city", "Oslo")))[0], "InvalidAnchor")
+	}
+	if o := d.stands(id, v, false); o.Attributes["city"].String() != "Bergen" {
+		d.Errorf("attributes are %v", o.Attributes)
+	}
+}
+
+func (d *target) freed() {
+	id := d.made("ada", set("employeeId", "1"))
+	heir, late := user("ADA"), user("ada")
+	results := d.apply(deletion(id, d.object(id).Version), heir, late)
+	if results[0].Err != nil || results[1].Err != nil {
+		d.Fatalf("%+v", results)
+	}
+	d.refused(results[2], "Conflict")
+	if f := d.find(provision.Query{Attribute: "userPrincipalName", Value: "ada@acme.example"})[0]; f.Object == nil || f.Object.ID != heir.ID {
+		d.Errorf("the name leads to %+v", f)
+	}
+	moved := d.made("bo")
+	gone, _ := d.gone("cy")
+	if r := d.apply(update(moved, d.object(moved).Version, set("userPrincipalName", "cy@acme.example")))[0]; r.Err != nil {
+		d.Errorf("the name of deleted %s is not free: %v", gone, r.Err)
+	}
+}
+
+func (d *target) restoration() {
+	id, v := d.gone("ada", set("employeeId", "1"), set("city", "Bergen"), set("title", "Dr"))
+	restored := d.done(restoration(id, v, set("city", "Oslo"), provision.Assignment{Attribute: "title"}))
+	o := d.stands(id, restored, true)
+	if o.Attributes["city"].String() != "Oslo" || o.Attributes["employeeId"].String() != "1" || len(o.Attributes) != 4 {
+		d.Errorf("attributes are %v", o.Attributes)
+	}
+	for attribute, value := range map[string]string{"userPrincipalName": "ada@acme.example", "employeeId": "1", "displayName": "ada", "city": "Oslo"} {
+		if f := d.find(provision.Query{Attribute: attribute, Value: value})[0]; f.Object == nil || f.Object.ID != id {
+			d.Errorf("%s does not find the restored object: %+v", attribute, f)
+		}
+	}
+	d.refused(d.apply(user("ada"))[0], "Conflict")
+	d.changedMeanwhile(d.apply(restoration(id, restored))[0]) // somebody else has restored it
+	d.refused(d.apply(restoration(uuid.NewString(), 1))[0], "InvalidAnchor")
+	d.done(deletion(id, restored)) // and so on
+	d.done(restoration(id, d.object(id).Version))
+}
+
+func (d *target) restorationConflict() {
+	id, v := d.gone("ada", set("city", "Bergen"))
+	heir := d.made("ADA")
+	r := d.apply(restoration(id, v, set("city", "Oslo")))[0]
+	if d.refused(r, "Conflict"); r.Err != nil && (r.Err.Attribute != "userPrincipalName" || !strings.Contains(r.Err.Reason, "restore") || r.Err.Retryable || r.Err.Separable) {
+		d.Errorf("the refusal is %+v", r.Err)
+	}
+	if o := d.stands(id, v, false); o.Attributes["city"].String() != "Bergen" {
+		d.Errorf("a refused restore changes %v", o.Attributes)
+	}
+	renamed := d.done(restoration(id, v, set("userPrincipalName", "ada2@acme.example")))
+	d.stands(id, renamed, true)
+	if f := d.find(provision.Query{Attribute: "userPrincipalName", Value: "ada@acme.example"})[0]; f.Object == nil || f.Object.ID != heir {
+		d.Errorf("the name leads to %+v", f)
+	}
+	v = d.done(deletion(id, renamed))
+	results := d.apply(deletion(heir, d.object(heir).Version), restoration(id, v, set("userPrincipalName", "ada@acme.example")))
+	if results[0].Err != nil || results[1].Err != nil {
+		d.Errorf("a name that is free by then: %+v", results)
+	}
+}
+
+func (d *target) deletedVersions() {
+	id := d.made("ada")
+	versions := []int64{d.object(id).Version}
+	for range 2 {
+		versions = append(versions, d.done(deletion(id, versions[len(versions)-1])))
+		versions = append(versions, d.done(restoration(id, versions[len(versions)-1])))
+	}
+	gone := d.done(deletion(id, versions[len(versions)-1]))
+	if f := d.find(provision.Query{ID: id, Version: gone})[0]; !f.Same || f.Object != nil {
+		d.Errorf("the version of a deleted object asked for: %+v", f)
+	}
+	for _, v := range versions {
+		if f := d.find(provision.Query{ID: id, Version: v})[0]; f.Same || f.Object == nil || f.Object.Version != gone {
+			d.Errorf("version %d asked for, %d is there: %+v", v, gone, f)
+		}
+		d.changedMeanwhile(d.apply(restoration(id, v))[0])
 	}
 }

@@ -28,7 +28,19 @@ CREATE TABLE job (
   position INTEGER NOT NULL DEFAULT 0, -- committed up to this upload number
   queued   INTEGER NOT NULL DEFAULT 0, -- records after position
   cycle    INTEGER NOT NULL DEFAULT 0, -- number of the latest cycle
-  linked   INTEGER NOT NULL DEFAULT 0  -- people with a link
+  linked   INTEGER NOT NULL DEFAULT 0, -- people with a link
+  enabled  INTEGER NOT NULL DEFAULT 0, -- of them with an enabled account
+  held     INTEGER NOT NULL DEFAULT 0, -- pending records by kind
+  staged   INTEGER NOT NULL DEFAULT 0, -- of those held
+  retrying INTEGER NOT NULL DEFAULT 0,
+  condition TEXT NOT NULL DEFAULT '{}' -- JSON: last executions, brakes, quarantine
+);
+
+-- Provisioning apps: service principals that jobs belong to.
+CREATE TABLE app (
+  pk      INTEGER PRIMARY KEY,
+  id      BLOB NOT NULL UNIQUE, -- the service principal
+  content TEXT NOT NULL         -- JSON: application, name, synchronization secrets
 );
 
 -- An upload, with its operations until they have been taken up.
@@ -42,8 +54,11 @@ CREATE TABLE upload (
   operations INTEGER NOT NULL,
   body       BLOB,              -- see codec.go; null once all lanes have passed the upload
   done       INTEGER,
+  closed     INTEGER,           -- when its cycle was
   settled    INTEGER,
+  pending    INTEGER NOT NULL DEFAULT 0, -- records that are held or retried
   counts     TEXT,              -- JSON: end -> records
+  purge      INTEGER,           -- that has thrown it out of the queue; then the body stays, for the receipts
   PRIMARY KEY (job, number)
 ) WITHOUT ROWID;
 CREATE INDEX upload_request ON upload (job, request_id) WHERE request_id IS NOT NULL;
@@ -102,9 +117,53 @@ CREATE TABLE person (
   upload  INTEGER NOT NULL,
   place   INTEGER NOT NULL,
   name    TEXT NOT NULL,
+  enabled INTEGER NOT NULL, -- the object, as the job last saw it
+  pending INTEGER NOT NULL, -- kind of the pending record; 0: none
   kept    BLOB NOT NULL     -- see kept.go
 );
 CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
+
+-- Latest records of people that have an outcome and no end: held or retried.
+CREATE TABLE pending (
+  person  INTEGER PRIMARY KEY,
+  job     INTEGER NOT NULL,
+  kind    INTEGER NOT NULL,
+  verdict INTEGER NOT NULL,
+  staged  INTEGER NOT NULL,
+  due     INTEGER NOT NULL, -- of the next attempt
+  content TEXT NOT NULL     -- JSON: the rest of it
+);
+CREATE INDEX pending_job ON pending (job, kind, person);
+CREATE INDEX pending_unjudged ON pending (job, person) WHERE kind = 1 AND verdict = 0 AND staged = 0;
+CREATE INDEX pending_approved ON pending (job, person) WHERE verdict = 1;
+CREATE INDEX pending_refused ON pending (job, person) WHERE verdict > 1;
+CREATE INDEX pending_due ON pending (job, due, person) WHERE kind = 2 AND verdict = 0;
+
+-- What restarts have thrown out of queues.
+CREATE TABLE purge (
+  pk      INTEGER PRIMARY KEY,
+  job     INTEGER NOT NULL,
+  content TEXT NOT NULL -- JSON
+);
+
+-- Who changed what of a job.
+CREATE TABLE audit (
+  pk       INTEGER PRIMARY KEY,
+  at       INTEGER NOT NULL,
+  activity TEXT NOT NULL,
+  content  TEXT NOT NULL -- JSON
+);
+CREATE INDEX audit_time ON audit (at);
+
+-- News of jobs for people, and how sending it went.
+CREATE TABLE notice (
+  pk      INTEGER PRIMARY KEY,
+  job     INTEGER NOT NULL,
+  next    INTEGER,      -- the next attempt to send it; null: none
+  content TEXT NOT NULL -- JSON
+);
+CREATE INDEX notice_job ON notice (job, pk);
+CREATE INDEX notice_next ON notice (next) WHERE next IS NOT NULL;
 
 -- References that wait for the end of the cycle (ready) or for their target to be linked, of which an entry has been
 -- written (reported) or not. Found by the keys of whose reference it is and of whom it names.
@@ -178,5 +237,8 @@ CREATE TABLE user (
   id      BLOB NOT NULL UNIQUE,
   version INTEGER NOT NULL,
   created INTEGER NOT NULL,
+  deleted INTEGER,      -- when it went to deleted items, where it is filed nowhere; null while it is live
   content BLOB NOT NULL -- attributes, see the directory room
 );
+CREATE INDEX user_deleted ON user (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX user_deleted_order ON user (pk) WHERE deleted IS NOT NULL;

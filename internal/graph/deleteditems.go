@@ -1,0 +1,173 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"induct/internal/provision"
+)
+
+// deletedItemsRoutes are those of users in deleted items. The type is written with Graph's namespace, which the path has
+// lost by then, or with the alias of it that generated SDKs use.
+func deletedItemsRoutes() []route {
+	const items = "/directory/deletedItems"
+	var routes []route
+	for _, users := range []string{"/user", "/graph.user"} {
+		routes = append(routes,
+			route{items + users, get((*call).listDeletedUsers, mayReadUsers, denied)},
+			route{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers, denied)},
+			route{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers, denied)})
+	}
+	return append(routes,
+		route{items + "/{id}", map[string]endpoint{
+			"GET":    {(*call).getDeletedItem, mayReadUsers, denied},
+			"DELETE": {(*call).deleteForever, mayDeleteUsers, denied},
+		}},
+		route{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers, denied)})
+}
+
+// deletedUsers are the users in deleted items, to be read as live ones are.
+type deletedUsers struct{ Service }
+
+func (d deletedUsers) Object(ctx context.Context, id string) (*provision.Object, error) {
+	return d.DeletedObject(ctx, id)
+}
+
+func (d deletedUsers) Objects(ctx context.Context, q provision.ObjectQuery) (provision.ObjectPage, error) {
+	q.Deleted = true
+	return d.Service.Objects(ctx, q)
+}
+
+func (d deletedUsers) CountObjects(ctx context.Context, q provision.ObjectQuery) (int64, error) {
+	q.Deleted = true
+	return d.Service.CountObjects(ctx, q)
+}
+
+// listDeletedUsers lists deleted items of one type (directory: deletedItems list).
+func (c *call) listDeletedUsers() error {
+	return c.listUsersIn(deletedUsers{c.s.Service}, "deletedItems", "deletedDateTime", "displayName", "userPrincipalName", "createdDateTime")
+}
+
+func (c *call) countDeletedUsers() error { return c.countUsersIn(deletedUsers{c.s.Service}) }
+
+// deletedItem returns the user in deleted items that the path names.
+func (c *call) deletedItem() (*provision.Object, error) {
+	id, err := c.param("{id}")
+	if err != nil {
+		return nil, err
+	}
+	u, err := c.s.Service.DeletedObject(c.r.Context(), id)
+	return u, missingUser(err, id)
+}
+
+// missingUser is err, or, for ErrNotFound, the answer that names the object.
+func missingUser(err error, id string) error {
+	if isNotFound(err) {
+		return objectNotFound(id)
+	}
+	return err
+}
+
+// getDeletedItem answers with a deleted item as a directoryObject that says its type.
+func (c *call) getDeletedItem() error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	u, err := c.deletedItem()
+	if err != nil {
+		return err
+	}
+	return c.directoryObject(u, o.Select)
+}
+
+func (c *call) getDeletedUser() error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	u, err := c.deletedItem()
+	if err != nil {
+		return err
+	}
+	return c.entity("users"+userSelection(o.Select)+"/$entity", userObject(u, o.Select))
+}
+
+// directoryObject answers with a user where Graph's answer could be an object of another type.
+func (c *call) directoryObject(u *provision.Object, selected []string) error {
+	return c.entity("directoryObjects/$entity", slices.Concat(object{{"@odata.type", "#microsoft.graph.user"}}, userObject(u, selected)))
+}
+
+// deleteUser moves a user to deleted items (user: delete).
+func (c *call) deleteUser() error {
+	u, err := c.user()
+	if err != nil {
+		return err
+	}
+	if err := c.s.Service.Delete(c.r.Context(), u.ID); err != nil {
+		return missingUser(err, u.ID)
+	}
+	return c.none(http.StatusNoContent)
+}
+
+// deleteForever removes a deleted item for good (directory: deletedItems delete).
+func (c *call) deleteForever() error {
+	id, err := c.param("{id}")
+	if err != nil {
+		return err
+	}
+	if err := c.s.Service.DeleteForever(c.r.Context(), id); err != nil {
+		return missingUser(err, id)
+	}
+	return c.none(http.StatusNoContent)
+}
+
+// restoration is the body of a restore, which may be left out. autoReconcileProxyConflict is not read: only
+// userPrincipalName is unique here, so there is nothing to reconcile.
+type restoration struct {
+	NewUserPrincipalName string `json:"newUserPrincipalName"`
+}
+
+// restoreItem makes a deleted item live again (directory: deletedItems restore).
+func (c *call) restoreItem() error {
+	id, err := c.param("{id}")
+	if err != nil {
+		return err
+	}
+	body, err := c.body()
+	if err != nil {
+		return err
+	}
+	var r restoration
+	if len(bytes.TrimSpace(body)) > 0 {
+		if err := decode(body, &r); err != nil {
+			return err
+		}
+	}
+	u, err := c.s.Service.Restore(c.r.Context(), id, strings.TrimSpace(r.NewUserPrincipalName))
+	if err != nil {
+		return missingUser(refusedWrite(err), id)
+	}
+	return c.directoryObject(u, nil)
+}
+
+// refusedWrite is the answer for a write that the directory refuses; another error is returned as it is.
+func refusedWrite(err error) error {
+	var refusal *provision.TargetError
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	p := &problem{status: http.StatusBadRequest, code: codeRequestBadRequest}
+	if refusal.Code == "Conflict" {
+		p.message = "Another object with the same value for property " + refusal.Attribute + " already exists."
+		p.details = []errorDetail{{"ObjectConflict", p.message, refusal.Attribute}}
+		return p
+	}
+	p.message = "Property " + refusal.Attribute + " is invalid."
+	p.details = []errorDetail{{"InvalidValue", refusal.Reason, refusal.Attribute}}
+	return p
+}

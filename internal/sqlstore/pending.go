@@ -1,0 +1,321 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"induct/internal/provision"
+)
+
+const pendingColumns = "q.person, q.kind, q.verdict, q.staged, q.due, q.content"
+
+// pendingRecord reads a row that begins with pendingColumns.
+func pendingRecord(st *sqlite.Stmt) (p provision.Pending, err error) {
+	if err := json.Unmarshal([]byte(st.ColumnText(5)), &p); err != nil {
+		return p, fmt.Errorf("pending record of person %d: %w", st.ColumnInt64(0), err)
+	}
+	p.Place, p.Kind, p.Verdict, p.Staged = st.ColumnInt64(0), provision.PendingKind(st.ColumnInt(1)), provision.Verdict(st.ColumnInt(2)), st.ColumnBool(3)
+	p.Due = micros(st, 4)
+	return p, nil
+}
+
+// Pending implements provision.Unit.
+func (u *Unit) Pending(anchor string) (p *provision.Pending, err error) {
+	at, err := u.find(anchor)
+	if err != nil || at.pk == 0 {
+		return nil, err
+	}
+	return u.pendingOf(at.pk)
+}
+
+func (u *Unit) pendingOf(person int64) (p *provision.Pending, err error) {
+	err = query(u.conn, "SELECT "+pendingColumns+" FROM pending q WHERE q.person = ?1", []any{person}, func(st *sqlite.Stmt) error {
+		record, err := pendingRecord(st)
+		p = &record
+		return err
+	})
+	return p, err
+}
+
+// PutPending implements provision.Unit.
+func (u *Unit) PutPending(p provision.Pending) error {
+	at, err := u.find(p.Anchor)
+	if err != nil {
+		return err
+	}
+	if at.pk == 0 {
+		return fmt.Errorf("pending record of %q: %w", p.Anchor, provision.ErrNotFound)
+	}
+	old, err := u.pendingOf(at.pk)
+	if err != nil {
+		return err
+	}
+	content, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		ON CONFLICT (person) DO UPDATE SET kind = excluded.kind, verdict = excluded.verdict, staged = excluded.staged, due = excluded.due, content = excluded.content`,
+		[]any{at.pk, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content)}, nil)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.Kind != p.Kind && old.Upload == p.Upload && old.Index == p.Index {
+		u.move(p, old.Kind.End(), p.Kind.End())
+	}
+	if err := u.countPending(old, &p); err != nil {
+		return err
+	}
+	return query(u.conn, "UPDATE person SET pending = ?2 WHERE pk = ?1", []any{at.pk, int(p.Kind)}, nil)
+}
+
+// EndPending implements provision.Unit.
+func (u *Unit) EndPending(p provision.Pending, end provision.End) error {
+	at, err := u.find(p.Anchor)
+	if err != nil || at.pk == 0 {
+		return err
+	}
+	old, err := u.pendingOf(at.pk)
+	if err != nil || old == nil {
+		return err
+	}
+	if end != "" {
+		u.move(*old, old.Kind.End(), end)
+	}
+	if err := u.countPending(old, nil); err != nil {
+		return err
+	}
+	if err := query(u.conn, "DELETE FROM pending WHERE person = ?1", []any{at.pk}, nil); err != nil {
+		return err
+	}
+	return query(u.conn, "UPDATE person SET pending = 0 WHERE pk = ?1", []any{at.pk}, nil)
+}
+
+// countPending keeps the job's counters when was becomes is; either may be nil.
+func (u *Unit) countPending(was, is *provision.Pending) error {
+	count := func(p *provision.Pending, n int) (held, staged, retrying int) {
+		switch {
+		case p == nil:
+		case p.Kind == provision.PendingRetry:
+			retrying = n
+		case p.Staged:
+			held, staged = n, n
+		default:
+			held = n
+		}
+		return held, staged, retrying
+	}
+	h0, s0, r0 := count(was, -1)
+	h1, s1, r1 := count(is, 1)
+	if h0+h1 == 0 && s0+s1 == 0 && r0+r1 == 0 {
+		return nil
+	}
+	return query(u.conn, "UPDATE job SET held = held + ?2, staged = staged + ?3, retrying = retrying + ?4 WHERE pk = ?1", []any{u.job, h0 + h1, s0 + s1, r0 + r1}, nil)
+}
+
+// move notes that a record of an upload counts otherwise now. Re-evaluations have no such counts.
+func (u *Unit) move(p provision.Pending, from, to provision.End) {
+	if p.Upload <= 0 || from == to {
+		return
+	}
+	m := u.moves[p.Upload]
+	if m == nil {
+		m = map[provision.End]int{}
+		u.moves[p.Upload] = m
+	}
+	m[from]--
+	m[to]++
+	u.tally(p.Cycle, from, -1)
+	u.tally(p.Cycle, to, 1)
+}
+
+// writeMoves changes the counts of uploads by what has been noted, and settles those that nothing keeps open any more.
+func (u *Unit) writeMoves() error {
+	for number, changes := range u.moves {
+		counts := map[provision.End]int{}
+		err := query(u.conn, "SELECT counts FROM upload WHERE job = ?1 AND number = ?2", []any{u.job, number}, func(st *sqlite.Stmt) error {
+			return json.Unmarshal([]byte(st.ColumnText(0)), &counts)
+		})
+		if err != nil {
+			return fmt.Errorf("counts of upload %d: %w", number, err)
+		}
+		pending := 0
+		for end, n := range changes {
+			if counts[end] += n; counts[end] == 0 {
+				delete(counts, end)
+			}
+		}
+		for end, n := range counts {
+			if n < 0 {
+				return fmt.Errorf("upload %d would count %d records as %s", number, n, end)
+			}
+			if !end.Final() {
+				pending += n
+			}
+		}
+		text, err := json.Marshal(counts)
+		if err != nil {
+			return err
+		}
+		err = query(u.conn, `UPDATE upload SET counts = ?3, pending = ?4, settled = iif(?4 = 0 AND closed IS NOT NULL, coalesce(settled, ?5), NULL)
+			WHERE job = ?1 AND number = ?2`, []any{u.job, number, string(text), pending, u.s.now().UnixMicro()}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	clear(u.moves)
+	return nil
+}
+
+// Judge implements provision.Unit.
+func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string, anchors []string) (n int, err error) {
+	const set = "UPDATE pending SET verdict = ?3, content = json_set(content, '$.By', ?4) WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?4 <> '')"
+	if anchors == nil {
+		err := query(u.conn, set, []any{u.job, int(kind), int(v), by}, nil)
+		return u.conn.Changes(), err
+	}
+	for _, a := range anchors {
+		at, err := u.find(a)
+		if err != nil {
+			return n, err
+		}
+		if err := query(u.conn, set+" AND person = ?5", []any{u.job, int(kind), int(v), by, at.pk}, nil); err != nil {
+			return n, err
+		}
+		if u.conn.Changes() == 0 {
+			return n, fmt.Errorf("nothing of the person with externalId %q waits for a verdict: %w", a, provision.ErrNotFound)
+		}
+		n++
+	}
+	return n, nil
+}
+
+// CountUnjudged implements provision.Unit.
+func (u *Unit) CountUnjudged() (n int64, err error) {
+	err = query(u.conn, "SELECT count(*) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0", []any{u.job},
+		func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+	return n, err
+}
+
+// AnyApproved implements provision.Unit.
+func (u *Unit) AnyApproved() (yes bool, err error) {
+	err = query(u.conn, "SELECT EXISTS (SELECT 1 FROM pending INDEXED BY pending_approved WHERE job = ?1 AND verdict = 1)", []any{u.job},
+		func(st *sqlite.Stmt) error { yes = st.ColumnBool(0); return nil })
+	return yes, err
+}
+
+// Held implements provision.Unit.
+func (u *Unit) Held() (n int64, err error) {
+	err = query(u.conn, "SELECT held FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+	return n, err
+}
+
+// Enabled implements provision.Unit.
+func (u *Unit) Enabled() (n int64, err error) {
+	err = query(u.conn, "SELECT enabled FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+	return n + u.enabled, err
+}
+
+// PendingRecords implements provision.Store.
+func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.PendingQuery) (page provision.PendingPage, err error) {
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	take := func(st *sqlite.Stmt) error {
+		if len(page.Records) == q.Limit {
+			page.More = true
+			return errEnough
+		}
+		p, err := pendingRecord(st)
+		page.Records, page.Next = append(page.Records, p), p.Place
+		return err
+	}
+	if q.Anchor != "" {
+		err = s.ReadKeyed(ctx, []int64{HashKey(anchorSpace, jobPK, q.Anchor)}, func(c *sqlite.Conn, rows [][]int64) error {
+			for _, pk := range rows[0] {
+				err := query(c, "SELECT "+pendingColumns+` FROM pending q JOIN person p ON p.pk = q.person
+					WHERE q.person = ?1 AND q.person > ?5 AND p.anchor = ?2 AND q.job = ?3 AND (?4 = 0 OR q.kind = ?4) AND q.staged >= ?6`,
+					[]any{pk, q.Anchor, jobPK, int(q.Kind), q.After, q.Staged}, take)
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return page, err
+	}
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		if q.Kind == provision.PendingNone {
+			return query(c, "SELECT "+pendingColumns+" FROM pending q WHERE q.job = ?1 AND q.person > ?2 AND q.staged >= ?3 ORDER BY q.person", []any{jobPK, q.After, q.Staged}, take)
+		}
+		return query(c, "SELECT "+pendingColumns+" FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.kind = ?2 AND q.person > ?3 AND q.staged >= ?4 ORDER BY q.person",
+			[]any{jobPK, int(q.Kind), q.After, q.Staged}, take)
+	})
+	if err == errEnough {
+		err = nil
+	}
+	return page, err
+}
+
+// sets are the conditions of provision's PendingSets, and the index of each.
+var sets = map[provision.PendingSet]string{
+	provision.SetUnjudged: "q INDEXED BY pending_unjudged JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 1 AND q.verdict = 0 AND q.staged = 0 AND ?2 > 0 ORDER BY q.person",
+	provision.SetApproved: "q INDEXED BY pending_approved JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.verdict = 1 AND ?2 > 0 ORDER BY q.person",
+	provision.SetRefused:  "q INDEXED BY pending_refused JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.verdict > 1 AND ?2 > 0 ORDER BY q.person",
+	provision.SetDue:      "q INDEXED BY pending_due JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 2 AND q.verdict = 0 AND q.due <= ?2 ORDER BY q.due, q.person",
+}
+
+// PendingPeople implements provision.Store.
+func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.PendingSet, now time.Time, limit int) (all []provision.PendingPerson, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT "+pendingColumns+", p."+"pk, p.anchor, p.object, p.version, p.hash, p.program, p.upload, p.place, p.name, p.enabled, p.pending, p.kept FROM pending "+
+			sets[set]+" LIMIT ?3", []any{jobPK, now.UnixMicro(), limit}, func(st *sqlite.Stmt) error {
+			record, err := pendingRecord(st)
+			if err != nil {
+				return err
+			}
+			p := personAt(st, 6)
+			p.Kept, err = unpackKept(Blob(st, 17))
+			all = append(all, provision.PendingPerson{Pending: record, Person: *p})
+			return err
+		})
+	})
+	return all, err
+}
+
+// Lane implements provision.Store.
+func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		found := false
+		err := query(c, `SELECT position, queued > 0, held + retrying > 0, condition, cycle FROM job WHERE pk = ?1`, []any{jobPK}, func(st *sqlite.Stmt) error {
+			l.Position, l.Waits, l.Unjudged, found = st.ColumnInt64(0), st.ColumnBool(1), st.ColumnBool(2), true
+			l.Latest = st.ColumnInt64(4)
+			return json.Unmarshal([]byte(st.ColumnText(3)), &l.Condition)
+		})
+		if err != nil || !found {
+			return errorsOr(err, provision.ErrNotFound)
+		}
+		if l.Cycle, _, err = openCycle(c, jobPK); err != nil || !l.Unjudged {
+			return err
+		}
+		return query(c, `SELECT EXISTS (SELECT 1 FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
+			EXISTS (SELECT 1 FROM pending INDEXED BY pending_approved WHERE job = ?1 AND verdict = 1),
+			EXISTS (SELECT 1 FROM pending INDEXED BY pending_refused WHERE job = ?1 AND verdict > 1),
+			(SELECT min(due) FROM pending INDEXED BY pending_due WHERE job = ?1 AND kind = 2 AND verdict = 0)`, []any{jobPK}, func(st *sqlite.Stmt) error {
+			l.Unjudged, l.Approved, l.Refused, l.Due = st.ColumnBool(0), st.ColumnBool(1), st.ColumnBool(2), micros(st, 3)
+			return nil
+		})
+	})
+	return l, err
+}
+
+func errorsOr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}

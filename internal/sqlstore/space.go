@@ -1,0 +1,61 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// Space is what the store takes of its file system, in bytes.
+type Space struct {
+	Database int64 // the database file
+	WAL      int64 // its write-ahead log
+	Free     int64 // what the process may still use; -1 if the system does not tell
+	Reserve  int64 // free space below which uploads are refused; 0: they never are for that
+}
+
+// Low reports whether uploads are refused because of the reserve.
+func (s Space) Low() bool { return s.Free >= 0 && s.Free < s.Reserve }
+
+// Space measures the store. What is free may be a second old.
+func (s *Store) Space() (sp Space, err error) {
+	database, err := fileBytes(filepath.Join(s.dir, "induct.db"))
+	wal, walErr := fileBytes(filepath.Join(s.dir, "induct.db-wal"))
+	if errors.Is(walErr, fs.ErrNotExist) { // right after it was folded in
+		walErr = nil
+	}
+	free, freeErr := s.space.freeBytes(s.dir)
+	if free == math.MaxInt64 {
+		free = -1
+	}
+	return Space{database, wal, free, max(s.reserve, 0)}, errors.Join(err, walErr, freeErr)
+}
+
+func fileBytes(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// CheckRead reads from the file; an error says why it cannot be read.
+func (s *Store) CheckRead(ctx context.Context) error {
+	_, err := s.Setting(ctx, "tenant.id")
+	return err
+}
+
+// CheckWrite writes something durably, after what waits to be written; an error says why nothing can be. Once it waits
+// for its turn it does not look at ctx any more.
+func (s *Store) CheckWrite(ctx context.Context) error {
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, "INSERT INTO setting (name, value) VALUES ('checked', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			[]any{s.now().UTC().Format(time.RFC3339Nano)}, nil)
+	})
+}

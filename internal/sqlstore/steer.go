@@ -1,0 +1,338 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"induct/internal/provision"
+)
+
+// PutJob implements provision.Unit.
+func (u *Unit) PutJob(j *provision.Job) error { return putJob(u.conn, j) }
+
+// PutApp implements provision.Unit.
+func (u *Unit) PutApp(a *provision.App) error {
+	content, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return query(u.conn, "INSERT INTO app (id, content) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET content = excluded.content",
+		[]any{a.ServicePrincipalID[:], string(content)}, nil)
+}
+
+// Apps implements provision.Store.
+func (s *Store) Apps(ctx context.Context) (apps []*provision.App, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT content FROM app ORDER BY pk", nil, func(st *sqlite.Stmt) error {
+			a := new(provision.App)
+			apps = append(apps, a)
+			return json.Unmarshal([]byte(st.ColumnText(0)), a)
+		})
+	})
+	return apps, err
+}
+
+// Condition implements provision.Unit.
+func (u *Unit) Condition() (cond provision.Condition, err error) {
+	err = query(u.conn, "SELECT condition FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error {
+		return json.Unmarshal([]byte(st.ColumnText(0)), &cond)
+	})
+	return cond, err
+}
+
+// PutCondition implements provision.Unit.
+func (u *Unit) PutCondition(cond provision.Condition) error {
+	text, err := json.Marshal(cond)
+	if err != nil {
+		return err
+	}
+	return query(u.conn, "UPDATE job SET condition = ?2 WHERE pk = ?1", []any{u.job, string(text)}, nil)
+}
+
+// CycleCounts implements provision.Unit.
+func (u *Unit) CycleCounts(cycle int64) (map[provision.End]int64, error) {
+	counts := map[provision.End]int64{}
+	err := query(u.conn, "SELECT outcome, records FROM tally WHERE job = ?1 AND cycle = ?2", []any{u.job, cycle}, func(st *sqlite.Stmt) error {
+		counts[provision.End(st.ColumnText(0))] = st.ColumnInt64(1)
+		return nil
+	})
+	for k, n := range u.tallies {
+		if k.cycle == cycle {
+			counts[k.end] += n
+		}
+	}
+	for end, n := range counts {
+		if n == 0 {
+			delete(counts, end)
+		}
+	}
+	return counts, err
+}
+
+// Purge implements provision.Unit.
+func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
+	err := query(u.conn, "SELECT count(*), coalesce(sum(operations), 0), coalesce(min(number), 0), coalesce(max(number), 0) FROM upload WHERE job = ?1 AND number > ?2 AND done IS NULL",
+		[]any{u.job, after}, func(st *sqlite.Stmt) error {
+			p.Uploads, p.Records, p.First, p.Last = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2), st.ColumnInt64(3)
+			return nil
+		})
+	if err != nil || p.Uploads == 0 {
+		return p, err
+	}
+	content, err := json.Marshal(p)
+	if err != nil {
+		return p, err
+	}
+	if err := query(u.conn, "INSERT INTO purge (job, content) VALUES (?1, ?2)", []any{u.job, string(content)}, nil); err != nil {
+		return p, err
+	}
+	err = query(u.conn, `UPDATE upload SET done = ?3, closed = ?3, settled = ?3, purge = ?4, counts = '{"purged":' || operations || '}' WHERE job = ?1 AND number > ?2 AND done IS NULL`,
+		[]any{u.job, after, p.Time.UnixMicro(), u.conn.LastInsertRowID()}, nil)
+	if err != nil {
+		return p, err
+	}
+	u.tally(0, provision.EndPurged, int(p.Records))
+	err = query(u.conn, "UPDATE job SET queued = queued - ?2 WHERE pk = ?1", []any{u.job, p.Records}, nil)
+	if err != nil {
+		return p, err
+	}
+	return p, u.skipPurged()
+}
+
+// skipPurged moves the position over purged uploads that are next, unless a cycle is open that has others before them.
+func (u *Unit) skipPurged() error {
+	return query(u.conn, `UPDATE job SET position = coalesce((SELECT min(number) FROM upload WHERE job = ?1 AND number > job.position AND done IS NULL), next) - 1
+		WHERE pk = ?1 AND EXISTS (SELECT 1 FROM upload WHERE job = ?1 AND number = job.position + 1 AND done IS NOT NULL)`, []any{u.job}, nil)
+}
+
+// Link implements provision.Unit.
+func (u *Unit) Link(anchor, objectID string) error {
+	at, err := u.find(anchor)
+	if err != nil {
+		return err
+	}
+	if at.pk == 0 {
+		return fmt.Errorf("person %q: %w", anchor, provision.ErrNotFound)
+	}
+	u.s.known.forget(keyOfAnchor(u.job, anchor))
+	err = query(u.conn, "UPDATE person SET object = ?2, version = 0, hash = NULL, enabled = 0 WHERE pk = ?1", []any{at.pk, idBytes(objectID)}, nil)
+	if err != nil {
+		return err
+	}
+	return u.relinked(anchor, at, place{pk: at.pk, object: objectID})
+}
+
+// Unlink implements provision.Unit.
+func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error) {
+	var anchors []string
+	err = query(u.conn, "SELECT pk, anchor FROM person WHERE pk > ?2 AND job = ?1 ORDER BY pk LIMIT ?3", []any{u.job, after, limit}, func(st *sqlite.Stmt) error {
+		last = st.ColumnInt64(0)
+		anchors = append(anchors, st.ColumnText(1))
+		return nil
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	if len(anchors) == 0 {
+		return after, true, nil
+	}
+	for _, a := range anchors {
+		u.s.known.forget(keyOfAnchor(u.job, a))
+	}
+	err = query(u.conn, `UPDATE job SET linked = linked - (SELECT count(*) FROM person WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
+		enabled = enabled - (SELECT count(*) FROM person WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled) WHERE pk = ?1`, []any{u.job, after, last}, nil)
+	if err != nil {
+		return 0, false, err
+	}
+	err = query(u.conn, "UPDATE person SET object = NULL, version = 0, hash = NULL, enabled = 0 WHERE job = ?1 AND pk > ?2 AND pk <= ?3", []any{u.job, after, last}, nil)
+	return last, len(anchors) < limit, err
+}
+
+// Remove implements provision.Unit. The log, the audit log and the job's row stay; so do the numbers of its uploads.
+func (u *Unit) Remove(limit int) (done bool, err error) {
+	removed, err := u.removePeople(limit)
+	if err != nil || removed == limit {
+		return false, err
+	}
+	for _, table := range []string{"upload", "pending", "reference", "cycle", "tally", "reevaluation", "unread_path", "purge"} {
+		key := map[string]string{"upload": "number", "pending": "person", "reference": "pk", "cycle": "number", "tally": "cycle || outcome", "reevaluation": "job", "unread_path": "path", "purge": "pk"}[table]
+		err := query(u.conn, "DELETE FROM "+table+" WHERE job = ?1 AND "+key+" IN (SELECT "+key+" FROM "+table+" WHERE job = ?1 LIMIT ?2)", []any{u.job, limit}, nil)
+		if err != nil {
+			return false, fmt.Errorf("remove from %s: %w", table, err)
+		}
+		if u.conn.Changes() == limit {
+			return false, nil
+		}
+	}
+	return true, query(u.conn, "UPDATE job SET linked = 0, enabled = 0, held = 0, staged = 0, retrying = 0, queued = 0, condition = '{}' WHERE pk = ?1", []any{u.job}, nil)
+}
+
+func (u *Unit) removePeople(limit int) (n int, err error) {
+	type row struct {
+		pk     int64
+		anchor string
+	}
+	var people, references []row
+	err = query(u.conn, "SELECT pk, anchor FROM person WHERE job = ?1 ORDER BY pk LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
+		people = append(people, row{st.ColumnInt64(0), st.ColumnText(1)})
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range people {
+		u.s.known.forget(keyOfAnchor(u.job, p.anchor))
+		u.Unfile(HashKey(anchorSpace, u.job, p.anchor), p.pk)
+		if err := query(u.conn, "DELETE FROM person WHERE pk = ?1", []any{p.pk}, nil); err != nil {
+			return 0, err
+		}
+	}
+	if len(people) > 0 {
+		return len(people), nil
+	}
+	err = query(u.conn, "SELECT pk, anchor, attribute, target FROM reference WHERE job = ?1 LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
+		references = append(references, row{st.ColumnInt64(0), ""})
+		u.Unfile(referenceKey(u.job, st.ColumnText(1), st.ColumnText(2)), st.ColumnInt64(0))
+		u.Unfile(HashKey(referrerSpace, u.job, st.ColumnText(3)), st.ColumnInt64(0))
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range references {
+		if err := query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{r.pk}, nil); err != nil {
+			return 0, err
+		}
+	}
+	return len(references), nil
+}
+
+// Connected implements provision.Store.
+func (s *Store) Connected(ctx context.Context, jobPK, after int64, limit int) (people []provision.KeptPerson, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT "+personColumns+" FROM person WHERE pk > ?2 AND job = ?1 AND object IS NOT NULL ORDER BY pk LIMIT ?3", []any{jobPK, after, limit},
+			func(st *sqlite.Stmt) error {
+				people = append(people, provision.KeptPerson{Person: *person(st), Place: st.ColumnInt64(0)})
+				return nil
+			})
+	})
+	return people, err
+}
+
+// Audit implements provision.Unit.
+func (u *Unit) Audit(a provision.Audit) error { return putAudit(u.conn, a) }
+
+func putAudit(c *sqlite.Conn, a provision.Audit) error {
+	content, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return query(c, "INSERT INTO audit (at, activity, content) VALUES (?1, ?2, ?3)", []any{a.Time.UnixMicro(), a.Activity, string(content)}, nil)
+}
+
+// maxAuditScan bounds how many audit entries one call looks at.
+const maxAuditScan = 5000
+
+// QueryAudit implements provision.Store.
+func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page provision.AuditPage, err error) {
+	where, args := []string{"pk > ?1"}, []any{q.After}
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		where = append(where, fmt.Sprintf(condition, len(args)))
+	}
+	if q.Before > 0 {
+		add("pk < ?%d", q.Before)
+	}
+	if !q.From.IsZero() {
+		add("at >= ?%d", ceilMicro(q.From))
+	}
+	if !q.To.IsZero() {
+		add("at < ?%d", ceilMicro(q.To))
+	}
+	if q.Activity != "" {
+		add("activity = ?%d", q.Activity)
+	}
+	order := " ORDER BY pk DESC"
+	if q.Ascending {
+		order = " ORDER BY pk"
+	}
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	seen := 0
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT pk, content FROM audit WHERE "+strings.Join(where, " AND ")+order, args, func(st *sqlite.Stmt) error {
+			if len(page.Entries) == q.Limit || seen == maxAuditScan {
+				page.More = true
+				return errEnough
+			}
+			seen++
+			var a provision.Audit
+			if err := json.Unmarshal([]byte(st.ColumnText(1)), &a); err != nil {
+				return err
+			}
+			a.Seq, page.Next = st.ColumnInt64(0), st.ColumnInt64(0)
+			if q.Match == nil || q.Match(&a) {
+				page.Entries = append(page.Entries, a)
+			}
+			return nil
+		})
+	})
+	if err == errEnough {
+		err = nil
+	}
+	return page, err
+}
+
+// Notify implements provision.Unit.
+func (u *Unit) Notify(n provision.Notice) error {
+	content, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return query(u.conn, "INSERT INTO notice (job, next, content) VALUES (?1, ?2, ?3)", []any{u.job, orNull(n.NextAttempt), string(content)}, nil)
+}
+
+// orNull returns what is stored of a time.
+func orNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// Notices implements provision.Store.
+func (s *Store) Notices(ctx context.Context, jobPK int64, limit int) ([]provision.Notice, error) {
+	return s.notices(ctx, "WHERE job = ?1 ORDER BY pk DESC LIMIT ?2", jobPK, limit)
+}
+
+// DueNotices returns up to limit notices whose next attempt has come, the oldest first.
+func (s *Store) DueNotices(ctx context.Context, now time.Time, limit int) ([]provision.Notice, error) {
+	return s.notices(ctx, "WHERE next <= ?1 ORDER BY next LIMIT ?2", now.UnixMicro(), limit)
+}
+
+func (s *Store) notices(ctx context.Context, which string, arg int64, limit int) (all []provision.Notice, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT pk, content, next FROM notice "+which, []any{arg, limit}, func(st *sqlite.Stmt) error {
+			var n provision.Notice
+			err := json.Unmarshal([]byte(st.ColumnText(1)), &n)
+			n.ID, n.NextAttempt = st.ColumnInt64(0), micros(st, 2)
+			all = append(all, n)
+			return err
+		})
+	})
+	return all, err
+}
+
+// NoticeTried notes an attempt to send a notice: when it was sent, or the error, and when it is tried again, if it is.
+func (s *Store) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, `UPDATE notice SET next = ?2, content = json_set(content, '$.Sent', ?3, '$.Error', ?4, '$.Attempts', json_extract(content, '$.Attempts') + 1) WHERE pk = ?1`,
+			[]any{id, orNull(next), sent.Format(time.RFC3339Nano), errText}, nil)
+	})
+}
