@@ -28,7 +28,7 @@ func sample(kind provision.NoticeKind, reason provision.QuarantineReason, code, 
 		AppID: "4f0d2c61-5c9b-4f4e-9d2a-3f1f6e0a9b77", AppName: "HR to directory", Recipients: []string{"ops@corp.example"},
 		Window: 40 * time.Minute, Records: 9800, Failed: 5123, Linked: 20000, Held: 612, Executed: 4, Threshold: 500, Percent: 2.5,
 		Quarantine: &provision.Quarantine{Reason: reason, Code: code, Message: message, Actionable: true,
-			SeriesBegan: began, CurrentBegan: began, SeriesCount: 1, NextAttempt: began.Add(6 * time.Hour)},
+			SeriesBegan: began, CurrentBegan: began, NextAttempt: began.Add(6 * time.Hour)},
 	}
 }
 
@@ -44,7 +44,7 @@ func samples() map[string]provision.Notice {
 	recovered.Time, recovered.Quarantine.SeriesCount = began.Add(12*time.Hour), 3
 	disabled := sample(provision.NoticeDisabled, provision.QuarantineBase, "EncounteredBaseEscrowThreshold", "41,200 records failed.")
 	disabled.Time, disabled.Quarantine.SeriesCount, disabled.Quarantine.NextAttempt = began.Add(quarantineEnds), 30, time.Time{}
-	bare := provision.Notice{ID: 1, Kind: provision.NoticeDeletes, Time: began, JobID: "API2AAD.1", AppID: "2", Held: 1}
+	bare := provision.Notice{ID: 1, Kind: provision.NoticeDeletes, Time: began, JobID: "API2AAD.1", AppID: "2", Held: 1, Threshold: -1}
 	unknown := provision.Notice{ID: 1, Kind: "somethingNew", Time: began, JobID: "API2AAD.1", AppID: "2", AppName: "HR"}
 	hostile := sample(provision.NoticeQuarantined, provision.QuarantineException, "Bad\r\nBcc: everybody@corp.example",
 		"first\r\n.\r\nQUIT\x00\u2028second \u202edesrever "+strings.Repeat("long ", 1000))
