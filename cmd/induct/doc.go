@@ -47,7 +47,8 @@
 // Beside the path: internal/upload is the client behind `induct upload`, internal/upload/records its half that
 // knows files; internal/graph/syncschema reads and writes the schemas that clients edit, internal/expr/regex and
 // internal/expr/netdate are .NET's regular expressions and dates; internal/bench is the load behind `induct bench`;
-// internal/localca makes the certificates of `--tls local`; examples/workforce is the company that `induct demo` uploads.
+// internal/localca makes the certificates of `--tls local`; internal/metrics shows figures and health to those who watch;
+// examples/workforce is the company that `induct demo` uploads.
 //
 // # How to test
 //

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,7 @@ func launch(t *testing.T, dir string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		p.namesNobody(t, "Person ", "shared", "Nobody") // whom ledgers send
+		p.namesNobody(t, anchors.FindAllString(p.stderr.String(), 1)...)
 	})
 	return p
 }
@@ -156,6 +158,9 @@ func (p *process) kill() {
 	p.cmd.Process.Kill()
 	<-p.ended
 }
+
+// anchors are how ledgers' people would stand in a message: quoted, in a JSON string.
+var anchors = regexp.MustCompile(`\\"[pcm]\d+\\"`)
 
 // namesNobody checks that the log has none of the words in it.
 func (p *process) namesNobody(t *testing.T, words ...string) {

@@ -34,11 +34,11 @@ func (c *call) connection() (*provision.Job, string, error) {
 
 func (c *call) connectionEntity(job *provision.Job, id string) error {
 	p, err := c.s.Service.Connection(c.r.Context(), job.PK, id)
-	if err == nil && p.ObjectID == "" {
-		err = provision.ErrNotFound
+	if isNotFound(err) || err == nil && p.ObjectID == "" {
+		return notFound("object connection", id)
 	}
 	if err != nil {
-		return missing(err, "object connection", id)
+		return err
 	}
 	return c.entity("objectConnection/$entity", connectionObject(p))
 }

@@ -90,6 +90,14 @@ func (f *fakeService) Jobs(context.Context) ([]*provision.Job, error) {
 	return append([]*provision.Job{f.job}, f.others...), nil
 }
 
+// LoggedJobs has the job even if it is gone.
+func (f *fakeService) LoggedJobs(context.Context) ([]*provision.Job, error) {
+	if f.panics {
+		panic("boom")
+	}
+	return append([]*provision.Job{f.job}, f.others...), nil
+}
+
 func (f *fakeService) Job(ctx context.Context, id string) (*provision.Job, error) {
 	jobs, _ := f.Jobs(ctx)
 	for _, j := range jobs {

@@ -29,19 +29,21 @@ type Service interface {
 	SetSecrets(ctx context.Context, servicePrincipal uuid.UUID, secrets []provision.KeyValue) error
 	// Jobs returns all jobs of the tenant.
 	Jobs(ctx context.Context) ([]*provision.Job, error)
+	// LoggedJobs returns the jobs that log entries may be of: those that were deleted, too.
+	LoggedJobs(ctx context.Context) ([]*provision.Job, error)
 	// Job returns the job with this id, in any case; ErrNotFound.
 	Job(ctx context.Context, id string) (*provision.Job, error)
 	// CreateJob makes a disabled job of a template; ErrNotFound for a template or an app that there is not.
 	CreateJob(ctx context.Context, template string, servicePrincipal uuid.UUID) (*provision.Job, error)
-	// DeleteJob ends a job with all that it remembers; the accounts that it has provisioned stay.
+	// DeleteJob ends a job with all that it remembers; the accounts that it has provisioned, and the log, stay.
 	DeleteJob(ctx context.Context, jobPK int64) error
 	JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatus, error)
-	// StartJob begins, or goes on; it ends a quarantine.
+	// StartJob begins, or goes on; it ends a quarantine, unless that asks for a decision.
 	StartJob(ctx context.Context, jobPK int64) error
 	// PauseJob lets what runs end, and begins nothing more. Uploads are accepted all the same.
 	PauseJob(ctx context.Context, jobPK int64) error
 	SetJobState(ctx context.Context, jobPK int64, state provision.JobState) error
-	// RestartJob forgets what scope says, throws what waits out of the queue, and starts the job.
+	// RestartJob forgets what scope says, throws what waits out of the queue if that is anything, and starts the job.
 	RestartJob(ctx context.Context, jobPK int64, scope provision.ResetScope) (provision.Purge, error)
 	// SetSettings replaces all settings of a job.
 	SetSettings(ctx context.Context, jobPK int64, settings provision.JobSettings) error

@@ -294,7 +294,7 @@ func TestBase(t *testing.T) {
 // FuzzRouter looks for a request that is answered with 5xx, or whose answer is no error object.
 func FuzzRouter(f *testing.F) {
 	for _, s := range []string{bulkURL, "/v1.0/users('x')", "/beta/auditLogs/provisioning/?$filter=jobid%20eq%20'x'", "/v1.0/users?$top=a", "/v1.0/users?$expand=manager($levels=max)&$orderby=displayName desc",
-		"/v1.0/servicePrincipals(appId=%27x%27)", "//%2f(", "/v1.0/users/%zz", jobURL + "/uploads/" + uploadID.String() + "?waitFor=done&timeout=0"} {
+		"/v1.0/servicePrincipals(appId=%27x%27)", "//%2f(", "/v1.0/users/%zz", auditsURL + "?$filter=targetResources/any(t:t/id eq 'x')", jobURL + "/heldChanges?staged=true", jobURL + "/objectConnections('1')", jobsURL + "/$count", jobURL + "/uploads/" + uploadID.String() + "?waitFor=done&timeout=0"} {
 		f.Add("GET", s)
 	}
 	w := newWorld(f)
@@ -310,6 +310,33 @@ func FuzzRouter(f *testing.F) {
 		}()
 		if rec := w.send(method, target, ""); rec.Code >= 500 {
 			t.Errorf("%s %q: %d %s", method, target, rec.Code, rec.Body)
+		}
+	})
+}
+
+// FuzzWrites looks for a body that is answered with 5xx, or that does something although it is refused.
+func FuzzWrites(f *testing.F) {
+	sync := strings.TrimSuffix(jobsURL, "/jobs")
+	writes := []struct{ method, path, body string }{
+		{"POST", jobsURL, `{"templateId":"API2AAD"}`},
+		{"PATCH", jobURL, `{"schedule":{"state":"Active"},"synchronizationJobSettings":[{"name":"InductMissingActive","value":"Keep"}]}`},
+		{"POST", jobURL + "/restart", `{"criteria":{"resetScope":"Full"}}`},
+		{"POST", jobURL + "/validateCredentials", `{"credentials":[{"key":"UserName","value":"x"}]}`},
+		{"POST", jobURL + "/provisionOnDemand", `{"parameters":[{"ruleId":"","subjects":[{"objectId":"1"}]}]}`},
+		{"PUT", jobURL + "/objectConnections/701", `{"targetAnchor":"o"}`},
+		{"POST", jobURL + "/heldChanges/approve", `{"externalIds":["701"]}`},
+		{"PUT", sync + "/secrets", `{"value":[{"key":"SyncAll","value":"false"}]}`},
+	}
+	for i, w := range writes {
+		f.Add(uint8(i), w.body)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, body string) {
+		w := pendingWorld(t)
+		w.fake.addLog(provision.LogEntry{Anchor: "1"})
+		r := writes[int(which)%len(writes)]
+		rec := w.write(r.method, r.path, body)
+		if rec.Code >= 500 || rec.Code >= 300 && w.fake.did != nil {
+			t.Errorf("%s %s %q: %d %s, did %v", r.method, r.path, body, rec.Code, rec.Body, w.fake.did)
 		}
 	})
 }

@@ -190,3 +190,69 @@ func TestLifePermissions(t *testing.T) {
 		}
 	}
 }
+
+// lifeRoutes are the requests of a job's life, each with a body that is accepted.
+var lifeRoutes = []struct{ method, path, body string }{
+	{"GET", jobURL, ``},
+	{"PATCH", jobURL, `{"schedule":{"state":"Active"}}`},
+	{"DELETE", jobURL, ``},
+	{"POST", jobURL + "/start", ``},
+	{"POST", jobURL + "/pause", ``},
+	{"POST", jobURL + "/restart", ``},
+	{"POST", jobURL + "/validateCredentials", ``},
+	{"POST", jobURL + "/provisionOnDemand", `{"parameters":[{"subjects":[{"objectId":"1"}]}]}`},
+	{"GET", jobURL + "/objectConnections", ``},
+	{"GET", jobURL + "/objectConnections/701", ``},
+	{"PUT", jobURL + "/objectConnections/701", `{"targetAnchor":"o"}`},
+	{"DELETE", jobURL + "/objectConnections/701", ``},
+	{"GET", jobURL + "/heldChanges", ``},
+	{"GET", jobURL + "/heldChanges/1", ``},
+	{"POST", jobURL + "/heldChanges/approve", `{"all":true}`},
+	{"POST", jobURL + "/heldChanges/reject", `{"all":true}`},
+	{"GET", jobURL + "/escrows", ``},
+	{"GET", jobURL + "/notifications", ``},
+	{"GET", jobsURL, ``},
+	{"GET", jobsURL + "/$count", ``},
+	{"POST", jobsURL, `{"templateId":"API2AAD"}`},
+	{"GET", secretURLs[0], ``},
+	{"GET", secretURLs[0] + "/$count", ``},
+	{"PUT", secretURLs[0], `{"value":[]}`},
+	{"GET", strings.TrimSuffix(secretURLs[0], "/secrets"), ``},
+}
+
+// TestNobodyThere asks for jobs and apps that there are not, and with keys that are none.
+func TestNobodyThere(t *testing.T) {
+	for _, r := range lifeRoutes {
+		for from, to := range map[string]string{jobID: "API2AAD.nope", spID: otherSP, "/" + spID + "/": "(appId='" + spID + "')/"} {
+			path := strings.Replace(r.path, from, to, 1)
+			if path == r.path {
+				continue
+			}
+			w := connectedWorld(t, 1)
+			if rec := w.write(r.method, path, r.body); rec.Code != 404 || w.fake.did != nil {
+				t.Errorf("%s %s: %d %s, did %v", r.method, path, rec.Code, rec.Body, w.fake.did)
+			}
+		}
+		w := connectedWorld(t, 1)
+		if rec := w.write(r.method, strings.Replace(r.path, "/"+spID+"/", "(name='x')/", 1), r.body); rec.Code != 400 {
+			t.Errorf("%s %s by name: %d %s", r.method, r.path, rec.Code, rec.Body)
+		}
+	}
+}
+
+// TestServiceFails has what is to be done fail: it is answered without what only the log may know.
+func TestServiceFails(t *testing.T) {
+	for _, r := range lifeRoutes {
+		if r.method == "GET" || strings.HasSuffix(r.path, "/validateCredentials") {
+			continue
+		}
+		for err, status := range map[error]int{fmt.Errorf("disk hunter2"): 500, fmt.Errorf("job: %w", provision.ErrRunning): 409, fmt.Errorf("disk: %w", provision.ErrNoSpace): 503} {
+			w := connectedWorld(t, 1)
+			w.fake.addLog(provision.LogEntry{Anchor: "1"})
+			w.fake.refuse = err
+			if rec := w.write(r.method, r.path, r.body); rec.Code != status || strings.Contains(rec.Body.String(), "hunter2") {
+				t.Errorf("%s %s: %d %s, want %d", r.method, r.path, rec.Code, rec.Body, status)
+			}
+		}
+	}
+}

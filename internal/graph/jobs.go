@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -131,7 +130,7 @@ func knownTemplate(id string) (string, error) {
 	return known[i], nil
 }
 
-// deleteJob ends a job with its queue, links and log; the accounts that it has provisioned stay.
+// deleteJob ends a job with its queue and its links; the accounts that it has provisioned, and the log, stay.
 func (c *call) deleteJob() error {
 	job, err := c.job()
 	if err != nil {
@@ -233,12 +232,4 @@ func (s *jobSchedule) changed() (provision.JobState, error) {
 		}
 	}
 	return "", badRequest("schedule.state is '%s': it is one of Active, Paused and Disabled.", clip(*s.State))
-}
-
-// missing is what an error says of something that is not there, if that is what it says.
-func missing(err error, what, id string) error {
-	if errors.Is(err, provision.ErrNotFound) {
-		return notFound(what, id)
-	}
-	return err
 }

@@ -114,10 +114,15 @@ func statusCode(j *provision.Job, st *provision.JobStatus) string {
 		return "Paused"
 	case cond.Quarantine != nil:
 		return "Quarantine"
-	case cond.Restarted, st.FirstCycleEnd.IsZero() && cond.SteadyFirst.IsZero():
+	case cond.Restarted && !reevaluated(st), st.FirstCycleEnd.IsZero() && cond.SteadyFirst.IsZero():
 		return "NotRun"
 	}
 	return "Active"
+}
+
+// reevaluated reports whether everybody has been re-evaluated. Where nothing waits in the queue, that is the run of a restart.
+func reevaluated(st *provision.JobStatus) bool {
+	return st.Queued == 0 && st.Reevaluation != nil && !st.Reevaluation.Ended.IsZero()
 }
 
 // troubleshootingURL leads to what a job in trouble is in trouble with: to the changes that wait for a verdict, or to the

@@ -26,6 +26,10 @@ func TestStatusCode(t *testing.T) {
 		{"first cycle over", provision.JobActive, provision.JobStatus{FirstCycleEnd: began}, "Active"},
 		{"steady", provision.JobActive, provision.JobStatus{Condition: steady}, "Active"},
 		{"restarted", provision.JobActive, provision.JobStatus{FirstCycleEnd: began, Condition: provision.Condition{Restarted: true}}, "NotRun"},
+		{"restarted, everybody re-evaluated", provision.JobActive, provision.JobStatus{FirstCycleEnd: began, Condition: provision.Condition{Restarted: true}, Reevaluation: &provision.Reevaluation{Ended: began}}, "Active"},
+		{"restarted, under way", provision.JobActive, provision.JobStatus{FirstCycleEnd: began, Condition: provision.Condition{Restarted: true}, Reevaluation: &provision.Reevaluation{}}, "NotRun"},
+		{"restarted, with a queue", provision.JobActive, provision.JobStatus{FirstCycleEnd: began, Queued: 1, Condition: provision.Condition{Restarted: true}, Reevaluation: &provision.Reevaluation{Ended: began}}, "NotRun"},
+		{"restarted before anybody was sent", provision.JobActive, provision.JobStatus{Condition: provision.Condition{Restarted: true}, Reevaluation: &provision.Reevaluation{Ended: began}}, "NotRun"},
 		{"quarantine", provision.JobActive, provision.JobStatus{FirstCycleEnd: began, Condition: quarantine}, "Quarantine"},
 	} {
 		w := newWorld(t)

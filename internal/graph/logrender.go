@@ -118,9 +118,10 @@ var unfulfilled = map[provision.End]struct{ code, reason, advice string }{
 // reasonOf is the entry's reason, or that of its end.
 func reasonOf(e *provision.LogEntry) string { return orDefault(e.Reason, unfulfilled[e.End].reason) }
 
-// errorInformation says why an entry is not a plain success; null if it is one.
+// errorInformation says why an entry is not a plain success; null if it is one. What is staged has a reason, whatever its status.
 func errorInformation(e *provision.LogEntry) any {
-	if e.Status == provision.StatusSuccess {
+	staged := e.Action == provision.ActionStagedDelete
+	if e.Status == provision.StatusSuccess && !staged {
 		return nil
 	}
 	reason, category := reasonOf(e), "nonServiceFailure"
@@ -128,7 +129,7 @@ func errorInformation(e *provision.LogEntry) any {
 		reason = "The state of the entry in both the source and target systems already match. No change to the User '" + e.Anchor + "' currently needs to be made."
 	}
 	switch {
-	case e.Status == provision.StatusSkipped:
+	case e.Status == provision.StatusSkipped, staged:
 		category = "success"
 	case serviceFailure(e.Code):
 		category = "failure"
@@ -309,9 +310,9 @@ func exportStep(e *provision.LogEntry) object {
 	return step(name, stepExport, e.Status, description, facts)
 }
 
-// stagedStep says what waits to be done to the object: it is disabled if the change says so, else deleted.
+// stagedStep says what waits to be done to the object, as far as the entry tells.
 func stagedStep(e *provision.LogEntry) object {
-	to := "deleted"
+	to := "disabled or deleted"
 	for _, m := range e.Modified {
 		if m.Attribute == "accountEnabled" {
 			to = "disabled"

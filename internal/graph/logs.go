@@ -26,7 +26,7 @@ type logContext struct {
 }
 
 func (c *call) logContext() (*logContext, error) {
-	jobs, err := c.s.Service.Jobs(c.r.Context())
+	jobs, err := c.s.Service.LoggedJobs(c.r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (c *call) logContext() (*logContext, error) {
 	return lc, nil
 }
 
-// job returns the job of an entry; one that is gone is a job without names.
+// job returns the job of an entry; one that is not known is a job without names.
 func (lc *logContext) job(pk int64) *provision.Job {
 	if j := lc.jobs[pk]; j != nil {
 		return j

@@ -253,8 +253,8 @@ func TestUnfulfilledEntries(t *testing.T) {
 	}{
 		{"a staged disable", provision.LogEntry{Action: provision.ActionStagedDelete, Status: provision.StatusWarning, End: provision.EndHeld, Code: "TooManyDeletes", Matched: true, ObjectID: "o", ObjectName: "ana@contoso.example",
 			Reason: "501 of at most 500", Source: src, Modified: disable}, "stagedDelete", "TooManyDeletes", "EntryImportUpdate EntryImport EntrySynchronizationScoping EntryExportDelete", "User 'ana@contoso.example' is staged to be disabled in Microsoft Entra ID: 501 of at most 500"},
-		{"a staged deletion", provision.LogEntry{Action: provision.ActionStagedDelete, Status: provision.StatusSkipped, End: provision.EndHeld, Code: "TooManyDeletes", Matched: true, ObjectID: "o", ObjectName: "ana@contoso.example"},
-			"stagedDelete", "TooManyDeletes", "EntryImportUpdate EntryImport EntrySynchronizationScoping EntryExportDelete", "is staged to be deleted in Microsoft Entra ID: The change would disable or delete"},
+		{"a staged change of which no more is known", provision.LogEntry{Action: provision.ActionStagedDelete, End: provision.EndHeld, Code: "TooManyDeletes", Matched: true, ObjectID: "o", ObjectName: "ana@contoso.example"},
+			"stagedDelete", "TooManyDeletes", "EntryImportUpdate EntryImport EntrySynchronizationScoping EntryExportDelete", "is staged to be disabled or deleted in Microsoft Entra ID: The change would disable or delete"},
 		{"superseded", provision.LogEntry{Status: provision.StatusSkipped, End: provision.EndSuperseded}, "other", "Superseded", "EntryImportAdd EntrySynchronizationSkip", "A newer record of the person"},
 		{"rejected", provision.LogEntry{Status: provision.StatusSkipped, End: provision.EndRejected, Matched: true, ObjectID: "o", Reason: "rejected by HR feed"}, "other", "Rejected", "EntryImportUpdate EntrySynchronizationSkip", "rejected by HR feed"},
 		{"purged", provision.LogEntry{Status: provision.StatusSkipped, End: provision.EndPurged}, "other", "Purged", "EntryImportAdd EntrySynchronizationSkip", "thrown out by a restart"},
@@ -288,5 +288,17 @@ func TestUnfulfilledEntries(t *testing.T) {
 				t.Errorf("%s: %v", c.name, steps[2])
 			}
 		}
+	}
+}
+
+// TestLogOfDeletedJob finds the entries of a job that is gone.
+func TestLogOfDeletedJob(t *testing.T) {
+	w := logWorld(t)
+	if rec := w.send("DELETE", jobURL, ""); rec.Code != 204 {
+		t.Fatal(rec.Code)
+	}
+	p := w.page("/v1.0/auditLogs/provisioning?$top=1&$filter=jobId%20eq%20'" + jobID + "'")
+	if len(p.Value) != 1 || p.Value[0]["jobId"] != jobID || at(p.Value[0], "servicePrincipal", "id") != spID {
+		t.Errorf("%v", p.Value)
 	}
 }

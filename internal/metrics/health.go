@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -66,7 +67,7 @@ func (h *Health) ready() *failure {
 	if err != nil {
 		f = &failure{"store", fmt.Sprintf("The store has not answered for %s.", checkStale),
 			"See whether the disk of the data directory answers and the machine is overloaded.", err}
-		if h.checked.known(time.Hour) == nil {
+		if h.checked.known(math.MaxInt64) == nil {
 			f.Problem = "The store has not answered since the service was started."
 		}
 	}

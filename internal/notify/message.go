@@ -31,8 +31,8 @@ func (s *Sender) message(n provision.Notice, baseURL string, to []string) *mail.
 	}
 	m.SetMessageIDWithValue(messageID(n, domain(s.from.Address)))
 	m.SetDateWithValue(n.Time.UTC())
-	m.Subject(text.Subject)
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no out-of-office replies, please
+	m.Subject(strings.ReplaceAll(text.Subject, "=?", "= ?")) // an encoded word is ours alone to make (RFC 2047)
+	m.SetGenHeader("Auto-Submitted", "auto-generated")       // RFC 3834: no out-of-office replies, please
 	m.SetBodyString(mail.TypeTextPlain, text.Body)
 	return m
 }
@@ -52,8 +52,10 @@ func addresses(recipients []string) (to []string, invalid refusals) {
 		a, err := netmail.ParseAddress(r)
 		switch {
 		case strings.TrimSpace(r) == "":
-		case err != nil || !deliverable(a.Address):
+		case err != nil:
 			invalid = append(invalid, refusal{bounded(oneLine(r), 80), errors.New("no mail address")})
+		case !deliverable(a.Address):
+			invalid = append(invalid, refusal{bounded(oneLine(r), 80), errUndeliverable})
 		case seen[strings.ToLower(a.Address)]:
 		case len(to) == maxRecipients:
 			invalid = append(invalid, refusal{a.Address, fmt.Errorf("one of more than %d recipients", maxRecipients)})
@@ -65,11 +67,12 @@ func addresses(recipients []string) (to []string, invalid refusals) {
 	return to, invalid
 }
 
-// deliverable reports whether an address that net/mail has parsed can stand in a command and in a header.
+var errUndeliverable = errors.New("no mail address in ASCII of at most 254 characters; write an international domain as xn--…")
+
+// deliverable reports whether an address that net/mail has parsed can stand in a command and in a header as it is.
+// Addresses beyond ASCII (RFC 6531) cannot: few servers take them, and none would take the mail for the others then.
 func deliverable(address string) bool {
-	return len(address) <= maxAddress && domain(address) != "" && !strings.ContainsFunc(address, func(r rune) bool {
-		return unsafe(r) || unicode.IsSpace(r)
-	})
+	return len(address) <= maxAddress && domain(address) != "" && !strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // unsafe reports whether a character could break a line or deceive the eye.

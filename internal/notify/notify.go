@@ -6,6 +6,7 @@ package notify
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -132,9 +133,10 @@ func (n *Notifier) SendDue(ctx context.Context) error {
 	return nil
 }
 
-// sendAll tries the notices. Once the server has turned out to be down it is left alone, and the rest fails with it.
+// sendAll tries the notices. Once the server has turned out to be down it is left alone, and the rest fails with it. One that
+// cannot be noted does not stop the others; the error is the first of these.
 func (n *Notifier) sendAll(ctx context.Context, notices []provision.Notice) error {
-	var down error
+	var down, failed error
 	for _, notice := range notices {
 		o := n.remembered(notice.ID)
 		if o == nil {
@@ -148,11 +150,11 @@ func (n *Notifier) sendAll(ctx context.Context, notices []provision.Notice) erro
 			}
 			n.report(notice, o)
 		}
-		if err := n.note(ctx, notice, o); err != nil {
-			return err
+		if err := n.note(ctx, notice, o); err != nil && failed == nil {
+			failed = fmt.Errorf("notice %d: %w", notice.ID, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // remembered returns the outcome that the outbox could not note, or nil.

@@ -154,7 +154,7 @@ func TestOneOfTwoDelayed(t *testing.T) {
 			if patient {
 				sink.SetScript(nil)
 			}
-			for next := box.get(1).NextAttempt; !next.IsZero(); next = box.get(1).NextAttempt {
+			for next := box.get(1).NextAttempt; !next.IsZero() && box.get(1).Attempts < 1000; next = box.get(1).NextAttempt {
 				*now = next
 				sendDue(t, n)
 			}
@@ -212,7 +212,7 @@ func TestGivenUp(t *testing.T) {
 	sink := notifytest.Start(t, notifytest.Options{Script: says("MAIL", "550 5.7.1 not you")})
 	n, box, now, log := notifier(sender(t, of(sink)))
 	box.file(to("ops@corp.example"))
-	for next := began; !next.IsZero(); next = box.get(1).NextAttempt {
+	for next := began; !next.IsZero() && box.get(1).Attempts < 1000; next = box.get(1).NextAttempt {
 		if d := next.Sub(*now); d > time.Hour || d < time.Minute && next != began {
 			t.Errorf("attempt %d comes after %v", box.get(1).Attempts, d)
 		}
@@ -268,29 +268,69 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
-// Nobody gets a mail twice because the outbox cannot note that it was sent.
+// Nobody gets a mail twice because the outbox cannot note what became of it: neither one that was sent, nor one of which that is unknown.
 func TestOutboxCannotNote(t *testing.T) {
+	for name, script := range map[string]notifytest.Script{"sent": nil, "unknown": says(notifytest.Kept, notifytest.Drop)} {
+		t.Run(name, func(t *testing.T) {
+			sink := notifytest.Start(t, notifytest.Options{Script: script})
+			n, box, now, _ := notifier(sender(t, of(sink)))
+			box.file(to("ops@corp.example"))
+			full := errors.New("disk full")
+			box.broken = func(method string) error {
+				if method == "NoticeTried" {
+					return full
+				}
+				return nil
+			}
+			for range 3 {
+				if err := n.SendDue(t.Context()); !errors.Is(err, full) {
+					t.Errorf("got %v", err)
+				}
+				*now = now.Add(poll)
+			}
+			box.broken = nil
+			sendDue(t, n)
+			if all := sink.Messages(); len(all) != 1 || box.get(1).Attempts != 1 {
+				t.Errorf("%d messages, %+v", len(all), box.get(1))
+			}
+			sink.SetScript(nil)
+			*now = now.Add(longWait)
+			sendDue(t, n)
+			want := 1
+			if script != nil {
+				want = 2
+			}
+			if got := box.get(1); got.Sent.IsZero() || got.Attempts != want || len(sink.Messages()) != want || len(n.unended) != 0 {
+				t.Errorf("%d messages, %+v", len(sink.Messages()), got)
+			}
+		})
+	}
+}
+
+// A notice that cannot be noted stands in nobody's way.
+func TestOneCannotBeNoted(t *testing.T) {
 	sink := notifytest.Start(t, notifytest.Options{})
 	n, box, now, _ := notifier(sender(t, of(sink)))
-	box.file(to("ops@corp.example"))
-	full := errors.New("disk full")
-	box.broken = func(method string) error {
-		if method == "NoticeTried" {
-			return full
+	n.cfg.Outbox = poisoned{box}
+	box.file(to("a@corp.example"), to("b@corp.example"))
+	for range 200 { // for as long as a memory without a refresh would last
+		if err := n.SendDue(t.Context()); err == nil || !strings.Contains(err.Error(), "notice 1: no such notice") {
+			t.Fatalf("got %v", err)
 		}
-		return nil
+		*now = now.Add(time.Hour)
 	}
-	for range 3 {
-		if err := n.SendDue(t.Context()); !errors.Is(err, full) {
-			t.Errorf("got %v", err)
-		}
-		*now = now.Add(poll)
-	}
-	box.broken = nil
-	sendDue(t, n)
-	if got := box.get(1); !got.Sent.Equal(began) || len(sink.Messages()) != 1 || len(n.unended) != 0 {
+	if got := box.get(2); got.Sent.IsZero() || len(sink.Messages()) != 2 {
 		t.Errorf("%d messages, %+v", len(sink.Messages()), got)
 	}
+}
+
+type poisoned struct{ *outbox }
+
+func (p poisoned) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
+	if id == 1 {
+		return errors.New("no such notice")
+	}
+	return p.outbox.NoticeTried(ctx, id, sent, errText, next)
 }
 
 // What cannot be addressed is given up at once.

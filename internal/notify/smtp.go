@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
@@ -110,8 +109,11 @@ func NewSender(cfg SMTP) (*Sender, error) {
 		return nil, err
 	}
 	from, err := netmail.ParseAddress(cfg.From)
-	if err != nil || !deliverable(from.Address) {
-		return nil, fmt.Errorf("mail: sender %q is no mail address", cfg.From)
+	if err == nil && !deliverable(from.Address) {
+		err = errUndeliverable
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mail: sender %q is no mail address: %w", cfg.From, err)
 	}
 	return &Sender{cfg: cfg, total: attempt * cfg.Timeout, final: finalAnswer * cfg.Timeout, from: from, address: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), secrets: cfg.masks()}, nil
 }
@@ -263,7 +265,7 @@ func (s *Sender) send(ctx context.Context, m *mail.Msg, to []string) (refusals, 
 	if err != nil {
 		return nil, s.failed(ctx, step, true, err)
 	}
-	c.SkipSMTPUTF8(!slices.ContainsFunc(append(to, s.from.Address), func(a string) bool { return !ascii(a) }))
+	c.SkipSMTPUTF8(true) // asked for and not needed, it makes the mail undeliverable to servers further on that lack it
 	refused, step, err := s.transfer(c, m, to)
 	if err != nil {
 		return refused, s.failed(ctx, step, false, err)
@@ -402,10 +404,6 @@ func (s *Sender) within(c *smtp.Client, do func() error) error {
 
 // path writes an address as RFC 5321 section 4.1.2 does.
 func path(address string) string { return (&netmail.Address{Address: address}).String() }
-
-func ascii(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
-}
 
 // limited is a connection on which a server may not talk without end.
 type limited struct {

@@ -91,12 +91,15 @@ func (t *composer) deletes() {
 	t.figure("Together", number(t.Held+t.Executed)+share(t.Held+t.Executed, t.Linked, " of "+counted(t.Linked, "enabled account")))
 	t.figure("Threshold", t.threshold())
 	t.heading("What Induct does by itself")
-	t.paragraph("It carries out nothing of what is held: that waits until you decide, however long it takes. " +
-		"A newer record of a person takes the place of the one that is held." + t.attempt("It looks whether the job is well again"))
+	t.paragraph("It carries out nothing of what is held: that waits for you. A newer record of a person takes the place of the one that is held. " +
+		"Everything else that is uploaded waits in the queue, as long as it has room." + t.attempt("The next attempt is") +
+		" If nothing is held any more by then, the quarantine ends, and you get a mail. If nobody decides until " + when(t.began().Add(quarantineEnds)) +
+		", the job is disabled, and what is held is thrown away and not carried out.")
 	t.heading("What to do")
 	t.step("Look at who is concerned:", "GET "+t.job+heldPath)
 	t.step("They are to go: approve all of them, or some:", "POST "+t.job+approvePath, `{"all": true}  or  {"externalIds": ["4711", "4712"]}`)
 	t.step("They are to stay: reject, then correct the source and send these people again:", "POST "+t.job+rejectPath, `{"all": true}`)
+	t.step("Then do not wait for the next attempt, make it now; this throws nothing away:", "POST "+t.job+restartPath, `{"criteria": {"resetScope": "None"}}`)
 	t.facts()
 }
 
@@ -113,13 +116,15 @@ func (t *composer) quarantined() {
 		t.step("See what fails, and why:", "GET "+t.job+escrowsPath)
 	}
 	t.step("Remove the cause.")
-	t.restart("Do not wait for the next attempt: start the job. It ends the quarantine, and what waits is kept:")
+	t.step("Do not wait for the next attempt: start the job. It ends the quarantine, and what waits is kept:", "POST "+t.job+startPath)
+	t.step("Or begin anew: what is retried, held or queued is thrown away, and has to be sent again:",
+		"POST "+t.job+restartPath, `{"criteria": {"resetScope": "Escrows, QuarantineState"}}`)
 	t.facts()
 }
 
 func (t *composer) recovered() {
 	t.begin("the job has left quarantine")
-	t.story("The job works as usual again, and carries out what waited in the queue. There is nothing to do.")
+	t.story("The job works as usual again, and carries out what is in its queue. There is nothing to do.")
 	t.facts()
 }
 
@@ -128,19 +133,13 @@ func (t *composer) disabled() {
 	t.story("Nobody is created, changed or disabled by this job any more. It was tried again and again, and never succeeded.")
 	t.failures()
 	t.heading("What Induct does by itself")
-	t.paragraph("Nothing more, until somebody starts the job. Uploads are accepted as long as the queue has room, and wait there.")
+	t.paragraph("Nothing more, until somebody starts the job. Uploads are accepted as long as the queue has room, and wait there. " +
+		"What was held or retried has been thrown away: these people have to be sent again.")
 	t.heading("What to do")
 	t.step("See what failed last:", "GET "+t.log)
 	t.step("Remove the cause.")
-	t.restart("Start the job; what waits is carried out:")
+	t.step("Start the job; what is in the queue is carried out:", "POST "+t.job+startPath)
 	t.facts()
-}
-
-// restart tells the two ways to set a job going again.
-func (t *composer) restart(start string) {
-	t.step(start, "POST "+t.job+startPath)
-	t.step("Or begin anew: what is retried, held or queued is thrown away, and has to be sent again:",
-		"POST "+t.job+restartPath, `{"criteria": {"resetScope": "Escrows, QuarantineState"}}`)
 }
 
 // begin sets the subject, says it again at the top, because a body is read without its subject, too, and quotes the engine.
@@ -184,7 +183,9 @@ func (t *composer) facts() {
 	if !q.CurrentBegan.Equal(q.SeriesBegan) {
 		t.figure("This reason", "since "+when(q.CurrentBegan))
 	}
-	t.figure("Attempts", number(q.SeriesCount))
+	if q.SeriesCount > 0 {
+		t.figure("Attempts", number(q.SeriesCount)+" in vain")
+	}
 }
 
 func (t *composer) end() {
@@ -221,7 +222,7 @@ func (t *composer) whatFailed() string {
 	case provision.QuarantineBase:
 		return "More than 40,000 records fail."
 	case provision.QuarantineTotal:
-		return "60,000 records and references fail."
+		return "At least 60,000 records and references fail."
 	}
 	return "The job works at a lower pace."
 }
@@ -236,7 +237,7 @@ func (t *composer) began() time.Time {
 
 func (t *composer) threshold() string {
 	var parts []string
-	if t.Threshold > 0 {
+	if t.Threshold >= 0 {
 		parts = append(parts, number(t.Threshold))
 	}
 	if t.Percent > 0 {

@@ -28,7 +28,7 @@ func sample(kind provision.NoticeKind, reason provision.QuarantineReason, code, 
 		AppID: "4f0d2c61-5c9b-4f4e-9d2a-3f1f6e0a9b77", AppName: "HR to directory", Recipients: []string{"ops@corp.example"},
 		Window: 40 * time.Minute, Records: 9800, Failed: 5123, Linked: 20000, Held: 612, Executed: 4, Threshold: 500, Percent: 2.5,
 		Quarantine: &provision.Quarantine{Reason: reason, Code: code, Message: message, Actionable: true,
-			SeriesBegan: began, CurrentBegan: began, SeriesCount: 1, NextAttempt: began.Add(6 * time.Hour)},
+			SeriesBegan: began, CurrentBegan: began, NextAttempt: began.Add(6 * time.Hour)},
 	}
 }
 
@@ -44,7 +44,7 @@ func samples() map[string]provision.Notice {
 	recovered.Time, recovered.Quarantine.SeriesCount = began.Add(12*time.Hour), 3
 	disabled := sample(provision.NoticeDisabled, provision.QuarantineBase, "EncounteredBaseEscrowThreshold", "41,200 records failed.")
 	disabled.Time, disabled.Quarantine.SeriesCount, disabled.Quarantine.NextAttempt = began.Add(quarantineEnds), 30, time.Time{}
-	bare := provision.Notice{ID: 1, Kind: provision.NoticeDeletes, Time: began, JobID: "API2AAD.1", AppID: "2", Held: 1}
+	bare := provision.Notice{ID: 1, Kind: provision.NoticeDeletes, Time: began, JobID: "API2AAD.1", AppID: "2", Held: 1, Threshold: -1}
 	unknown := provision.Notice{ID: 1, Kind: "somethingNew", Time: began, JobID: "API2AAD.1", AppID: "2", AppName: "HR"}
 	hostile := sample(provision.NoticeQuarantined, provision.QuarantineException, "Bad\r\nBcc: everybody@corp.example",
 		"first\r\n.\r\nQUIT\x00\u2028second \u202edesrever "+strings.Repeat("long ", 1000))
@@ -114,6 +114,7 @@ func FuzzMessage(f *testing.F) {
 		f.Add(string(n.Kind), n.AppName, n.AppID, n.JobID, "Q", "Code", "Message", "ops@corp.example", n.Held, n.Linked, 2.5, int64(n.Window))
 	}
 	f.Add("deletionThresholdMet", "a\r\nTo: b", "\x00", "\xff\xfe", "\u2028", "", strings.Repeat("x", 5000), "a\r\nb@c", int64(-1), int64(0), -1.0, int64(-1))
+	f.Add("jobDisabled", "=?utf-8?q?=0D=0ABcc:_b@corp.example?= =?", "a", "b", "", "", "", "\"a b\"@corp.example", int64(0), int64(0), 0.0, int64(0))
 	s := sender(f, SMTP{Host: "mail.corp.example", From: "induct@corp.example", HELO: "induct.corp.example"})
 	want := []string{"Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}
 	f.Fuzz(func(t *testing.T, kind, app, appID, jobID, reason, code, detail, recipient string, held, linked int64, percent float64, window int64) {
@@ -144,7 +145,7 @@ func FuzzMessage(f *testing.F) {
 			}
 		}
 		text := Compose(n, base)
-		if subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil || subject != text.Subject {
+		if subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil || subject != strings.ReplaceAll(text.Subject, "=?", "= ?") {
 			t.Errorf("subject %q, want %q (%v)", subject, text.Subject, err)
 		}
 		if !utf8.ValidString(text.Body) || len(text.Body) > 32<<10 || strings.ContainsFunc(text.Body, func(r rune) bool { return r != '\n' && unsafe(r) }) {
@@ -160,10 +161,10 @@ func TestAddresses(t *testing.T) {
 	long := strings.Repeat("a", 260) + "@corp.example"
 	to, invalid := addresses([]string{"a@corp.example", " Ops <b@corp.example> ", "A@CORP.EXAMPLE", "", "nobody", "a b@corp.example", long,
 		"x@corp.example\r\nBcc: y@corp.example", "\"a\\\r\nb\"@corp.example", "ü@corp.example"})
-	if want := []string{"a@corp.example", "b@corp.example", "ü@corp.example"}; !slices.Equal(to, want) {
+	if want := []string{"a@corp.example", "b@corp.example"}; !slices.Equal(to, want) {
 		t.Errorf("got %q, want %q", to, want)
 	}
-	if len(invalid) != 5 {
+	if len(invalid) != 6 {
 		t.Errorf("invalid: %v", invalid)
 	}
 	if strings.ContainsAny(invalid.String(), "\r\n") {

@@ -67,10 +67,7 @@ func prepare(ctx context.Context, store Store, before *batch, job *Job, program 
 			b.records = append(b.records, &record{upload: &uploads[i], index: j, op: &uploads[i].Operations[j]})
 		}
 	}
-	eachOf(b.records, func(r *record) {
-		h := sha256.Sum256(r.op.Data)
-		copy(r.hash[:], h[:])
-	})
+	eachOf(b.records, func(r *record) { r.hash = hashOf(r.op.Data) })
 	var sought []Sought
 	for _, r := range b.records {
 		if r.op.Anchor == "" || r.op.Delete {
@@ -101,6 +98,13 @@ func prepare(ctx context.Context, store Store, before *batch, job *Job, program 
 		}
 	}
 	return b, b.evaluateAll(ctx, now)
+}
+
+// hashOf returns what a record is known by when it is sent again.
+func hashOf(data []byte) (h [16]byte) {
+	sum := sha256.Sum256(data)
+	copy(h[:], sum[:])
+	return h
 }
 
 // evaluateAll decides what records want, after what is known of their people.

@@ -109,13 +109,9 @@ func (s JobSettings) Threshold(n Notifications) (most int64, limited bool) {
 	return DefaultDeleteThreshold, true
 }
 
-// Notifications returns the app's notification settings; the zero Notifications if it has none, or none that can be read.
+// Notifications returns what the app's notification settings say; the zero Notifications if there are none, or none that can
+// be read.
 func (a *App) Notifications() Notifications {
-	for _, s := range a.Secrets {
-		if s.Key == SecretNotifications {
-			n, _ := ParseNotifications(s.Value)
-			return n
-		}
-	}
-	return Notifications{}
+	n, _ := ParseNotifications(a.secret(SecretNotifications))
+	return n
 }

@@ -97,7 +97,8 @@ func (r *runner) prepareKept(_ context.Context, job *Job, program *mapping.Progr
 // addKept adds a person to a batch as if the kept record had been sent again.
 func (b *batch) addKept(p *Person, place int64, pending *Pending) {
 	b.people[p.Anchor] = &latest{p}
-	r := &record{person: p, place: place, hash: p.Hash, kept: p.Kept, pending: pending, approved: pending != nil && pending.Verdict == VerdictApproved,
+	// What is proved is that the kept record changes nothing, which need not be the record that was sent last.
+	r := &record{person: p, place: place, hash: hashOf(p.Kept), kept: p.Kept, pending: pending, approved: pending != nil && pending.Verdict == VerdictApproved,
 		upload: &Queued{Number: p.Upload, Received: b.began}, index: p.Index, op: &Operation{Anchor: p.Anchor, Data: p.Kept}}
 	if b.redo != nil {
 		r.upload.Received = b.redo.Began
@@ -123,6 +124,7 @@ func (b *batch) loadPending(u Unit) error {
 // finishKept writes the entries of kept records: of a re-evaluation those of changes and failures alone.
 func (b *batch) finishKept(u Unit) error {
 	var entries []LogEntry
+	var said []*record
 	for _, r := range b.records {
 		if b.redo != nil {
 			b.redo.Evaluated++
@@ -130,11 +132,14 @@ func (b *batch) finishKept(u Unit) error {
 		}
 		if b.keptEntry(r) {
 			r.entry.Duration = time.Since(b.clock)
-			entries = append(entries, r.entry)
+			entries, said = append(entries, r.entry), append(said, r)
 		}
 	}
 	if err := u.Append(entries); err != nil {
 		return err
+	}
+	for i, r := range said { // who has ordered it is told where it stands
+		r.entry.Seq, r.entry.Time = entries[i].Seq, entries[i].Time
 	}
 	if err := reached(u, b.began, Slot{Effects: b.effects}); err != nil || b.redo == nil {
 		return err

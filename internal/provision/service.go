@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -163,15 +164,17 @@ func (s *Service) changed() {
 func (s *Service) Tenant() Tenant { return s.tenant }
 
 // Jobs returns all jobs, in the order of their creation. The caller must not change them.
-func (s *Service) Jobs(context.Context) ([]*Job, error) {
+func (s *Service) Jobs(ctx context.Context) ([]*Job, error) {
+	all, err := s.LoggedJobs(ctx)
+	return slices.DeleteFunc(all, func(j *Job) bool { return j.State == JobDeleted }), err
+}
+
+// LoggedJobs returns the jobs that entries of the log may be of: those there are, and those that were deleted. The caller must
+// not change them.
+func (s *Service) LoggedJobs(context.Context) ([]*Job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*Job
-	for _, j := range s.jobs {
-		if j.State != JobDeleted {
-			all = append(all, j)
-		}
-	}
+	all := slices.Collect(maps.Values(s.jobs))
 	slices.SortFunc(all, func(a, b *Job) int { return cmp.Compare(a.PK, b.PK) })
 	return all, nil
 }

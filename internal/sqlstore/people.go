@@ -51,7 +51,7 @@ func (s *Store) People(ctx context.Context, jobPK int64, sought []provision.Soug
 		for n, i := range places {
 			for _, pk := range rows[n] {
 				if err := readPerson(c, pk, jobPK, sought[i], &people[i]); err != nil {
-					return fmt.Errorf("person %q: %w", sought[i].Anchor, err)
+					return fmt.Errorf("person in row %d: %w", pk, err) // without the anchor: errors go to the log
 				}
 			}
 		}
@@ -169,7 +169,7 @@ func (u *Unit) PutPeople(people []provision.Person) error {
 	kept := packAll(people)
 	for i := range people {
 		if err := u.putPerson(&people[i], kept[i]); err != nil {
-			return fmt.Errorf("store person %q: %w", people[i].Anchor, err)
+			return fmt.Errorf("store the person of upload %d, operation %d: %w", people[i].Upload, people[i].Index, err)
 		}
 	}
 	return nil

@@ -20,9 +20,6 @@ type Space struct {
 	Reserve  int64 // free space below which uploads are refused; 0: they never are for that
 }
 
-// Low reports whether uploads are refused because of the reserve.
-func (s Space) Low() bool { return s.Free >= 0 && s.Free < s.Reserve }
-
 // Space measures the store. What is free may be a second old.
 func (s *Store) Space() (sp Space, err error) {
 	database, err := fileBytes(filepath.Join(s.dir, "induct.db"))
