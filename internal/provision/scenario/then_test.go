@@ -14,6 +14,7 @@ var thens = []sentence{
 	{form: `record(s) {anchors}( of {job}) is/are {words}( because {word})( of {attribute})(, saying {text})`, run: recordIs},
 	{form: `{n} record(s)( of {job}) is/are {word}`, run: recordsAre},
 	{form: `the upload has {rest}`, run: uploadHas},
+	{form: `the upload is accepted/done/settled`, run: uploadIs},
 	{form: `{job} counts {rest}`, run: jobCounts},
 	{form: `the log has for {anchor}( of {job}): {rest}`, run: logHas},
 	{form: `the log has nothing for {anchors}`, run: logHasNothing},
@@ -178,6 +179,22 @@ func uploadHas(w *world, a args) error {
 		return err
 	}
 	return compare(a, counts)
+}
+
+// uploadIs compares the state of the latest upload.
+func uploadIs(w *world, a args) error {
+	j, err := w.job("")
+	if err != nil {
+		return err
+	}
+	if len(j.uploads) == 0 {
+		return fmt.Errorf("%s has sent nothing", j.name)
+	}
+	st, err := w.Upload(w.t.Context(), j.pk, j.uploads[len(j.uploads)-1].ID)
+	if err == nil && !strings.HasSuffix(a.step.text, string(st.State)) {
+		err = fmt.Errorf("it is %s", st.State)
+	}
+	return err
 }
 
 func jobCounts(w *world, a args) error {

@@ -18,7 +18,7 @@ import (
 var whens = []sentence{
 	{form: `{job} sends`, run: sendTable},
 	{form: `{job} sends {people}( with {values})( of whom {n} have {values2})( in uploads of {n2})(, one every {time})`, run: sendPeople},
-	{form: `{job} sends {anchors} again( with {values})(, one every {time})`, run: sendAgain},
+	{form: `{job} sends {anchors} again( with {values})( in uploads of {n2})(, one every {time})`, run: sendAgain},
 	{form: `{job} sends a DELETE of {anchors}`, run: sendDelete},
 	{form: `{job} repeats the request`, run: repeat},
 	{form: `{time} pass/passes`, run: func(w *world, a args) error { return w.pass(a.duration("time")) }},
@@ -272,10 +272,10 @@ func (w *world) sendAll(a args, records []map[string]any) error {
 		return err
 	}
 	size := uploadSize
-	if a.has("n2") {
+	switch {
+	case a.has("n2"):
 		size = a.count("n2")
-	}
-	if a.has("time") {
+	case a.has("time"):
 		size = 1
 	}
 	first := true
