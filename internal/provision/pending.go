@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -37,6 +38,9 @@ func nextAttempt(now time.Time, job *Job, upload int64, index, n int) time.Time 
 // pendingOf makes the pending record of a record that has not ended.
 func (b *batch) pendingOf(r *record) Pending {
 	p := Pending{Upload: r.entry.Upload, Index: r.entry.Index, BulkID: r.op.BulkID, Cycle: b.cycle.Number, Since: b.began}
+	if !bytes.Equal(r.op.Data, r.kept) {
+		p.Record = r.op.Data
+	}
 	if b.redo != nil {
 		p.Upload, p.Index, p.Cycle = -b.redo.Number, int(r.place), 0
 	}

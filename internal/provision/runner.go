@@ -196,7 +196,7 @@ func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetDue)
 	}
-	worked, err := r.reevaluate(ctx, job, program, lane)
+	worked, err := r.reevaluate(ctx, lane)
 	switch {
 	case worked || err != nil || lane.Waits || lane.Cycle != nil:
 		return worked, err

@@ -11,7 +11,7 @@ import (
 	"induct/internal/provision"
 )
 
-const pendingColumns = "q.person, q.kind, q.verdict, q.staged, q.due, q.content"
+const pendingColumns = "q.person, q.kind, q.verdict, q.staged, q.due, q.content, q.record"
 
 // pendingRecord reads a row that begins with pendingColumns.
 func pendingRecord(st *sqlite.Stmt) (p provision.Pending, err error) {
@@ -20,7 +20,10 @@ func pendingRecord(st *sqlite.Stmt) (p provision.Pending, err error) {
 	}
 	p.Place, p.Kind, p.Verdict, p.Staged = st.ColumnInt64(0), provision.PendingKind(st.ColumnInt(1)), provision.Verdict(st.ColumnInt(2)), st.ColumnBool(3)
 	p.Due = micros(st, 4)
-	return p, nil
+	if !st.ColumnIsNull(6) {
+		p.Record, err = unpackKept(Blob(st, 6))
+	}
+	return p, err
 }
 
 // Pending implements provision.Unit.
@@ -54,13 +57,19 @@ func (u *Unit) PutPending(p provision.Pending) error {
 	if err != nil {
 		return err
 	}
+	var record []byte
+	if p.Record != nil {
+		record = packKept(p.Record)
+	}
+	p.Record = nil
 	content, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-		ON CONFLICT (person) DO UPDATE SET kind = excluded.kind, verdict = excluded.verdict, staged = excluded.staged, due = excluded.due, content = excluded.content`,
-		[]any{at.pk, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content)}, nil)
+	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+		ON CONFLICT (person) DO UPDATE SET kind = excluded.kind, verdict = excluded.verdict, staged = excluded.staged, due = excluded.due,
+			content = excluded.content, record = excluded.record`,
+		[]any{at.pk, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content), record}, nil)
 	if err != nil {
 		return err
 	}
@@ -278,8 +287,8 @@ func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.Pe
 			if err != nil {
 				return err
 			}
-			p := personAt(st, 6)
-			p.Kept, err = unpackKept(Blob(st, 17))
+			p := personAt(st, 7)
+			p.Kept, err = unpackKept(Blob(st, 18))
 			all = append(all, provision.PendingPerson{Pending: record, Person: *p})
 			return err
 		})

@@ -131,7 +131,8 @@ CREATE TABLE pending (
   verdict INTEGER NOT NULL,
   staged  INTEGER NOT NULL,
   due     INTEGER NOT NULL, -- of the next attempt
-  content TEXT NOT NULL     -- JSON: the rest of it
+  content TEXT NOT NULL,    -- JSON: the rest of it
+  record  BLOB              -- packed as kept records are; null if it is the person's
 );
 CREATE INDEX pending_job ON pending (job, kind, person);
 CREATE INDEX pending_unjudged ON pending (job, person) WHERE kind = 1 AND verdict = 0 AND staged = 0;
