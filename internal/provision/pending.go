@@ -51,7 +51,7 @@ func (b *batch) pendingOf(r *record) Pending {
 	p.Anchor, p.Name, p.Action = r.op.Anchor, r.entry.Name, r.entry.Action
 	p.ObjectID, p.ObjectName = r.entry.ObjectID, r.entry.ObjectName
 	p.Code, p.Attribute, p.Reason, p.Advice = r.entry.Code, r.entry.Attribute, r.entry.Reason, r.entry.Advice
-	if p.Kind = PendingHeld; r.entry.End == EndRetrying {
+	if p.Kind, p.Due = PendingHeld, b.began; r.entry.End == EndRetrying {
 		p.Kind, p.Staged = PendingRetry, false
 		p.Attempts++
 		p.Due = nextAttempt(b.began, b.job, p.Upload, p.Index, p.Attempts)
@@ -62,6 +62,7 @@ func (b *batch) pendingOf(r *record) Pending {
 // hold ends a record's way for now: what it would do waits for a verdict.
 func (b *batch) hold(r *record) {
 	b.start(r)
+	b.holding = true
 	r.entry.Hidden = true
 	action := ActionDisable
 	if r.planned.End == EndDeleted {
@@ -70,7 +71,7 @@ func (b *batch) hold(r *record) {
 	b.end(r, action, StatusSkipped, EndHeld)
 	r.entry.Code = "TooManyDeletes"
 	r.entry.Reason = "Held: disables and deletions are counted before they are carried out."
-	r.entry.Advice = "Nothing to do: it is carried out at the end of the cycle, unless there are too many."
+	r.entry.Advice = "Nothing to do: it is carried out in a moment, unless there are too many."
 	r.entry.Source, r.entry.Modified = r.out.Source, r.planned.Modified
 }
 

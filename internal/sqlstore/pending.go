@@ -210,13 +210,6 @@ func (u *Unit) CountUnjudged() (n int64, err error) {
 	return n, err
 }
 
-// AnyApproved implements provision.Unit.
-func (u *Unit) AnyApproved() (yes bool, err error) {
-	err = query(u.conn, "SELECT EXISTS (SELECT 1 FROM pending INDEXED BY pending_approved WHERE job = ?1 AND verdict = 1)", []any{u.job},
-		func(st *sqlite.Stmt) error { yes = st.ColumnBool(0); return nil })
-	return yes, err
-}
-
 // Held implements provision.Unit.
 func (u *Unit) Held() (n int64, err error) {
 	err = query(u.conn, "SELECT held FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
@@ -272,7 +265,7 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 
 // sets are the conditions of provision's PendingSets, and the index of each.
 var sets = map[provision.PendingSet]string{
-	provision.SetUnjudged: "q INDEXED BY pending_unjudged JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 1 AND q.verdict = 0 AND q.staged = 0 AND ?2 > 0 ORDER BY q.person",
+	provision.SetUnjudged: "q INDEXED BY pending_unjudged JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 1 AND q.verdict = 0 AND q.staged = 0 AND ?2 > 0 ORDER BY q.due, q.person",
 	provision.SetApproved: "q INDEXED BY pending_approved JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.verdict = 1 AND ?2 > 0 ORDER BY q.person",
 	provision.SetRefused:  "q INDEXED BY pending_refused JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.verdict > 1 AND ?2 > 0 ORDER BY q.person",
 	provision.SetDue:      "q INDEXED BY pending_due JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 2 AND q.verdict = 0 AND q.due <= ?2 ORDER BY q.due, q.person",
@@ -311,11 +304,13 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if l.Cycle, _, err = openCycle(c, jobPK); err != nil || !l.Unjudged {
 			return err
 		}
-		return query(c, `SELECT EXISTS (SELECT 1 FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
+		return query(c, `SELECT (SELECT min(due) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
+			(SELECT max(due) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
 			EXISTS (SELECT 1 FROM pending INDEXED BY pending_approved WHERE job = ?1 AND verdict = 1),
 			EXISTS (SELECT 1 FROM pending INDEXED BY pending_refused WHERE job = ?1 AND verdict > 1),
 			(SELECT min(due) FROM pending INDEXED BY pending_due WHERE job = ?1 AND kind = 2 AND verdict = 0)`, []any{jobPK}, func(st *sqlite.Stmt) error {
-			l.Unjudged, l.Approved, l.Refused, l.Due = st.ColumnBool(0), st.ColumnBool(1), st.ColumnBool(2), micros(st, 3)
+			l.Unjudged, l.HeldFirst, l.HeldLast = !st.ColumnIsNull(0), micros(st, 0), micros(st, 1)
+			l.Approved, l.Refused, l.Due = st.ColumnBool(2), st.ColumnBool(3), micros(st, 4)
 			return nil
 		})
 	})
