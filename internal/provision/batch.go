@@ -50,6 +50,7 @@ type batch struct {
 	before  *batch             // not yet committed when this one was prepared; nil once it is
 	unread  map[string]int64
 	extra   []LogEntry // of records of other uploads that have ended
+	holding bool       // something is held
 	ordered bool       // by somebody, for one person: no brake applies
 	effects int64      // disables and deletions that nobody has ordered but a record
 }

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -56,33 +57,75 @@ func (p policy) exceeded(n, linked int64) bool {
 	return p.limit >= 0 && n > p.limit || p.percent > 0 && float64(n)*100 > p.percent*float64(linked)
 }
 
+// How long disables and deletions wait for others that come with them: until none has come for a while, and not for ever. So a
+// burst is seen as one, although it comes as many uploads; few of them do not wait at all.
+const (
+	quietTime   = 3 * time.Second
+	longestHold = time.Minute
+)
+
+// few returns how many disables and deletions within an interval are carried out at once: a hundredth of the limit.
+func (p policy) few() int64 { return max(p.limit/100, 1) }
+
+// ripe reports whether it is time to judge what is held.
+func (l *Lane) ripe(now time.Time) bool {
+	return l.Unjudged && (now.Sub(l.HeldLast) >= quietTime || now.Sub(l.HeldFirst) >= longestHold)
+}
+
+// braking is what is held and was carried out within the interval, against the limits.
+type braking struct {
+	policy
+	held, executed, linked int64
+}
+
+// weigh counts what is held of which nothing has been decided.
+func (r *runner) weigh(u Unit, job *Job, cond *Condition) (b braking, err error) {
+	b.policy = r.s.policy(job)
+	if b.held, err = u.CountUnjudged(); err != nil || b.held == 0 {
+		return b, err
+	}
+	cond.Window.prune(r.s.now(), DefaultInterval)
+	if b.executed = cond.Window.sum().Effects; b.executed == 0 {
+		cond.Window.Linked, err = u.Enabled()
+	}
+	b.linked = cond.Window.Linked
+	return b, err
+}
+
 // judge lets those held changes pass that nobody has been asked about, if with what was carried out within the interval they
-// are few enough; else the job goes into quarantine. It reports whether they pass.
-func (r *runner) judge(u Unit, job *Job, cond *Condition) (pass bool, err error) {
-	held, err := u.CountUnjudged()
-	if err != nil || held == 0 {
-		return true, err
+// are few enough; else the job goes into quarantine.
+func (r *runner) judge(u Unit, job *Job, cond *Condition) error {
+	b, err := r.weigh(u, job, cond)
+	if err != nil || b.held == 0 || cond.braked() { // braked: they join those that people are asked about already
+		return err
 	}
-	p, now := r.s.policy(job), r.s.now()
-	cond.Window.prune(now, DefaultInterval)
-	executed := cond.Window.sum().Effects
-	if executed == 0 {
-		if cond.Window.Linked, err = u.Enabled(); err != nil {
-			return false, err
-		}
-	}
-	deleting := cond.Quarantine != nil && cond.Quarantine.Reason == QuarantineDeletes
-	if !deleting && !p.exceeded(held+executed, cond.Window.Linked) {
+	if !b.exceeded(b.held+b.executed, b.linked) {
 		_, err := u.Judge(PendingHeld, VerdictApproved, "", nil)
-		return true, err
+		return err
 	}
-	if deleting { // they join those that people are asked about already
-		return false, nil
+	message := fmt.Sprintf("%d accounts would be disabled or deleted, and %d were within the last %d minutes; the job stops at more than %s. Nothing of it has been done. Look at the held changes, then approve or reject them.",
+		b.held, b.executed, int(DefaultInterval/time.Minute), b.limits())
+	return r.s.quarantine(u, job, cond, fault{QuarantineDeletes, "TooManyDeletes", message, true}, Notice{Kind: NoticeDeletes, Held: b.held, Executed: b.executed})
+}
+
+// braked reports whether the job is in quarantine because of too many deletions.
+func (c *Condition) braked() bool {
+	return c.Quarantine != nil && c.Quarantine.Reason == QuarantineDeletes
+}
+
+// passFew lets what is held pass at once if it is a few, and reports whether it did.
+func (r *runner) passFew(u Unit, job *Job) (bool, error) {
+	cond, err := u.Condition()
+	if err != nil || cond.Quarantine != nil {
+		return false, err
 	}
-	message := fmt.Sprintf("%d accounts would be disabled or deleted, and %d were within the last %d minutes; the job stops at more than %s. Nothing of it has been done.",
-		held, executed, int(DefaultInterval/time.Minute), p.limits())
-	return false, r.s.quarantine(u, job, cond, fault{QuarantineDeletes, "TooManyDeletes", message + " Look at the held changes, then approve or reject them.", true},
-		Notice{Kind: NoticeDeletes, Held: held, Executed: executed})
+	b, err := r.weigh(u, job, &cond)
+	n := b.held + b.executed
+	if err != nil || b.held == 0 || n > b.few() || b.exceeded(n, b.linked) {
+		return false, err
+	}
+	_, err = u.Judge(PendingHeld, VerdictApproved, "", nil)
+	return true, errors.Join(err, u.PutCondition(cond))
 }
 
 func (p policy) limits() string {

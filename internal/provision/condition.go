@@ -152,6 +152,7 @@ type Pending struct {
 	Attribute  string
 	Reason     string
 	Advice     string
+	Record     []byte // as it was sent; nil if that is the person's kept record, or if it was not read
 }
 
 // PendingQuery selects pending records of a job. Zero fields do not restrict.

@@ -254,8 +254,10 @@ func (b *batch) person(r *record) *Person {
 		p.ObjectID, p.Version, p.Enabled = "", 0, false
 	}
 	switch r.entry.End {
-	case EndHeld:
+	case EndHeld: // the match counts, though nothing is done
 		p.Pending = PendingHeld
+		p.ObjectID, p.Version = r.object.ID, r.object.Version
+		p.Enabled, _ = r.object.Attributes[accountEnabled].AsBool()
 		return p
 	case EndRetrying:
 		p.Pending = PendingRetry

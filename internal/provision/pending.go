@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -37,6 +38,9 @@ func nextAttempt(now time.Time, job *Job, upload int64, index, n int) time.Time 
 // pendingOf makes the pending record of a record that has not ended.
 func (b *batch) pendingOf(r *record) Pending {
 	p := Pending{Upload: r.entry.Upload, Index: r.entry.Index, BulkID: r.op.BulkID, Cycle: b.cycle.Number, Since: b.began}
+	if !bytes.Equal(r.op.Data, r.kept) {
+		p.Record = r.op.Data
+	}
 	if b.redo != nil {
 		p.Upload, p.Index, p.Cycle = -b.redo.Number, int(r.place), 0
 	}
@@ -47,7 +51,7 @@ func (b *batch) pendingOf(r *record) Pending {
 	p.Anchor, p.Name, p.Action = r.op.Anchor, r.entry.Name, r.entry.Action
 	p.ObjectID, p.ObjectName = r.entry.ObjectID, r.entry.ObjectName
 	p.Code, p.Attribute, p.Reason, p.Advice = r.entry.Code, r.entry.Attribute, r.entry.Reason, r.entry.Advice
-	if p.Kind = PendingHeld; r.entry.End == EndRetrying {
+	if p.Kind, p.Due = PendingHeld, b.began; r.entry.End == EndRetrying {
 		p.Kind, p.Staged = PendingRetry, false
 		p.Attempts++
 		p.Due = nextAttempt(b.began, b.job, p.Upload, p.Index, p.Attempts)
@@ -58,6 +62,7 @@ func (b *batch) pendingOf(r *record) Pending {
 // hold ends a record's way for now: what it would do waits for a verdict.
 func (b *batch) hold(r *record) {
 	b.start(r)
+	b.holding = true
 	r.entry.Hidden = true
 	action := ActionDisable
 	if r.planned.End == EndDeleted {
@@ -66,7 +71,7 @@ func (b *batch) hold(r *record) {
 	b.end(r, action, StatusSkipped, EndHeld)
 	r.entry.Code = "TooManyDeletes"
 	r.entry.Reason = "Held: disables and deletions are counted before they are carried out."
-	r.entry.Advice = "Nothing to do: it is carried out at the end of the cycle, unless there are too many."
+	r.entry.Advice = "Nothing to do: it is carried out in a moment, unless there are too many."
 	r.entry.Source, r.entry.Modified = r.out.Source, r.planned.Modified
 }
 

@@ -117,7 +117,9 @@ type Lane struct {
 	Waits     bool      // uploads wait after it
 	Cycle     *Cycle    // the open one; nil if there is none
 	Latest    int64     // number of the latest cycle
-	Unjudged  bool      // records are held of which nothing has been decided
+	Unjudged  bool      // records are held of which nothing has been decided and nobody was asked
+	HeldFirst time.Time // when the first of them was held, and the last
+	HeldLast  time.Time
 	Approved  bool      // pending records have been approved
 	Refused   bool      // pending records have been rejected or purged
 	Due       time.Time // of the earliest retry; zero if none waits
@@ -263,8 +265,8 @@ type Unit interface {
 	Advance(results []UploadResult, cycle int64, now time.Time) error
 	// Reevaluated moves a re-evaluation's cursor and counts. It fails with ErrFenced if another has begun meanwhile.
 	Reevaluated(r Reevaluation) error
-	// Idle reports whether no record waits after the job's position but the given number of them, which are about to end.
-	Idle(but int) (bool, error)
+	// Idle reports whether no upload waits after the job's position.
+	Idle() (bool, error)
 	// ExtendCycle makes the uploads that wait now part of the open cycle.
 	ExtendCycle(c *Cycle) error
 	// CloseCycle ends the cycle and settles those of its uploads of which no record is pending.
@@ -285,8 +287,6 @@ type Unit interface {
 	Judge(kind PendingKind, v Verdict, by string, anchors []string) (int, error)
 	// CountUnjudged returns how many records are held of which nothing has been decided and nobody was asked.
 	CountUnjudged() (int64, error)
-	// AnyApproved reports whether pending records have been approved and not been carried out.
-	AnyApproved() (bool, error)
 	// Enabled returns how many linked accounts are enabled, as the job last saw them.
 	Enabled() (int64, error)
 	// Held returns how many records are held.

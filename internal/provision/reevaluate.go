@@ -47,14 +47,14 @@ func (s *stride) took(d time.Duration) {
 const uploadsFirst = 4
 
 // reevaluate does the next batch of the job's re-evaluation, and reports whether there was one to do.
-func (r *runner) reevaluate(ctx context.Context, job *Job, program *mapping.Program, lane Lane) (bool, error) {
+func (r *runner) reevaluate(ctx context.Context, lane Lane) (bool, error) {
 	re, err := r.s.store.Reevaluation(ctx, r.jobPK)
 	if err != nil || re == nil || !re.Ended.IsZero() {
 		return false, err
 	}
 	// The edit that began it may be about to install its program: it has done so when it gives the lock back.
 	r.s.editing.Lock()
-	job, program, err = r.s.compiled(r.jobPK)
+	job, program, err := r.s.compiled(r.jobPK)
 	r.s.editing.Unlock()
 	if err != nil {
 		return false, err
@@ -94,16 +94,27 @@ func (r *runner) prepareKept(_ context.Context, job *Job, program *mapping.Progr
 		kept: true, clock: time.Now(), people: map[string]*latest{}, unread: map[string]int64{}}, nil
 }
 
-// addKept adds a person to a batch as if the kept record had been sent again.
+// addKept adds a person to a batch as if the kept record had been sent again, or the one that is pending.
 func (b *batch) addKept(p *Person, place int64, pending *Pending) {
 	b.people[p.Anchor] = &latest{p}
 	// What is proved is that the kept record changes nothing, which need not be the record that was sent last.
-	r := &record{person: p, place: place, hash: hashOf(p.Kept), kept: p.Kept, pending: pending, approved: pending != nil && pending.Verdict == VerdictApproved,
+	r := &record{person: p, place: place, hash: hashOf(p.Kept), kept: p.Kept,
 		upload: &Queued{Number: p.Upload, Received: b.began}, index: p.Index, op: &Operation{Anchor: p.Anchor, Data: p.Kept}}
 	if b.redo != nil {
 		r.upload.Received = b.redo.Began
 	}
+	if pending != nil {
+		r.resume(pending)
+	}
 	b.records = append(b.records, r)
+}
+
+// resume goes on with a record that is pending.
+func (r *record) resume(p *Pending) {
+	r.pending, r.approved = p, r.approved || p.Verdict == VerdictApproved
+	if p.Record != nil {
+		r.op.Data, r.hash = p.Record, hashOf(p.Record)
+	}
 }
 
 // loadPending reads what keeps the latest records of the batch's people from their ends.
@@ -112,11 +123,14 @@ func (b *batch) loadPending(u Unit) error {
 		if r.pending != nil || r.person.Pending == PendingNone {
 			continue
 		}
-		var err error
-		if r.pending, err = u.Pending(r.op.Anchor); err != nil {
+		p, err := u.Pending(r.op.Anchor)
+		if err != nil {
 			return err
 		}
-		r.approved = r.approved || r.pending != nil && r.pending.Verdict == VerdictApproved
+		if p != nil {
+			r.resume(p)
+			b.run(r)
+		}
 	}
 	return nil
 }

@@ -162,8 +162,10 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 	case lane.Approved && active:
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetApproved)
-	case lane.Unjudged && q != nil && q.Reason == QuarantineDeletes:
+	case lane.Unjudged && lane.Condition.braked():
 		return true, r.stage(ctx, job, lane)
+	case active && q == nil && lane.ripe(now):
+		return true, r.judgeAlone(ctx, job, lane)
 	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
 		return true, r.s.giveUp(ctx, job)
 	case lane.Cycle != nil && lane.Position >= lane.Cycle.To && job.State != JobDisabled:
@@ -196,12 +198,10 @@ func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetDue)
 	}
-	worked, err := r.reevaluate(ctx, job, program, lane)
+	worked, err := r.reevaluate(ctx, lane)
 	switch {
 	case worked || err != nil || lane.Waits || lane.Cycle != nil:
 		return worked, err
-	case lane.Unjudged: // what retries and re-evaluations have held
-		return true, r.judgeAlone(ctx, job, lane)
 	case lane.Condition.Quarantine != nil:
 		return true, r.attempt(ctx, job, lane)
 	}
@@ -245,54 +245,38 @@ func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, 
 	return nil
 }
 
-// commit is all of a batch: its effects, what the brakes say of them if it is the cycle's last, the entries and counts, and
-// the end of the cycle.
+// commit is all of a batch: its effects, the few disables that need not wait, the entries and counts, and the end of the
+// cycle if it is the last.
 func (r *runner) commit(ctx context.Context, u Unit, b *batch) error {
 	t := r.target(u)
 	if err := b.waves(ctx, u, t, b.records); err != nil {
 		return err
 	}
-	end := cycleGoesOn
-	if b.last() >= b.cycle.To {
-		var err error
-		if end, err = r.endOf(u, b.cycle, len(b.records), b.job.State == JobActive); err != nil {
+	if b.holding {
+		pass, err := r.passFew(u, b.job)
+		if err == nil && pass {
+			err = b.release(ctx, u, t)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if end != cycleGoesOn {
-		if err := r.brake(ctx, u, t, b); err != nil {
-			return err
-		}
-	}
-	if err := b.finish(u); err != nil || end == cycleGoesOn {
+	if err := b.finish(u); err != nil || b.last() < b.cycle.To {
 		return err
 	}
-	_, err := r.endCycle(ctx, u, b.job, b.cycle, end)
+	end, err := r.endOf(u, b.cycle, b.job.State == JobActive)
+	if err == nil && end != cycleGoesOn {
+		err = r.endCycle(ctx, u, b.job, b.cycle, end)
+	}
 	return err
 }
 
-// brake judges what is held at a cycle's end, and carries out what the cycle's last batch has held if it may.
-func (r *runner) brake(ctx context.Context, u Unit, t Target, b *batch) error {
-	cond, err := u.Condition()
-	if err != nil {
-		return err
-	}
-	pass, err := r.judge(u, b.job, &cond)
-	if err == nil {
-		err = u.PutCondition(cond)
-	}
-	if err != nil || !pass {
-		return err
-	}
-	return b.release(ctx, u, t)
-}
-
-// judgeAlone judges what is held while no cycle is open.
+// judgeAlone judges what is held.
 func (r *runner) judgeAlone(ctx context.Context, job *Job, lane Lane) error {
 	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
 		cond, err := u.Condition()
 		if err == nil {
-			_, err = r.judge(u, job, &cond)
+			err = r.judge(u, job, &cond)
 		}
 		return errors.Join(err, u.PutCondition(cond))
 	})
@@ -339,10 +323,9 @@ const (
 )
 
 // endOf decides whether a cycle whose last upload is reached ends now. While uploads wait and it is young they become part of
-// it, if it may go on: what comes as one load is one cycle, whose references are written in one sweep. but are records that
-// are about to end.
-func (r *runner) endOf(u Unit, cycle *Cycle, but int, mayGoOn bool) (cycleEnd, error) {
-	idle, err := u.Idle(but)
+// it, if it may go on: what comes as one load is one cycle, whose references are written in one sweep.
+func (r *runner) endOf(u Unit, cycle *Cycle, mayGoOn bool) (cycleEnd, error) {
+	idle, err := u.Idle()
 	switch {
 	case err != nil:
 		return cycleGoesOn, err
@@ -359,19 +342,11 @@ func (r *runner) closeCycle(ctx context.Context, job *Job, lane Lane) error {
 	cycle := lane.Cycle
 	err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
 		q := lane.Condition.Quarantine
-		end, err := r.endOf(u, cycle, 0, job.State == JobActive && (q == nil || !r.s.now().Before(q.NextAttempt)))
+		end, err := r.endOf(u, cycle, job.State == JobActive && (q == nil || !r.s.now().Before(q.NextAttempt)))
 		if err != nil || end == cycleGoesOn {
 			return err
 		}
-		if lane.Unjudged {
-			cond, err := u.Condition()
-			if err == nil {
-				_, err = r.judge(u, job, &cond)
-			}
-			return errors.Join(err, u.PutCondition(cond)) // what follows from it is the next step
-		}
-		_, err = r.endCycle(ctx, u, job, cycle, end)
-		return err
+		return r.endCycle(ctx, u, job, cycle, end)
 	})
 	if err != nil {
 		return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
@@ -380,24 +355,18 @@ func (r *runner) closeCycle(ctx context.Context, job *Job, lane Lane) error {
 	return nil
 }
 
-// endCycle does what belongs to a cycle's end, and reports whether all of it is done: references that have become ready are
-// resolved, and the uploads settled. Of references that cannot be resolved an entry says so, once, when nothing waits that
-// could still link the person they name.
-func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, end cycleEnd) (bool, error) {
-	if n, err := u.CountUnjudged(); err != nil || n > 0 {
-		return false, err
-	}
-	if approved, err := u.AnyApproved(); err != nil || approved && job.State == JobActive {
-		return false, err
-	}
+// endCycle does what belongs to a cycle's end, or leaves it to the next step if that is much: references that have become
+// ready are resolved, and the uploads settled. Of references that cannot be resolved an entry says so, once, when nothing waits
+// that could still link the person they name.
+func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
 	const rounds = 4 // in one transaction; the second finds nothing more, unless there is much
 	for round, more := 0, true; more; round++ {
 		if round == rounds {
-			return false, nil
+			return nil
 		}
 		var err error
 		if more, err = r.resolveSome(ctx, u, job, cycle); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if end == cycleIdle {
@@ -406,13 +375,13 @@ func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, e
 			err = r.resolve(ctx, u, job, cycle, refs)
 		}
 		if err != nil || len(refs) == referenceBatch {
-			return false, err
+			return err
 		}
 	}
 	if err := r.note(u, job, cycle, end); err != nil {
-		return false, err
+		return err
 	}
-	return true, u.CloseCycle(cycle, r.s.now())
+	return u.CloseCycle(cycle, r.s.now())
 }
 
 // note writes a cycle that ends into the job's condition.

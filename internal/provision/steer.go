@@ -78,11 +78,16 @@ func (s *Service) steer(ctx context.Context, jobPK int64, change func(*Job), als
 // StartJob starts a job that is paused, disabled or in quarantine. A quarantine for too many deletions stays: that needs a
 // decision. A job with nobody to notify goes into quarantine, unless it may run without.
 func (s *Service) StartJob(ctx context.Context, jobPK int64) error {
-	return s.inLane(ctx, jobPK, func(*runner, *Job, *mapping.Program, Lane) error {
+	return s.inLane(ctx, jobPK, func(_ *runner, was *Job, _ *mapping.Program, _ Lane) error {
 		return s.steer(ctx, jobPK, func(j *Job) { j.State = JobActive }, func(u Unit, j *Job, cond *Condition) error {
 			var err error
-			if cond.Quarantine != nil && cond.Quarantine.Reason != QuarantineDeletes {
+			switch {
+			case cond.Quarantine != nil && !cond.braked():
 				err = s.release(u, j, cond, "the job was started")
+			case cond.braked() && was.State == JobDisabled: // its time begins anew
+				q, now := *cond.Quarantine, s.now()
+				q.SeriesBegan, q.SeriesCount, q.NextAttempt = now, 0, now.Add(retryAfter(0))
+				cond.Quarantine = &q
 			}
 			return errors.Join(err, s.begin(u, j, cond), u.Audit(s.audit(j, ActorOf(ctx), auditStart, "Update", Audit{})))
 		})

@@ -11,7 +11,7 @@ import (
 	"induct/internal/provision"
 )
 
-const pendingColumns = "q.person, q.kind, q.verdict, q.staged, q.due, q.content"
+const pendingColumns = "q.person, q.kind, q.verdict, q.staged, q.due, q.content, q.record"
 
 // pendingRecord reads a row that begins with pendingColumns.
 func pendingRecord(st *sqlite.Stmt) (p provision.Pending, err error) {
@@ -20,7 +20,10 @@ func pendingRecord(st *sqlite.Stmt) (p provision.Pending, err error) {
 	}
 	p.Place, p.Kind, p.Verdict, p.Staged = st.ColumnInt64(0), provision.PendingKind(st.ColumnInt(1)), provision.Verdict(st.ColumnInt(2)), st.ColumnBool(3)
 	p.Due = micros(st, 4)
-	return p, nil
+	if !st.ColumnIsNull(6) {
+		p.Record, err = unpackKept(Blob(st, 6))
+	}
+	return p, err
 }
 
 // Pending implements provision.Unit.
@@ -54,13 +57,19 @@ func (u *Unit) PutPending(p provision.Pending) error {
 	if err != nil {
 		return err
 	}
+	var record []byte
+	if p.Record != nil {
+		record = packKept(p.Record)
+	}
+	p.Record = nil
 	content, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-		ON CONFLICT (person) DO UPDATE SET kind = excluded.kind, verdict = excluded.verdict, staged = excluded.staged, due = excluded.due, content = excluded.content`,
-		[]any{at.pk, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content)}, nil)
+	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+		ON CONFLICT (person) DO UPDATE SET kind = excluded.kind, verdict = excluded.verdict, staged = excluded.staged, due = excluded.due,
+			content = excluded.content, record = excluded.record`,
+		[]any{at.pk, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content), record}, nil)
 	if err != nil {
 		return err
 	}
@@ -201,13 +210,6 @@ func (u *Unit) CountUnjudged() (n int64, err error) {
 	return n, err
 }
 
-// AnyApproved implements provision.Unit.
-func (u *Unit) AnyApproved() (yes bool, err error) {
-	err = query(u.conn, "SELECT EXISTS (SELECT 1 FROM pending INDEXED BY pending_approved WHERE job = ?1 AND verdict = 1)", []any{u.job},
-		func(st *sqlite.Stmt) error { yes = st.ColumnBool(0); return nil })
-	return yes, err
-}
-
 // Held implements provision.Unit.
 func (u *Unit) Held() (n int64, err error) {
 	err = query(u.conn, "SELECT held FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
@@ -263,7 +265,7 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 
 // sets are the conditions of provision's PendingSets, and the index of each.
 var sets = map[provision.PendingSet]string{
-	provision.SetUnjudged: "q INDEXED BY pending_unjudged JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 1 AND q.verdict = 0 AND q.staged = 0 AND ?2 > 0 ORDER BY q.person",
+	provision.SetUnjudged: "q INDEXED BY pending_unjudged JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 1 AND q.verdict = 0 AND q.staged = 0 AND ?2 > 0 ORDER BY q.due, q.person",
 	provision.SetApproved: "q INDEXED BY pending_approved JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.verdict = 1 AND ?2 > 0 ORDER BY q.person",
 	provision.SetRefused:  "q INDEXED BY pending_refused JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.verdict > 1 AND ?2 > 0 ORDER BY q.person",
 	provision.SetDue:      "q INDEXED BY pending_due JOIN person p ON p.pk = q.person WHERE q.job = ?1 AND q.kind = 2 AND q.verdict = 0 AND q.due <= ?2 ORDER BY q.due, q.person",
@@ -278,8 +280,8 @@ func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.Pe
 			if err != nil {
 				return err
 			}
-			p := personAt(st, 6)
-			p.Kept, err = unpackKept(Blob(st, 17))
+			p := personAt(st, 7)
+			p.Kept, err = unpackKept(Blob(st, 18))
 			all = append(all, provision.PendingPerson{Pending: record, Person: *p})
 			return err
 		})
@@ -302,11 +304,13 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if l.Cycle, _, err = openCycle(c, jobPK); err != nil || !l.Unjudged {
 			return err
 		}
-		return query(c, `SELECT EXISTS (SELECT 1 FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
+		return query(c, `SELECT (SELECT min(due) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
+			(SELECT max(due) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
 			EXISTS (SELECT 1 FROM pending INDEXED BY pending_approved WHERE job = ?1 AND verdict = 1),
 			EXISTS (SELECT 1 FROM pending INDEXED BY pending_refused WHERE job = ?1 AND verdict > 1),
 			(SELECT min(due) FROM pending INDEXED BY pending_due WHERE job = ?1 AND kind = 2 AND verdict = 0)`, []any{jobPK}, func(st *sqlite.Stmt) error {
-			l.Unjudged, l.Approved, l.Refused, l.Due = st.ColumnBool(0), st.ColumnBool(1), st.ColumnBool(2), micros(st, 3)
+			l.Unjudged, l.HeldFirst, l.HeldLast = !st.ColumnIsNull(0), micros(st, 0), micros(st, 1)
+			l.Approved, l.Refused, l.Due = st.ColumnBool(2), st.ColumnBool(3), micros(st, 4)
 			return nil
 		})
 	})

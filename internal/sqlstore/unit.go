@@ -252,8 +252,8 @@ func (u *Unit) tally(cycle int64, end provision.End, n int) {
 }
 
 // Idle implements provision.Unit.
-func (u *Unit) Idle(but int) (idle bool, err error) {
-	err = query(u.conn, "SELECT queued <= ?2 FROM job WHERE pk = ?1", []any{u.job, but}, func(st *sqlite.Stmt) error {
+func (u *Unit) Idle() (idle bool, err error) {
+	err = query(u.conn, "SELECT queued = 0 FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error {
 		idle = st.ColumnBool(0)
 		return nil
 	})

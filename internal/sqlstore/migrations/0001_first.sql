@@ -130,11 +130,12 @@ CREATE TABLE pending (
   kind    INTEGER NOT NULL,
   verdict INTEGER NOT NULL,
   staged  INTEGER NOT NULL,
-  due     INTEGER NOT NULL, -- of the next attempt
-  content TEXT NOT NULL     -- JSON: the rest of it
+  due     INTEGER NOT NULL, -- of the next attempt, or when it was held
+  content TEXT NOT NULL,    -- JSON: the rest of it
+  record  BLOB              -- packed as kept records are; null if it is the person's
 );
 CREATE INDEX pending_job ON pending (job, kind, person);
-CREATE INDEX pending_unjudged ON pending (job, person) WHERE kind = 1 AND verdict = 0 AND staged = 0;
+CREATE INDEX pending_unjudged ON pending (job, due, person) WHERE kind = 1 AND verdict = 0 AND staged = 0;
 CREATE INDEX pending_approved ON pending (job, person) WHERE verdict = 1;
 CREATE INDEX pending_refused ON pending (job, person) WHERE verdict > 1;
 CREATE INDEX pending_due ON pending (job, due, person) WHERE kind = 2 AND verdict = 0;
