@@ -9,6 +9,9 @@ import (
 // patience is after how long the service asks a target again that has not answered.
 const patience = time.Minute
 
+// brakeWaits is more than how long the brake waits at most for disables that come together.
+const brakeWaits = 2 * time.Minute
+
 // drain has the service do all that is to do now. A target that does not answer is no failure of the scenario.
 func (w *world) drain() error {
 	err := w.Drain(w.t.Context())
@@ -64,6 +67,9 @@ func (w *world) next(end time.Time) (time.Time, error) {
 			return end, err
 		}
 		sooner(lane.Due)
+		if lane.Unjudged && now.Sub(lane.HeldFirst) <= brakeWaits {
+			sooner(now.Add(time.Second))
+		}
 		if q := lane.Condition.Quarantine; q != nil {
 			sooner(q.NextAttempt)
 		}
