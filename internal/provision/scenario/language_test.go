@@ -127,8 +127,8 @@ func TestParseDocumentRefuses(t *testing.T) {
 
 func FuzzParseDocument(f *testing.F) {
 	f.Add("# Page\n```scenario\ngiven a job HR\nwhen b\n| x |\n| 1 |\nand c\n{\"a\": [1]}\n```\n## One\n")
+	language := compile(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		language := compile(t)
 		doc, err := parseDocument("x.md", text)
 		if err != nil {
 			return

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ type model struct {
 	ctx      context.Context
 	hr, org  *job
 	leave    provision.LeaveAction
+	upper    bool            // titles are mapped to capital letters
 	unlinked bool            // links have been reset
 	trashed  bool            // accounts have been deleted by hand
 	approved map[string]bool // people whose held changes were approved, or who were provisioned on demand: the brake does not count them
@@ -79,7 +81,7 @@ func newModel(w *world, leave provision.LeaveAction) (*model, error) {
 }
 
 // acts are what may happen, each as often as it stands here.
-var acts = []string{"send", "send", "send", "send", "org", "down", "up", "up", "half", "refuse", "refuse for now", "refuse alone", "kill", "kill later", "stop",
+var acts = []string{"send", "send", "send", "send", "org", "down", "up", "up", "half", "refuse", "refuse for now", "refuse alone", "kill", "kill later", "kill later", "fail later", "fail later", "map", "stop",
 	"pause", "start", "start", "pass", "pass", "again", "restart", "approve", "reject", "on demand", "delete by hand"}
 
 // act does one thing, has the service work, and checks the books.
@@ -119,7 +121,11 @@ func (m *model) do(rt *rapid.T, act string) error {
 	case "kill":
 		return m.kill()
 	case "kill later":
-		m.killLater()
+		m.killLater(rapid.IntRange(1, 4).Draw(rt, "call"))
+	case "fail later":
+		m.target.nthCall(rapid.IntRange(1, 8).Draw(rt, "call"), false, func() error { return errUnreachable })
+	case "map":
+		return m.mapTitle()
 	case "stop":
 		return m.stop()
 	case "pause":
@@ -160,6 +166,19 @@ func (m *model) do(rt *rapid.T, act string) error {
 		return m.users.Delete(m.ctx, o.ID)
 	}
 	return nil
+}
+
+// mapTitle changes the mapping of titles.
+func (m *model) mapTitle() error {
+	m.upper = !m.upper
+	return m.edit("HR", func(om *mapping.ObjectMapping, _ *mapping.Schema) error {
+		for i := range om.AttributeMappings {
+			if a := &om.AttributeMappings[i]; a.TargetAttributeName == "jobTitle" {
+				a.Expression = map[bool]string{false: "[title]", true: "ToUpper([title])"}[m.upper]
+			}
+		}
+		return nil
+	})
 }
 
 var refusals = map[string]provision.TargetError{
@@ -232,7 +251,7 @@ func (m *model) brake() error {
 // for what was refused for good, rejected or purged. Then nothing waits, and everybody is what was sent last.
 func (m *model) settle() error {
 	m.target.answer(nil)
-	m.target.half, m.target.refusals, m.target.applying = false, nil, nil
+	m.target.half, m.target.refusals, m.target.called = false, nil, nil
 	for range 2 {
 		if _, err := m.RestartJob(m.ctx, m.hr.pk, provision.ResetQuarantineState|provision.ResetForceDeletes); err != nil {
 			return err
@@ -333,6 +352,9 @@ func (m *model) compare() error {
 		}
 		want := map[string]string{"accountEnabled": map[any]string{true: "True", false: "False"}[people[a]["active"]], "jobTitle": text(people[a]["title"]),
 			"department": text(org[a]["department"])}
+		if m.upper {
+			want["jobTitle"] = strings.ToUpper(want["jobTitle"])
+		}
 		// A manager who is not there yet is waited for, and the one before stays.
 		if ref, ok := people[a]["manager"].(map[string]any); !ok {
 			want["manager"] = ""

@@ -25,7 +25,29 @@ type misbehaving struct {
 	down     error // that every call fails with; nil: the target answers
 	half     bool  // the next batch of changes is carried out half, and then the call fails
 	refusals []*refusal
-	applying func() error // called before changes are carried out; nil: nothing
+	called   func(applies bool) error // asked at each call whether it fails; nil: it does not
+}
+
+// call is the beginning of each call.
+func (m *misbehaving) call(applies bool) error {
+	if m.down == nil && m.called != nil {
+		return m.called(applies)
+	}
+	return m.down
+}
+
+// nthCall has blow decide about the n-th call from now on, and no other. With apply only those that write count.
+func (m *misbehaving) nthCall(n int, apply bool, blow func() error) {
+	m.called = func(applies bool) error {
+		if applies || !apply {
+			n--
+		}
+		if n > 0 || apply && !applies {
+			return nil
+		}
+		m.called = nil
+		return blow()
+	}
 }
 
 // refusal is a change that is refused.
@@ -51,10 +73,10 @@ func (t *misbehavingUnit) Find(ctx context.Context, queries []provision.Query) (
 		return nil, nil
 	}
 	t.mu.Lock()
-	down := t.down
+	err := t.call(false)
 	t.mu.Unlock()
-	if down != nil {
-		return nil, down
+	if err != nil {
+		return nil, err
 	}
 	return t.real.Find(ctx, queries)
 }
@@ -66,13 +88,8 @@ func (t *misbehavingUnit) Apply(ctx context.Context, changes []provision.Change)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.down != nil {
-		return nil, t.down
-	}
-	if t.applying != nil {
-		if err := t.applying(); err != nil {
-			return nil, err
-		}
+	if err := t.call(true); err != nil {
+		return nil, err
 	}
 	if t.half {
 		t.half = false

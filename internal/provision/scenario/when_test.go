@@ -32,7 +32,7 @@ var whens = []sentence{
 	{form: `somebody sets {values} of {user}`, run: changeByHand},
 	{form: `the service is restarted`, run: func(w *world, _ args) error { return w.stop() }},
 	{form: `the service is killed`, run: func(w *world, _ args) error { return w.kill() }},
-	{form: `the service is killed in the middle of the next batch`, run: func(w *world, _ args) error { w.killLater(); return nil }},
+	{form: `the service is killed in the middle of the next batch`, run: func(w *world, _ args) error { w.killLater(1); return nil }},
 	{form: `somebody deletes {user}( for good)`, run: deleteByHand},
 	{form: `somebody restores {user}`, run: restoreByHand},
 	{form: `{job} is paused`, run: func(w *world, a args) error { return w.steer(a, w.PauseJob) }},

@@ -147,14 +147,14 @@ func (w *world) killAt(dir string) error {
 	return w.open()
 }
 
-// killLater ends the service like kill, in the middle of the next batch that writes: its transaction is open then.
-func (w *world) killLater() {
-	w.target.applying = func() error {
-		w.target.applying = nil
+// killLater ends the service like kill, in the middle of the n-th call of the target from now on that writes: a transaction
+// is open then.
+func (w *world) killLater(n int) {
+	w.target.nthCall(n, true, func() error {
 		dir, err := w.photograph()
 		w.photo = dir
 		return errors.Join(errUnreachable, err)
-	}
+	})
 }
 
 // photograph copies the store's files as they are. Nothing may write meanwhile, other than the caller's own transaction.
