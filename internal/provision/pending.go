@@ -41,8 +41,11 @@ func (b *batch) pendingOf(r *record) Pending {
 	if !bytes.Equal(r.op.Data, r.kept) {
 		p.Record = r.op.Data
 	}
-	if b.redo != nil {
+	switch {
+	case b.redo != nil:
 		p.Upload, p.Index, p.Cycle = -b.redo.Number, int(r.place), 0
+	case b.kept: // on demand: the upload that the person came with last has counted its record already
+		p.Upload, p.Index, p.Cycle = 0, int(b.began.UnixMilli()), 0
 	}
 	if r.pending != nil {
 		p = *r.pending
