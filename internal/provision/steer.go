@@ -180,8 +180,11 @@ func (s *Service) reset(u Unit, j *Job, cond *Condition, scope ResetScope, by Ac
 		errs = append(errs, s.release(u, j, cond, "the job was restarted by "+by.label()))
 		cond.Window = Window{}
 	case cond.Quarantine != nil: // it is tried at once
-		q := *cond.Quarantine
-		q.NextAttempt = s.now()
+		q, now := *cond.Quarantine, s.now()
+		q.NextAttempt = now
+		if !now.Before(q.SeriesBegan.Add(quarantineLimit)) { // its time begins anew, else it would be given up again at once
+			q.SeriesBegan, q.SeriesCount = now, 0
+		}
 		cond.Quarantine = &q
 	}
 	return errors.Join(errs...)
