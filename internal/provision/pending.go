@@ -174,7 +174,7 @@ func (r *runner) carryOut(ctx context.Context, job *Job, program *mapping.Progra
 // decided ends a quarantine that was for too many deletions, once the last of them has been decided about.
 func (r *runner) decided(u Unit, job *Job) error {
 	cond, err := u.Condition()
-	if err != nil || cond.Quarantine == nil || cond.Quarantine.Reason != QuarantineDeletes {
+	if err != nil || !cond.braked() || job.State == JobDisabled { // disabled: that ends when somebody starts it
 		return err
 	}
 	if held, err := u.Held(); err != nil || held > 0 {

@@ -80,11 +80,11 @@ func (s *Service) steer(ctx context.Context, jobPK int64, change func(*Job), als
 func (s *Service) StartJob(ctx context.Context, jobPK int64) error {
 	return s.inLane(ctx, jobPK, func(_ *runner, was *Job, _ *mapping.Program, _ Lane) error {
 		return s.steer(ctx, jobPK, func(j *Job) { j.State = JobActive }, func(u Unit, j *Job, cond *Condition) error {
-			var err error
+			held, err := u.Held()
 			switch {
-			case cond.Quarantine != nil && !cond.braked():
-				err = s.release(u, j, cond, "the job was started")
-			case cond.braked() && was.State == JobDisabled: // its time begins anew
+			case cond.Quarantine != nil && (!cond.braked() || held == 0):
+				err = errors.Join(err, s.release(u, j, cond, "the job was started"))
+			case cond.braked() && was.State != JobActive: // its time begins anew
 				q, now := *cond.Quarantine, s.now()
 				q.SeriesBegan, q.SeriesCount, q.NextAttempt = now, 0, now.Add(retryAfter(0))
 				cond.Quarantine = &q
