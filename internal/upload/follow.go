@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -201,41 +200,18 @@ func warning(raw json.RawMessage) string {
 const readingOutcomes = "reading outcomes"
 
 // pages gives each page of a collection to use.
-func pages[T any](ctx context.Context, r *run, next string, use func([]T) error) error {
-	for seen := map[string]bool{}; next != ""; {
-		var page struct {
-			Value []T    `json:"value"`
-			Next  string `json:"@odata.nextLink"`
-		}
-		if seen[next] {
-			return &ServiceError{Op: readingOutcomes, Err: errors.New("the service's pages go in a circle")}
-		}
-		seen[next] = true
-		if err := r.get(ctx, next, &page); err != nil {
-			return err
-		}
-		if err := use(page.Value); err != nil {
-			return err
-		}
-		next = page.Next
-	}
-	return nil
+func pages[T any](ctx context.Context, r *run, first string, use func([]T) error) error {
+	return Pages(ctx, r.c, r.reading(first), func(page []T) (bool, error) { return true, use(page) })
 }
 
-// get reads a JSON resource. The token goes to the configured service only.
+// get reads a JSON resource.
 func (r *run) get(ctx context.Context, u string, v any) error {
-	if target, err := url.Parse(u); err != nil || target.Scheme != r.c.graph.Scheme || target.Host != r.c.graph.Host {
-		return &ServiceError{Op: readingOutcomes, Err: errors.New("the service's next page is at another host; the token is not sent there")}
-	}
-	resp, err := r.c.do(ctx, ctx, &request{op: readingOutcomes, method: http.MethodGet, url: u, id: uuid.NewString(), limit: 16 << 20,
-		pace: &r.c.reads, retry: r.opt.Retry, retried: r.retried})
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(resp.body, v); err != nil {
-		return &ServiceError{Op: readingOutcomes, Status: resp.status, Message: "the answer is not the JSON that was expected"}
-	}
-	return nil
+	_, err := r.c.Do(ctx, r.reading(u), v)
+	return err
+}
+
+func (r *run) reading(u string) Call {
+	return Call{Op: readingOutcomes, URL: u, Retried: r.retried, retry: r.opt.Retry}
 }
 
 func isStatus(err error, status ...int) bool {
