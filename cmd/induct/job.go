@@ -126,15 +126,6 @@ func (j *jobSession) get(ctx context.Context, op, url string, into any) error {
 	return err
 }
 
-// found is get for what may not be there.
-func (j *jobSession) found(ctx context.Context, op, url string, into any) (bool, error) {
-	err := j.get(ctx, op, url, into)
-	if isStatus(err, 404) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 func isStatus(err error, status int) bool {
 	var refused *upload.ServiceError
 	return errors.As(err, &refused) && refused.Status == status

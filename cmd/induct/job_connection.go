@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -42,12 +43,15 @@ func (j *jobSession) connectionCommand() *cobra.Command {
 
 // connection reads the link of a person; nil if there is none.
 func (j *jobSession) connection(ctx context.Context, id string) (*connectionResource, error) {
-	var c connectionResource
-	found, err := j.found(ctx, "reading the connection", j.client.JobURL("objectConnections", id), &c)
-	if !found {
+	var raw json.RawMessage
+	err := j.get(ctx, "reading the connection", j.client.JobURL("objectConnections", id), &raw)
+	switch {
+	case isStatus(err, http.StatusNotFound):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
-	return &c, nil
+	return parseConnection(raw)
 }
 
 func (j *jobSession) getConnection(ctx context.Context, args []string) error {
@@ -99,9 +103,13 @@ func (j *jobSession) relink(ctx context.Context, args []string) error {
 	call := j.call("linking to another account", http.MethodPut, j.client.JobURL("objectConnections", args[0]))
 	call.Advice[409], call.Advice[404] = pausedFirst, ""
 	call.Body = map[string]string{"targetAnchor": args[1]}
-	var c connectionResource
-	if _, err := j.client.Do(ctx, call, &c); err != nil {
+	var raw json.RawMessage
+	if _, err := j.client.Do(ctx, call, &raw); err != nil {
 		return err
 	}
-	return j.showConnection(&c)
+	c, err := parseConnection(raw)
+	if err != nil {
+		return err
+	}
+	return j.showConnection(c)
 }

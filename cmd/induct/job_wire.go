@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -272,4 +273,17 @@ type connectionResource struct {
 	ExternalID  string `json:"sourceAnchor"`
 	Target      string `json:"targetAnchor"`
 	DisplayName string `json:"displayName"`
+
+	raw json.RawMessage // as it was sent
+}
+
+// MarshalJSON prints the resource as it was sent.
+func (c *connectionResource) MarshalJSON() ([]byte, error) { return c.raw, nil }
+
+func parseConnection(raw json.RawMessage) (*connectionResource, error) {
+	c := connectionResource{raw: raw}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, fmt.Errorf("the connection: the service's answer is not what was expected: %w", err)
+	}
+	return &c, nil
 }
