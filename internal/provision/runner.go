@@ -198,6 +198,10 @@ func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetDue)
 	}
+	if !lane.Deferred.IsZero() && !r.s.now().Before(lane.Deferred) {
+		r.ahead = nil
+		return true, r.resolveReady(ctx, job, &Cycle{Number: lane.Latest}, lane.Position, func(Unit) error { return nil })
+	}
 	worked, err := r.reevaluate(ctx, lane)
 	switch {
 	case worked || err != nil || lane.Waits || lane.Cycle != nil:
@@ -427,7 +431,7 @@ func (r *runner) references(cycle *Cycle) int64 {
 
 // resolveSome resolves references that are ready, and reports whether there may be more.
 func (r *runner) resolveSome(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
-	refs, err := u.ReadyReferences(referenceBatch)
+	refs, err := u.ReadyReferences(r.s.now(), referenceBatch)
 	if err != nil || len(refs) == 0 {
 		return false, err
 	}

@@ -301,6 +301,13 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if err != nil || !found {
 			return errorsOr(err, provision.ErrNotFound)
 		}
+		err = query(c, "SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0", []any{jobPK}, func(st *sqlite.Stmt) error {
+			l.Deferred = micros(st, 0)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 		if l.Cycle, _, err = openCycle(c, jobPK); err != nil || !l.Unjudged {
 			return err
 		}

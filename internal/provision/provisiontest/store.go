@@ -551,7 +551,7 @@ func (l *lane) references() {
 		l.Helper()
 		var got []provision.PendingReference
 		l.unit(func(u provision.Unit) (err error) {
-			got, err = u.ReadyReferences(limit)
+			got, err = u.ReadyReferences(noon, limit)
 			return err
 		})
 		for i := range got {
@@ -614,7 +614,7 @@ func (l *lane) references() {
 	put(c)
 	ready(10, a, b, c)
 	var two []provision.PendingReference
-	l.unit(func(u provision.Unit) (err error) { two, err = u.ReadyReferences(2); return err })
+	l.unit(func(u provision.Unit) (err error) { two, err = u.ReadyReferences(noon, 2); return err })
 	if len(two) != 2 {
 		l.Errorf("%d references, limit 2", len(two))
 	}
@@ -933,7 +933,7 @@ func (l *lane) apart() {
 	var refs []provision.PendingReference
 	other.unit(func(u provision.Unit) (err error) {
 		if anchors, err = u.LinkedAnchors([]string{id}); err == nil {
-			refs, err = u.ReadyReferences(10)
+			refs, err = u.ReadyReferences(noon, 10)
 		}
 		return err
 	})

@@ -179,8 +179,11 @@ CREATE TABLE reference (
   place     INTEGER NOT NULL,
   bulk_id   TEXT NOT NULL,
   reported  INTEGER NOT NULL DEFAULT 0,
-  ready     INTEGER NOT NULL
+  ready     INTEGER NOT NULL,
+  due       INTEGER NOT NULL DEFAULT 0, -- when it is tried again that was refused for now
+  attempts  INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX reference_deferred ON reference (job, due) WHERE due > 0;
 CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
 CREATE INDEX reference_unreported ON reference (job, upload, place) WHERE ready = 0 AND reported = 0;
 
