@@ -78,6 +78,7 @@ func nameOf(c provision.Change) string {
 type stepped struct {
 	*engine
 	target *moody
+	mail   bool // jobs need somebody to notify
 	mu     sync.Mutex
 	clock  time.Time
 }
@@ -98,11 +99,19 @@ func (e *stepped) open() {
 	}
 	e.users = directory.New(e.store)
 	e.target = &moody{Directory: e.users, refuse: map[string]bool{}}
-	e.Service, err = provision.NewService(e.t.Context(), provision.Config{Store: e.store, Target: e.target, WithoutMail: true, Now: e.now,
+	e.Service, err = provision.NewService(e.t.Context(), provision.Config{Store: e.store, Target: e.target, WithoutMail: !e.mail, Now: e.now,
 		Logger: slog.New(slog.DiscardHandler), Tenant: provision.Tenant{ID: uuid.MustParse("b16687d3-8faf-42ad-b298-92cdcaf01c6e"), DefaultDomain: "acme.example"}})
 	if err != nil {
 		e.t.Fatal(err)
 	}
+}
+
+// withMail starts the service anew, with jobs that need somebody to notify.
+func (e *stepped) withMail() {
+	e.t.Helper()
+	e.must(e.store.Close())
+	e.mail = true
+	e.open()
 }
 
 func (e *stepped) addJob() *provision.Job {
@@ -301,4 +310,89 @@ func TestReevaluationOfAPendingDelta(t *testing.T) {
 	e.must(err)
 	e.want(rs, "updated")
 	e.balance(2)
+}
+
+// TestDeletedJobLeavesNothingToOthers holds that the rows of a deleted job's people are not mistaken for those of another's, who
+// come while the job is being removed.
+func TestDeletedJobLeavesNothingToOthers(t *testing.T) {
+	e := newStepped(t)
+	first := e.job
+	e.job = e.addJob()
+	e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: new(int64)}))
+	e.must(e.SetSettings(t.Context(), first.PK, provision.JobSettings{DeleteThreshold: new(int64)}))
+	e.accept(people(0, 5, nil)...)
+	e.drain()
+	e.accept(people(0, 5, m{"active": false})...)
+	e.drain()
+	if s := e.status(); s.Held != 5 {
+		t.Fatalf("%d held", s.Held)
+	}
+	e.must(e.DeleteJob(t.Context(), e.job.PK))
+	// As far as a removal may have come when it is somebody else's turn.
+	e.must(e.store.Unit(t.Context(), provision.Fence{JobPK: e.job.PK, Free: true}, func(u provision.Unit) error {
+		_, err := u.Remove(5)
+		return err
+	}))
+	e.job = first
+	e.accept(people(10, 15, nil)...)
+	a := e.accept(people(10, 15, m{"active": false})...)
+	e.drain()
+	if s := e.status(); s.Held != 5 {
+		t.Errorf("%d held", s.Held)
+	}
+	e.balance(10)
+	e.pass(time.Minute)
+	e.drain()
+	n, err := e.Decide(t.Context(), e.job.PK, true, nil)
+	if err != nil || n != 5 {
+		t.Errorf("%d decided: %v", n, err)
+	}
+	e.drain()
+	e.balance(10)
+	rs, err := e.Receipts(t.Context(), e.job.PK, a.Number, 0, 10)
+	e.must(err)
+	e.want(rs, "disabled disabled disabled disabled disabled")
+}
+
+// TestRunWithoutMailAfterAll holds that a job that stands still for want of somebody to notify goes on when it may run without.
+func TestRunWithoutMailAfterAll(t *testing.T) {
+	e := newStepped(t)
+	e.withMail()
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	e.accept(person("1", nil))
+	e.drain()
+	if q := e.status().Condition.Quarantine; q == nil || e.status().Queued != 1 {
+		t.Fatalf("quarantine %+v", q)
+	}
+	e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{RunWithoutMail: true}))
+	e.drain()
+	if s := e.status(); s.Condition.Quarantine != nil || s.Queued != 0 {
+		t.Errorf("%d queued, quarantine %+v", s.Queued, s.Condition.Quarantine)
+	}
+}
+
+// TestOutageDoesNotLiftABrake holds that what people are asked about keeps the job braked, though the target was away meanwhile.
+func TestOutageDoesNotLiftABrake(t *testing.T) {
+	e := newStepped(t)
+	e.accept(people(0, 5, nil)...)
+	e.drain()
+	e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: new(int64)}))
+	e.accept(people(0, 5, m{"active": false})...)
+	e.drain()
+	e.pass(4 * time.Second)
+	e.drain()
+	e.accept(person("9", nil))
+	e.target.down = true
+	e.pass(7 * time.Hour)
+	_ = e.Drain(t.Context())
+	e.target.down = false
+	e.pass(25 * time.Hour)
+	e.drain()
+	s := e.status()
+	if q := s.Condition.Quarantine; q == nil || q.Reason != provision.QuarantineDeletes || s.Held != 5 {
+		t.Errorf("quarantine %+v, %d held", q, s.Held)
+	}
+	if s.Queued != 0 {
+		t.Errorf("%d queued", s.Queued)
+	}
 }
