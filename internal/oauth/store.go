@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -11,22 +12,73 @@ import (
 // ErrNotFound is returned by a Store for a client that does not exist.
 var ErrNotFound = errors.New("oauth: not found")
 
-// Client is an application that may ask for tokens, with its service principal.
+// Client is an app registration (Graph's application) with its service principal: what asks for tokens, and what may be granted
+// permissions. A managed identity has a service principal alone.
 type Client struct {
-	AppID       uuid.UUID // client_id
-	ObjectID    uuid.UUID // of its service principal: the oid and sub of its tokens
-	DisplayName string
-	Roles       []string // application permissions granted on Graph, such as SynchronizationData-User.Upload
-	Secrets     []Secret
+	AppID         uuid.UUID // client_id; Graph's appId
+	ApplicationID uuid.UUID // object id of the application; uuid.Nil for a managed identity
+	ObjectID      uuid.UUID // object id of the service principal: the oid and sub of its tokens
+	DisplayName   string
+	TemplateID    string // of the gallery's app that it was made of; "" for others
+	Managed       bool   // a managed identity: it gets tokens from the endpoints for local processes only
+	Public        bool   // a public client: people sign in through it, and it has no secret of its own
+	Disabled      bool   // it gets no token
+	Created       time.Time
+	Roles         []string         // application permissions granted on Graph, such as SynchronizationData-User.Upload
+	Assignments   []RoleAssignment // app role assignments with it as principal; those on Graph are its Roles
+	Grants        []Grant          // delegated permissions with it as client
+	Owners        []uuid.UUID      // object ids of users and service principals
+	RedirectURIs  []string
+	Secrets       []Secret
+	Certificates  []Certificate
+	Federated     []FederatedCredential
+	Application   json.RawMessage `json:",omitempty"` // members of the application that a client put and that mean nothing here, as an object
+	Principal     json.RawMessage `json:",omitempty"` // and of the service principal
 }
 
 // Secret is a client secret as it is stored: never in clear.
 type Secret struct {
-	KeyID   uuid.UUID
-	Hash    []byte // as HashSecret returns it
-	Hint    string // its first three characters
-	Created time.Time
-	Expires time.Time
+	KeyID       uuid.UUID
+	DisplayName string
+	Hash        []byte // as HashSecret returns it
+	Hint        string // its first three characters
+	Created     time.Time
+	Expires     time.Time
+}
+
+// Certificate is a certificate whose key signs client assertions (RFC 7523).
+type Certificate struct {
+	KeyID       uuid.UUID
+	DisplayName string
+	DER         []byte // X.509
+	Created     time.Time
+	Expires     time.Time // no later than the certificate's own end
+}
+
+// FederatedCredential trusts tokens of an external issuer about one subject (workload identity federation).
+type FederatedCredential struct {
+	ID          uuid.UUID
+	Name        string // unique in the client
+	Issuer      string // exactly as its tokens have it
+	Subject     string
+	Audiences   []string
+	Description string
+}
+
+// RoleAssignment is an app role that a service principal has on another.
+type RoleAssignment struct {
+	ID       string    // 43 characters of base64url
+	Resource uuid.UUID // object id of the service principal that has the role
+	Role     uuid.UUID
+	Created  time.Time
+}
+
+// Grant lets a client act for people, or for one of them (Graph's oauth2PermissionGrant).
+type Grant struct {
+	ID       string
+	Resource uuid.UUID
+	Person   uuid.UUID // uuid.Nil: for everybody
+	Scope    string    // separated by blanks
 }
 
 // SigningKey is a key of the token issuer.
@@ -41,6 +93,8 @@ type SigningKey struct {
 type Store interface {
 	Client(ctx context.Context, appID uuid.UUID) (*Client, error) // ErrNotFound
 	PutClient(ctx context.Context, c *Client) error               // creates or replaces
+	Clients(ctx context.Context) ([]*Client, error)               // in the order of their creation
+	DeleteClient(ctx context.Context, appID uuid.UUID) error      // nil if there is none
 	SigningKeys(ctx context.Context) ([]SigningKey, error)        // newest first
 	PutSigningKey(ctx context.Context, k SigningKey) error        // creates or replaces
 }

@@ -49,7 +49,7 @@ func (b *batch) pendingOf(r *record) Pending {
 	}
 	if r.pending != nil {
 		p = *r.pending
-		p.Verdict, p.By = VerdictNone, ""
+		p.Verdict, p.Allowed = VerdictNone, r.approved
 	}
 	p.Anchor, p.Name, p.Action = r.op.Anchor, r.entry.Name, r.entry.Action
 	p.ObjectID, p.ObjectName = r.entry.ObjectID, r.entry.ObjectName

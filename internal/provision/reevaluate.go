@@ -111,7 +111,7 @@ func (b *batch) addKept(p *Person, place int64, pending *Pending) {
 
 // resume goes on with a record that is pending.
 func (r *record) resume(p *Pending) {
-	r.pending, r.approved = p, r.approved || p.Verdict == VerdictApproved
+	r.pending, r.approved = p, r.approved || p.Verdict == VerdictApproved || p.Allowed
 	if p.Record != nil {
 		r.op.Data, r.hash = p.Record, hashOf(p.Record)
 	}

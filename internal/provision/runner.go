@@ -402,7 +402,7 @@ func (r *runner) note(u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
 	} else {
 		cond.LastSuccess = e
 	}
-	if counts[EndCreated]+counts[EndUpdated]+counts[EndDisabled]+counts[EndDeleted]+e.References > 0 {
+	if e.State == ExecutionSucceeded && counts[EndCreated]+counts[EndUpdated]+counts[EndDisabled]+counts[EndDeleted]+e.References > 0 {
 		cond.LastWithExports = e
 	}
 	if cond.SteadyLast = now; cond.SteadyFirst.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,6 +36,26 @@ func (s *Store) PutClient(ctx context.Context, client *oauth.Client) error {
 	return s.w.do(ctx, func(c *sqlite.Conn) error {
 		return query(c, "INSERT INTO client (app_id, content) VALUES (?1, ?2) ON CONFLICT (app_id) DO UPDATE SET content = excluded.content",
 			[]any{client.AppID[:], string(content)}, nil)
+	})
+}
+
+// Clients implements oauth.Store.
+func (s *Store) Clients(ctx context.Context) (clients []*oauth.Client, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT content FROM client", nil, func(st *sqlite.Stmt) error {
+			client := new(oauth.Client)
+			clients = append(clients, client)
+			return json.Unmarshal([]byte(st.ColumnText(0)), client)
+		})
+	})
+	slices.SortStableFunc(clients, func(a, b *oauth.Client) int { return a.Created.Compare(b.Created) })
+	return clients, err
+}
+
+// DeleteClient implements oauth.Store.
+func (s *Store) DeleteClient(ctx context.Context, appID uuid.UUID) error {
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, "DELETE FROM client WHERE app_id = ?1", []any{appID[:]}, nil)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,6 +57,31 @@ func (s *Store) PutClient(ctx context.Context, c *oauth.Client) error {
 	return nil
 }
 
+// Clients implements oauth.Store.
+func (s *Store) Clients(ctx context.Context) ([]*oauth.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var all []*oauth.Client
+	for _, c := range s.clients {
+		all = append(all, clone(c))
+	}
+	slices.SortFunc(all, func(a, b *oauth.Client) int {
+		return cmp.Or(a.Created.Compare(b.Created), bytes.Compare(a.AppID[:], b.AppID[:]))
+	})
+	return all, nil
+}
+
+// DeleteClient implements oauth.Store.
+func (s *Store) DeleteClient(ctx context.Context, appID uuid.UUID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, appID)
+	return ctx.Err()
+}
+
 // SigningKeys implements oauth.Store.
 func (s *Store) SigningKeys(ctx context.Context) ([]oauth.SigningKey, error) {
 	s.mu.Lock()
@@ -86,14 +112,17 @@ func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
 	return nil
 }
 
+// clone copies a client as a store that writes JSON would.
 func clone(c *oauth.Client) *oauth.Client {
-	d := *c
-	d.Roles = slices.Clone(c.Roles)
-	d.Secrets = slices.Clone(c.Secrets)
-	for i := range d.Secrets {
-		d.Secrets[i].Hash = bytes.Clone(d.Secrets[i].Hash)
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err)
 	}
-	return &d
+	d := new(oauth.Client)
+	if err := json.Unmarshal(text, d); err != nil {
+		panic(err)
+	}
+	return d
 }
 
 // TestStore checks that the stores which open makes, each of them empty, do
