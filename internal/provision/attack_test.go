@@ -589,3 +589,48 @@ func (l *life) settled() {
 		l.t.Errorf("totals %v, receipts %v", got, totals)
 	}
 }
+
+// TestApprovedDoesNotKeepAJobForEver holds that a job whose target is away for 28 days is given up, whatever waits.
+func TestApprovedDoesNotKeepAJobForEver(t *testing.T) {
+	e := newStepped(t)
+	e.accept(people(0, 5, nil)...)
+	e.drain()
+	e.accept(people(0, 2, m{"active": false})...)
+	e.drain() // a few: carried out at once
+	e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: new(int64)}))
+	e.accept(people(2, 4, m{"active": false})...)
+	e.drain()
+	e.target.down = true
+	if n, err := e.Decide(t.Context(), e.job.PK, true, nil); err != nil || n != 2 {
+		t.Fatal(n, err)
+	}
+	for range 80 {
+		_ = e.Drain(t.Context())
+		e.pass(9 * time.Hour)
+	}
+	if j, _ := e.Job(t.Context(), e.job.ID); j.State != provision.JobDisabled {
+		t.Errorf("job is %s, %+v", j.State, e.status().Condition.Quarantine)
+	}
+	e.balance(9)
+}
+
+// TestNewMappingEndsAQuarantineForFailures holds that a job which so many records have failed in is tried at once with the mapping
+// that is to heal them.
+func TestNewMappingEndsAQuarantineForFailures(t *testing.T) {
+	e := newStepped(t)
+	e.must(e.SetSchema(t.Context(), e.job.PK, e.mapped("jobTitle", `Error([title])`)))
+	for i := range 51 {
+		e.accept(people(100*i, 100*i+100, m{"title": "Baker"})...)
+	}
+	e.drain()
+	if q := e.status().Condition.Quarantine; q == nil || q.Reason != provision.QuarantineProportion {
+		t.Fatalf("quarantine %+v", q)
+	}
+	e.pass(time.Minute)
+	e.must(e.SetSchema(t.Context(), e.job.PK, e.mapped("jobTitle", "[title]")))
+	e.drain()
+	s := e.status()
+	if s.Condition.Quarantine != nil || s.Reevaluation.Ends[provision.EndCreated] != 5100 {
+		t.Errorf("quarantine %+v, re-evaluation %+v", s.Condition.Quarantine, s.Reevaluation)
+	}
+}
