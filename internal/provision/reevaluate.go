@@ -197,8 +197,8 @@ func (r *runner) endReevaluation(ctx context.Context, job *Job, cycle *Cycle, po
 	return nil
 }
 
-// SetSchema gives a job another schema, under a new version, and has everybody re-evaluated in the background. Errors
-// of the schema are those of mapping.Compile; then nothing has changed.
+// SetSchema gives a job another schema, under a new version, and has everybody re-evaluated in the background. A quarantine for
+// failed records ends (Microsoft Learn, "Application provisioning in quarantine status"). Errors of the schema are those of mapping.Compile; then nothing has changed.
 func (s *Service) SetSchema(ctx context.Context, jobPK int64, schema *mapping.Schema) error {
 	var before *mapping.Schema
 	return s.edit(ctx, jobPK, func(j *Job) {
@@ -207,8 +207,21 @@ func (s *Service) SetSchema(ctx context.Context, jobPK int64, schema *mapping.Sc
 		next.ID, next.Version = j.ID, nextVersion(j.Schema.Version)
 		j.Schema = &next
 	}, func(u Unit, j *Job) error {
-		return errors.Join(u.BeginReevaluation(s.now()), u.Audit(s.audit(j, ActorOf(ctx), auditMappings, "Update", Audit{Modified: schemaChanges(before, j.Schema)})))
+		return errors.Join(u.BeginReevaluation(s.now()), s.forgive(u, j), u.Audit(s.audit(j, ActorOf(ctx), auditMappings, "Update", Audit{Modified: schemaChanges(before, j.Schema)})))
 	})
+}
+
+// forgive ends a quarantine that records have caused by failing: they are about to be evaluated anew.
+func (s *Service) forgive(u Unit, j *Job) error {
+	cond, err := u.Condition()
+	if err != nil || cond.Quarantine == nil {
+		return err
+	}
+	switch cond.Quarantine.Reason {
+	case QuarantineProportion, QuarantineBase, QuarantineTotal:
+		return errors.Join(s.release(u, j, &cond, "the mapping was changed"), u.PutCondition(cond))
+	}
+	return nil
 }
 
 // Reevaluate has everybody of a job re-evaluated from the kept records in the background.

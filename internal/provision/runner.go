@@ -159,6 +159,8 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return true, r.unlink(ctx, lane)
 	case lane.Refused:
 		return true, r.refuse(ctx, job, lane)
+	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
+		return true, r.s.giveUp(ctx, job)
 	case lane.Approved && active:
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetApproved)
@@ -166,8 +168,6 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return true, r.stage(ctx, job, lane)
 	case active && q == nil && lane.ripe(now):
 		return true, r.judgeAlone(ctx, job, lane)
-	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
-		return true, r.s.giveUp(ctx, job)
 	case lane.Cycle != nil && lane.Position >= lane.Cycle.To && job.State != JobDisabled:
 		return true, r.closeCycle(ctx, job, lane)
 	case q != nil && now.Before(q.NextAttempt):

@@ -126,7 +126,7 @@ func (s *Service) SetSettings(ctx context.Context, jobPK int64, set JobSettings)
 		if before.DisableMissing != set.DisableMissing {
 			err = errors.Join(err, u.BeginReevaluation(s.now()))
 		}
-		return err
+		return errors.Join(err, s.attemptNow(u, j))
 	})
 }
 
@@ -334,19 +334,21 @@ func (s *Service) SetSecrets(ctx context.Context, sp uuid.UUID, secrets []KeyVal
 func (s *Service) attemptForMail(ctx context.Context, sp uuid.UUID) error {
 	jobs, err := s.Jobs(ctx)
 	for _, j := range jobs {
-		if j.ServicePrincipalID != sp || s.needsMail(j) {
-			continue
+		if j.ServicePrincipalID == sp && !s.needsMail(j) {
+			err = errors.Join(err, s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error { return s.attemptNow(u, j) }))
 		}
-		err = errors.Join(err, s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error {
-			cond, err := u.Condition()
-			if err != nil || cond.Quarantine == nil || cond.Quarantine.Code != codeNoMail {
-				return err
-			}
-			cond.Quarantine.NextAttempt = s.now()
-			return u.PutCondition(cond)
-		}))
 	}
 	return err
+}
+
+// attemptNow has a job attempted that waited for somebody to notify and needs nobody any more.
+func (s *Service) attemptNow(u Unit, j *Job) error {
+	cond, err := u.Condition()
+	if err != nil || cond.Quarantine == nil || cond.Quarantine.Code != codeNoMail || s.needsMail(j) {
+		return err
+	}
+	cond.Quarantine.NextAttempt = s.now()
+	return u.PutCondition(cond)
 }
 
 // keysAndSettings are secrets as the audit log shows them: values of notification settings, and otherwise keys.

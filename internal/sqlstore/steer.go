@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -156,7 +157,7 @@ func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error)
 // Remove implements provision.Unit. The log, the audit log and the job's row stay; so do the numbers of its uploads.
 func (u *Unit) Remove(limit int) (done bool, err error) {
 	removed, err := u.removePeople(limit)
-	if err != nil || removed == limit {
+	if err != nil || removed > 0 { // references are removed with their keys, after the people
 		return false, err
 	}
 	for _, table := range []string{"upload", "pending", "reference", "cycle", "tally", "reevaluation", "unread_path", "purge"} {
@@ -188,7 +189,9 @@ func (u *Unit) removePeople(limit int) (n int, err error) {
 	for _, p := range people {
 		u.s.known.forget(keyOfAnchor(u.job, p.anchor))
 		u.Unfile(HashKey(anchorSpace, u.job, p.anchor), p.pk)
-		if err := query(u.conn, "DELETE FROM person WHERE pk = ?1", []any{p.pk}, nil); err != nil {
+		// Another job may be given the row's number at once: nothing that stands under it may stay.
+		err := errors.Join(query(u.conn, "DELETE FROM pending WHERE person = ?1", []any{p.pk}, nil), query(u.conn, "DELETE FROM person WHERE pk = ?1", []any{p.pk}, nil))
+		if err != nil {
 			return 0, err
 		}
 	}
