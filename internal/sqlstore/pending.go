@@ -186,13 +186,8 @@ func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string,
 	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?4 <> '')"
 	const set = "UPDATE pending INDEXED BY pending_job SET verdict = ?3, content = json_set(content, '$.By', ?4)" + which
 	if anchors == nil {
-		for _, k := range kindsOf(kind) {
-			if err := query(u.conn, set, []any{u.job, int(k), int(v), by}, nil); err != nil {
-				return n, err
-			}
-			n += u.conn.Changes()
-		}
-		return n, nil
+		err := query(u.conn, set, []any{u.job, int(kind), int(v), by}, nil)
+		return u.conn.Changes(), err
 	}
 	var rows []int64
 	for _, a := range anchors {
@@ -218,14 +213,6 @@ func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string,
 		}
 	}
 	return len(rows), nil
-}
-
-// kindsOf are the kinds that a kind stands for: PendingNone for all.
-func kindsOf(kind provision.PendingKind) []provision.PendingKind {
-	if kind == provision.PendingNone {
-		return []provision.PendingKind{provision.PendingHeld, provision.PendingRetry}
-	}
-	return []provision.PendingKind{kind}
 }
 
 // CountUnjudged implements provision.Unit.

@@ -3,7 +3,9 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -245,7 +247,18 @@ func (s *Store) Connected(ctx context.Context, jobPK, after int64, limit int) (p
 // Audit implements provision.Unit.
 func (u *Unit) Audit(a provision.Audit) error { return putAudit(u.conn, a) }
 
+// putAudit adds an entry. As in the log none has a time before that of the entry before it, so that times are found by places.
 func putAudit(c *sqlite.Conn, a provision.Audit) error {
+	a.Time = a.Time.UTC().Truncate(time.Microsecond)
+	err := query(c, "SELECT at FROM audit ORDER BY pk DESC LIMIT 1", nil, func(st *sqlite.Stmt) error {
+		if last := micros(st, 0); a.Time.Before(last) {
+			a.Time = last
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	content, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -258,44 +271,34 @@ const maxAuditScan = 5000
 
 // QueryAudit implements provision.Store.
 func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page provision.AuditPage, err error) {
-	where, args := []string{"pk > ?1"}, []any{q.After}
-	add := func(condition string, arg any) {
-		args = append(args, arg)
-		where = append(where, fmt.Sprintf(condition, len(args)))
-	}
-	if q.Before > 0 {
-		add("pk < ?%d", q.Before)
-	}
-	if !q.From.IsZero() {
-		add("at >= ?%d", ceilMicro(q.From))
-	}
-	if !q.To.IsZero() {
-		add("at < ?%d", ceilMicro(q.To))
-	}
-	if q.Activity != "" {
-		add("activity = ?%d", q.Activity)
-	}
-	order := " ORDER BY pk DESC"
-	if q.Ascending {
-		order = " ORDER BY pk"
-	}
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	order := "DESC"
+	if q.Ascending {
+		order = "ASC"
+	}
 	seen := 0
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT pk, content FROM audit WHERE "+strings.Join(where, " AND ")+order, args, func(st *sqlite.Stmt) error {
+		after, before, err := auditPlaces(c, q)
+		if err != nil {
+			return err
+		}
+		return query(c, "SELECT pk, activity, content FROM audit WHERE pk > ?1 AND pk < ?2 ORDER BY pk "+order, []any{after, before}, func(st *sqlite.Stmt) error {
 			if len(page.Entries) == q.Limit || seen == maxAuditScan {
 				page.More = true
 				return errEnough
 			}
 			seen++
+			page.Next = st.ColumnInt64(0)
+			if q.Activity != "" && st.ColumnText(1) != q.Activity {
+				return nil
+			}
 			var a provision.Audit
-			if err := json.Unmarshal([]byte(st.ColumnText(1)), &a); err != nil {
+			if err := json.Unmarshal([]byte(st.ColumnText(2)), &a); err != nil {
 				return err
 			}
-			a.Seq, page.Next = st.ColumnInt64(0), st.ColumnInt64(0)
-			if q.Match == nil || q.Match(&a) {
+			if a.Seq = page.Next; q.Match == nil || q.Match(&a) {
 				page.Entries = append(page.Entries, a)
 			}
 			return nil
@@ -305,6 +308,26 @@ func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page pr
 		err = nil
 	}
 	return page, err
+}
+
+// auditPlaces returns between which places a query's entries are.
+func auditPlaces(c *sqlite.Conn, q provision.AuditQuery) (after, before int64, err error) {
+	after, before = q.After, math.MaxInt64
+	if q.Before > 0 {
+		before = q.Before
+	}
+	place := func(text string, at time.Time, otherwise int64) (pk int64) {
+		pk = otherwise
+		err = errors.Join(err, query(c, text, []any{ceilMicro(at)}, func(st *sqlite.Stmt) error { pk = st.ColumnInt64(0); return nil }))
+		return pk
+	}
+	if !q.From.IsZero() {
+		after = max(after, place("SELECT pk FROM audit WHERE at >= ?1 ORDER BY at, pk LIMIT 1", q.From, math.MaxInt64)-1)
+	}
+	if !q.To.IsZero() {
+		before = min(before, place("SELECT pk FROM audit WHERE at < ?1 ORDER BY at DESC, pk DESC LIMIT 1", q.To, 0)+1)
+	}
+	return after, before, err
 }
 
 // Notify implements provision.Unit.

@@ -67,6 +67,7 @@ func TestStore(t *testing.T, open func(t *testing.T) provision.Store) {
 		{"notices", (*lane).notices},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // they wait for the disk
 			s := open(t)
 			test.run(newLane(t, s))
 		})
