@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -51,7 +52,7 @@ func (u *Unit) PutPending(p provision.Pending) error {
 		return err
 	}
 	if at.pk == 0 {
-		return fmt.Errorf("pending record of %q: %w", p.Anchor, provision.ErrNotFound)
+		return fmt.Errorf("the person of a pending record, operation %d of upload %d: %w", p.Index, p.Upload, provision.ErrNotFound) // without the anchor: errors go to the log
 	}
 	old, err := u.pendingOf(at.pk)
 	if err != nil {
@@ -180,27 +181,38 @@ func (u *Unit) writeMoves() error {
 	return nil
 }
 
-// Judge implements provision.Unit.
+// Judge implements provision.Unit. Its errors may name an anchor, because they are for whoever has named it.
 func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string, anchors []string) (n int, err error) {
-	const set = "UPDATE pending SET verdict = ?3, content = json_set(content, '$.By', ?4) WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?4 <> '')"
+	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?4 <> '')"
+	const set = "UPDATE pending INDEXED BY pending_job SET verdict = ?3, content = json_set(content, '$.By', ?4)" + which
 	if anchors == nil {
 		err := query(u.conn, set, []any{u.job, int(kind), int(v), by}, nil)
 		return u.conn.Changes(), err
 	}
+	var rows []int64
 	for _, a := range anchors {
 		at, err := u.find(a)
 		if err != nil {
-			return n, err
+			return 0, err
 		}
-		if err := query(u.conn, set+" AND person = ?5", []any{u.job, int(kind), int(v), by, at.pk}, nil); err != nil {
-			return n, err
+		waits := false
+		err = query(u.conn, "SELECT ?3 FROM pending"+which+" AND person = ?5", []any{u.job, int(kind), int(v), by, at.pk}, func(*sqlite.Stmt) error { waits = true; return nil })
+		if err != nil {
+			return 0, err
 		}
-		if u.conn.Changes() == 0 {
-			return n, fmt.Errorf("nothing of the person with externalId %q waits for a verdict: %w", a, provision.ErrNotFound)
+		if !waits {
+			return 0, fmt.Errorf("nothing of the person with externalId %q waits for a verdict: %w", a, provision.ErrNotFound)
 		}
-		n++
+		rows = append(rows, at.pk)
 	}
-	return n, nil
+	slices.Sort(rows)
+	rows = slices.Compact(rows)
+	for _, pk := range rows {
+		if err := query(u.conn, "UPDATE pending SET verdict = ?2, content = json_set(content, '$.By', ?3) WHERE person = ?1", []any{pk, int(v), by}, nil); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
 }
 
 // CountUnjudged implements provision.Unit.
@@ -252,7 +264,8 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 	}
 	err = s.read(ctx, func(c *sqlite.Conn) error {
 		if q.Kind == provision.PendingNone {
-			return query(c, "SELECT "+pendingColumns+" FROM pending q WHERE q.job = ?1 AND q.person > ?2 AND q.staged >= ?3 ORDER BY q.person", []any{jobPK, q.After, q.Staged}, take)
+			const of = "SELECT " + pendingColumns + " FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.person > ?2 AND q.staged >= ?3 AND q.kind = "
+			return query(c, of+"1 UNION ALL "+of+"2 ORDER BY 1", []any{jobPK, q.After, q.Staged}, take)
 		}
 		return query(c, "SELECT "+pendingColumns+" FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.kind = ?2 AND q.person > ?3 AND q.staged >= ?4 ORDER BY q.person",
 			[]any{jobPK, int(q.Kind), q.After, q.Staged}, take)

@@ -78,6 +78,13 @@ func (u *Unit) Remember(p *provision.Person) {
 	u.remembered = append(u.remembered, rememberedPerson{key: keyOfAnchor(u.job, p.Anchor), object: uuidOf(p.ObjectID), version: p.Version, program: p.Program, hash: p.Hash})
 }
 
+// forget has nothing known of a person from memory, not even what this Unit has said to remember before.
+func (u *Unit) forget(anchor string) {
+	key := keyOfAnchor(u.job, anchor)
+	u.s.known.forget(key)
+	u.remembered = append(u.remembered, rememberedPerson{key: key})
+}
+
 // uuidOf returns an object's id, the nil UUID for what is none.
 func uuidOf(id string) uuid.UUID {
 	u, err := uuid.Parse(id)
@@ -209,7 +216,11 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if err != nil {
 		return err
 	}
-	return u.relinked(p.Anchor, at, place{at.pk, p.ObjectID, enabled})
+	linked := p.ObjectID
+	if object == nil {
+		linked = ""
+	}
+	return u.relinked(p.Anchor, at, place{at.pk, linked, enabled})
 }
 
 // relinked keeps the counters of a person's link, and makes the references to somebody ready who has been linked.

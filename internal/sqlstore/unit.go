@@ -66,18 +66,18 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
 	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
 	return s.w.doLarge(ctx, func(c *sqlite.Conn) error {
-		at := int64(-1)
-		if f.Free {
-			at = f.Position
-		}
+		at, found := int64(0), false
 		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st *sqlite.Stmt) error {
-			at = st.ColumnInt64(0)
+			at, found = st.ColumnInt64(0), true
 			return nil
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if at != f.Position && !f.Free {
+		case f.Free:
+		case !found:
+			return fmt.Errorf("there is no job %d: %w", f.JobPK, provision.ErrFenced)
+		case at != f.Position:
 			return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
 		}
 		u.conn, u.seq, u.last, u.unmerged = c, s.seq, s.last, s.unmerged

@@ -121,6 +121,7 @@ CREATE TABLE person (
   pending INTEGER NOT NULL, -- kind of the pending record; 0: none
   kept    BLOB NOT NULL     -- see kept.go
 );
+CREATE INDEX person_job ON person (job);
 CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
 
 -- Latest records of people that have an outcome and no end: held or retried.
@@ -186,6 +187,7 @@ CREATE TABLE reference (
 CREATE INDEX reference_deferred ON reference (job, due) WHERE due > 0;
 CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
 CREATE INDEX reference_unreported ON reference (job, upload, place) WHERE ready = 0 AND reported = 0;
+CREATE INDEX reference_reported ON reference (job) WHERE ready = 0 AND reported = 1;
 
 -- Log entries in compressed blocks; entry i of a block has the place first + i. What blocks are found by is apart from
 -- what they hold.
