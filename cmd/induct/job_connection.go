@@ -60,9 +60,17 @@ func (j *jobSession) getConnection(ctx context.Context, args []string) error {
 		return err
 	}
 	if c == nil {
-		return fmt.Errorf("%q is linked to no account: induct job explain %s tells what is known", args[0], args[0])
+		return j.notLinked(ctx, args[0])
 	}
 	return j.showConnection(c)
+}
+
+// notLinked says that there is no such link, if there is such a job.
+func (j *jobSession) notLinked(ctx context.Context, id string) error {
+	if _, _, err := j.job(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%q is linked to no account; `induct job explain %s` tells what is known", id, id)
 }
 
 func (j *jobSession) showConnection(c *connectionResource) error {
@@ -85,7 +93,7 @@ func (j *jobSession) deleteConnection(ctx context.Context, args []string) error 
 		return err
 	}
 	if c == nil {
-		return fmt.Errorf("%q is linked to no account: nothing was changed", args[0])
+		return j.notLinked(ctx, args[0])
 	}
 	call := j.call("dropping the connection", http.MethodDelete, j.client.JobURL("objectConnections", args[0]))
 	call.Advice[409] = pausedFirst

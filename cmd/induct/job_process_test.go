@@ -294,7 +294,57 @@ func TestJobUsage(t *testing.T) {
 	}
 }
 
-// A client without the permission is told which it needs, and no secret shows anywhere.
+// Rows that are held are listed, and are not among those that are to be corrected and sent again.
+func TestUploadHeldBesideFailed(t *testing.T) {
+	p := start(t, filepath.Join(t.TempDir(), "data"))
+	p.mustJob(t, "settings", "QuarantineTooManyDeletesThreshold=0")
+	p.sendStaff(t, 3, true, "--until", "settled")
+	for _, until := range []string{"done", "settled"} {
+		people, mapping := staff(t, 3, false)
+		write(t, people, append(mustRead(t, people), ";Nobody;true\n4710;New;true\n"...))
+		r := execute(t, "upload", people, "-m", mapping, "--credentials", p.envFile, "--until", until)
+		if r.code != 2 {
+			t.Errorf("%s: exit code %d\n%s%s", until, r.code, r.stdout, r.stderr)
+		}
+		says(t, r.stdout, "held  ", "failed  ", "Held\n", "line 2  4700", "induct job approve", "Do not send these rows again")
+		failed := string(mustRead(t, people+".failed.csv"))
+		if strings.Count(failed, "\n") != 2 || strings.Contains(failed, "4700") {
+			t.Errorf("%s: the rows that failed are\n%s", until, failed)
+		}
+		p.mustJob(t, "reject", "--all")
+		p.becomes(t, "active", func(s jobStatus) bool { return s.Status.Quarantine == nil })
+	}
+}
+
+// A client made for uploads may not steer; one made for operators may.
+func TestJobOperator(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	env := map[bool]string{}
+	for _, operator := range []bool{false, true} {
+		args := []string{"app", "create", "--data", dir, "--name", "HR", "--notify", "hr-it@corp.example"}
+		if operator {
+			args = append(args, "--operator")
+		}
+		r := execute(t, args...)
+		if r.code != 0 {
+			t.Fatal(r.stderr)
+		}
+		env[operator] = filepath.Join(t.TempDir(), "client.env")
+		write(t, env[operator], []byte(r.stdout))
+	}
+	p := start(t, dir)
+	for operator, file := range env {
+		where := []string{"--credentials", file, "--graph", p.env["GRAPH_BASE"], "--authority", p.env["AUTHORITY"]}
+		for _, args := range [][]string{{"status", "--json"}, {"pause"}, {"held"}, {"audit"}, {"notify"}} {
+			r := execute(t, append(append([]string{"job"}, args...), where...)...)
+			if (r.code == 0) != operator || !operator && !strings.Contains(r.stderr, "granted by an administrator") {
+				t.Errorf("operator %t, %s: exit code %d\n%s%s", operator, args, r.code, r.stdout, r.stderr)
+			}
+		}
+	}
+}
+
+// A token that is refused is an error, and no secret shows anywhere.
 func TestJobRefused(t *testing.T) {
 	p := start(t, filepath.Join(t.TempDir(), "data"))
 	t.Setenv("ACCESS_TOKEN", "s3cr3t-token")

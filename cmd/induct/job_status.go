@@ -154,6 +154,8 @@ func (r *jobResource) state() string {
 	switch code := r.Status.Code; {
 	case r.Schedule.State == "Paused", r.Schedule.State == "Disabled":
 		return r.Schedule.State + ": uploads are accepted and wait"
+	case r.Status.Quarantine != nil:
+		return code + ": uploads are accepted and wait"
 	case code == "NotRun":
 		return r.Schedule.State + ", and no cycle has ended yet"
 	default:

@@ -30,7 +30,7 @@ FILE.failed.csv, with the reason beside them: correct them there and send that f
 Exit codes
     0  every row reached an end that is not a failure
     1  the command line, the mapping or the file is wrong; nothing was sent
-    2  some rows failed: see FILE.failed.csv
+    2  not every row went through: correct those in FILE.failed.csv; ` + "`induct job held`" + ` has those that wait for a verdict
     3  the service refused, could not be reached, or did not say everything in time: run the same command again
   130  interrupted: run the same command again`
 

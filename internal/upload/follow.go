@@ -91,6 +91,7 @@ const (
 	longLook  = 20 // seconds that the service may take to answer
 	shortLook = 1
 	heldLong  = 2 * time.Minute
+	stalled   = 15 * time.Second // a look that takes so long and sees nothing done
 )
 
 // followOne takes an upload to the state that was asked for. If it waits for its cycle's end it is parked, or, the second time,
@@ -123,6 +124,8 @@ func (r *run) followOne(ctx context.Context, a *accepted, patience time.Time) er
 		now := min(status.firstOutcomes(), a.n)
 		if now > known {
 			pause = r.opt.Retry.Base
+		} else if status.State == StateAccepted && time.Since(asked) >= stalled {
+			r.noteStall(ctx)
 		}
 		count(now)
 		over, err := r.over(ctx, u, status)
@@ -154,6 +157,42 @@ func (r *run) followOne(ctx context.Context, a *accepted, patience time.Time) er
 			pause = min(2*pause, 10*time.Second)
 		}
 	}
+}
+
+// noteStall says why nothing is done, once and as far as these credentials may know.
+func (r *run) noteStall(ctx context.Context) {
+	r.mu.Lock()
+	said := r.stalled
+	r.stalled = true
+	r.mu.Unlock()
+	if said {
+		return
+	}
+	var job struct {
+		Schedule struct {
+			State string `json:"state"`
+		} `json:"schedule"`
+		Status struct {
+			Quarantine *struct {
+				Reason string `json:"reason"`
+			} `json:"quarantine"`
+		} `json:"status"`
+		Queue struct {
+			Records int `json:"records"`
+		} `json:"@induct.queue"`
+	}
+	why := "Nothing has been done for a while; the job may be paused or in quarantine. `induct job status` tells."
+	if r.get(ctx, r.c.jobs, &job) == nil {
+		switch state := Clean(job.Schedule.State); {
+		case state == "Paused" || state == "Disabled":
+			why = "The job is " + strings.ToLower(state) + ": what was accepted waits until it is started with `induct job start`."
+		case job.Status.Quarantine != nil:
+			why = "The job is in quarantine (" + Clean(job.Status.Quarantine.Reason) + "): what was accepted waits. `induct job status` tells what to do."
+		default:
+			why = "The job is busy: " + count(job.Queue.Records, "record") + " in its queue."
+		}
+	}
+	r.tell(Noted{why})
 }
 
 // over reports whether there is nothing more to wait for: the state that was asked for is reached, or what has no end waits

@@ -100,6 +100,7 @@ type run struct {
 	pending  []accepted // to be followed
 	parked   []accepted // done, with disables or deletions that their cycle has not come to yet
 	sent     bool       // nothing more will be pending
+	stalled  bool       // it has been said why nothing is done
 }
 
 // accepted is a bulk request that the service has stored.

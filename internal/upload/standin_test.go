@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -413,6 +414,41 @@ func TestWaiting(t *testing.T) {
 				}
 				if waits == 0 && sum.Note != "" {
 					t.Errorf("note %q", sum.Note)
+				}
+			})
+		})
+	}
+}
+
+// Who waits for a job that does nothing is told why, once, as far as the credentials may know.
+func TestStalled(t *testing.T) {
+	for name, tc := range map[string]struct {
+		job  string
+		want string
+	}{
+		"not readable": {"", "may be paused or in quarantine"},
+		"paused":       {`{"schedule":{"state":"Paused"},"status":{"code":"Paused"}}`, "The job is paused"},
+		"quarantine":   {`{"schedule":{"state":"Active"},"status":{"code":"Quarantine","quarantine":{"reason":"TooManyDeletes"}}}`, "in quarantine (TooManyDeletes)"},
+		"busy":         {`{"schedule":{"state":"Active"},"status":{"code":"Active"},"@induct.queue":{"records":70000}}`, "70,000 records"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &uploadtest.Service{Receipts: true, LogDelay: 5 * time.Minute}
+				c := standIn(t, s)
+				c.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+					if tc.job != "" && strings.HasSuffix(r.URL.Path, "/jobs/"+uploadtest.Job) {
+						return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(tc.job))}, nil
+					}
+					return s.RoundTrip(r)
+				})
+				var notes []string
+				sum, err := c.Run(t.Context(), &list{n: 300}, Options{Until: StateSettled}, func(e Event) {
+					if n, ok := e.(Noted); ok {
+						notes = append(notes, n.Text)
+					}
+				})
+				if err != nil || sum.Ends["created"] != 300 || len(notes) != 1 || !strings.Contains(notes[0], tc.want) {
+					t.Errorf("%v, %v, notes %q", err, sum.Ends, notes)
 				}
 			})
 		})
