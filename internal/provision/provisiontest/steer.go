@@ -75,12 +75,11 @@ func (l *lane) purge() {
 	if js := must(l.s.JobStatus(l.Context(), l.job.PK))(l); js.Queued != 0 || !js.Oldest.IsZero() || js.CycleCounts[provision.EndPurged] != 0 {
 		l.Errorf("status is %+v", js)
 	}
-	// The same request is the same upload still.
-	if again := must(l.s.Accept(l.Context(), u, uuid.New(), unbounded))(l); !again.Replay || again.ID != a.ID || again.Number != a.Number {
+	// The same request is another upload now: whoever repeats it wants it done. It is taken up.
+	again := must(l.s.Accept(l.Context(), u, uuid.New(), unbounded))(l)
+	if l.ids = append(l.ids, again.ID); again.Replay || again.Number != 5 {
 		l.Errorf("the request of a purged upload again: %+v", again)
 	}
-	// What comes then is taken up.
-	l.accept(1)
 	if w := l.waits(); !slices.Equal(w, []int64{5}) {
 		l.Errorf("what waits is %v, want 5", w)
 	}
@@ -262,7 +261,7 @@ func (l *lane) link() {
 	})
 	put("a", free)
 	l.unit(func(u provision.Unit) error {
-		refs, err := u.ReadyReferences(10)
+		refs, err := u.ReadyReferences(noon, 10)
 		if err != nil || len(refs) != 1 {
 			return fmt.Errorf("ready are %+v: %w", refs, err)
 		}
@@ -473,7 +472,7 @@ func (l *lane) remove() {
 		var refs []provision.PendingReference
 		l.position = at(l)
 		l.unit(func(u provision.Unit) (err error) {
-			ready, err1 := u.ReadyReferences(10)
+			ready, err1 := u.ReadyReferences(noon, 10)
 			unreported, err2 := u.UnreportedReferences(10)
 			refs = append(ready, unreported...)
 			return errors.Join(err1, err2)
@@ -543,7 +542,7 @@ func (l *lane) facts() string {
 	fmt.Fprintf(&b, "%+v\n%+v\n%+v\n", *js, redo, must(pendingRecords(l.Context(), l.s, l.job.PK, provision.PendingQuery{}))(l))
 	fmt.Fprintf(&b, "%+v\n%+v\n", must(l.s.PeopleAfter(l.Context(), l.job.PK, 0, 100))(l), must(l.s.UnreadPaths(l.Context(), l.job.PK))(l))
 	l.unit(func(u provision.Unit) error {
-		ready, err1 := u.ReadyReferences(10)
+		ready, err1 := u.ReadyReferences(noon, 10)
 		unreported, err2 := u.UnreportedReferences(10)
 		fmt.Fprintf(&b, "%+v\n%+v\n", ready, unreported)
 		return errors.Join(err1, err2)
