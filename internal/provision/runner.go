@@ -103,11 +103,17 @@ type watched struct{ Target }
 
 func (w watched) Find(ctx context.Context, queries []Query) ([]Found, error) {
 	found, err := w.Target.Find(ctx, queries)
+	if err == nil && len(found) != len(queries) {
+		err = fmt.Errorf("%d answers to %d queries", len(found), len(queries))
+	}
 	return found, downOr(ctx, err)
 }
 
 func (w watched) Apply(ctx context.Context, changes []Change) ([]Result, error) {
 	results, err := w.Target.Apply(ctx, changes)
+	if err == nil && len(results) != len(changes) {
+		err = fmt.Errorf("%d results of %d changes", len(results), len(changes))
+	}
 	return results, downOr(ctx, err)
 }
 
