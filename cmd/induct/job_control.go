@@ -71,9 +71,9 @@ func (j *jobSession) sayTrouble(job *jobResource) {
 // resetScopes are the flags of Graph's synchronizationJobRestartScope, with what each does.
 var resetScopes = []struct{ name, effect string }{
 	{"None", "the job is started, and one in quarantine is tried at once"},
-	{"Escrows", "what is retried is given up: send these people again"},
-	{"Watermark", "everybody who was ever sent is evaluated again"},
-	{"QuarantineState", "the quarantine ends; what is held stays held"},
+	{"Escrows", "what is held and what is retried is thrown out, too: it ends as purged"},
+	{"Watermark", "everybody is evaluated again, by what was sent last: what was rejected may be asked for again"},
+	{"QuarantineState", "the quarantine ends, and the brake counts from 0"},
 	{"ConnectorDataStore", "all links to accounts are forgotten: people are matched anew"},
 	{"Full", "all four of these"},
 	{"ForceDeletes", "everything that is held is approved: these accounts are disabled or deleted"},
@@ -138,24 +138,23 @@ func purges(scopes []string) bool {
 }
 
 func (j *jobSession) restart(ctx context.Context, scopes []string, yes bool) error {
+	before, _, err := j.job(ctx)
+	if err != nil {
+		return err
+	}
 	if !yes && !slices.Equal(scopes, []string{"None"}) {
-		job, _, err := j.job(ctx)
-		if err != nil {
-			return err
-		}
-		if err := j.confirm(job.restartEffects(scopes)); err != nil {
+		if err := j.confirm(before.restartEffects(scopes)); err != nil {
 			return err
 		}
 	}
-	scope := strings.Join(scopes, ",")
 	call := j.call("restart of the job", "POST", j.client.JobURL("restart"))
 	call.Once = true
-	call.Body = map[string]any{"criteria": map[string]string{"resetScope": scope}}
+	call.Body = map[string]any{"criteria": map[string]string{"resetScope": strings.Join(scopes, ",")}}
 	header, err := j.client.Do(ctx, call, nil)
 	if err != nil {
 		return err
 	}
-	return j.sayRestarted(ctx, scope, purges(scopes), header)
+	return j.sayRestarted(ctx, before, scopes, header)
 }
 
 // restartEffects says what a restart with the scopes does.
@@ -175,7 +174,7 @@ func (r *jobResource) restartEffects(scopes []string) (all []string) {
 		switch {
 		case r.Pending == nil:
 		case s.name == "Escrows":
-			effect += fmt.Sprintf(" (%d now)", r.Pending.Retrying)
+			effect += fmt.Sprintf(" (%d held and %d retried now)", r.Pending.Held, r.Pending.Retrying)
 		case s.name == "ForceDeletes":
 			effect += fmt.Sprintf(" (%d now)", r.Pending.Held)
 		}
@@ -208,8 +207,9 @@ const (
 	headerPurgedRecords = "x-induct-purged-records"
 )
 
-// sayRestarted says what a restart has thrown out, as the answer tells.
-func (j *jobSession) sayRestarted(ctx context.Context, scope string, purged bool, header http.Header) error {
+// sayRestarted says what a restart has thrown out: of the queue as the answer tells, of what was pending as it was before.
+func (j *jobSession) sayRestarted(ctx context.Context, before *jobResource, scopes []string, header http.Header) error {
+	scope := strings.Join(scopes, ",")
 	var uploads, records *int64
 	for name, n := range map[string]**int64{headerPurgedUploads: &uploads, headerPurgedRecords: &records} {
 		if v, err := strconv.ParseInt(header.Get(name), 10, 64); err == nil {
@@ -225,13 +225,16 @@ func (j *jobSession) sayRestarted(ctx context.Context, scope string, purged bool
 	}
 	j.say("The job is restarted (%s).", scope)
 	switch {
-	case !purged:
+	case !purges(scopes):
 	case records == nil || uploads == nil:
 		j.say("This service does not say what it has thrown out of the queue.")
 	case *records == 0:
 		j.say("The queue was empty: nothing was purged.")
 	default:
 		j.say("Purged: %s of %s. They are not provisioned; send these people again.", howMany(*records, "record", "records"), howMany(*uploads, "upload", "uploads"))
+	}
+	if p := before.Pending; p != nil && p.Held+p.Retrying > 0 && (slices.Contains(scopes, "Escrows") || slices.Contains(scopes, "Full")) {
+		j.say("Purged, too: %s, and %s. They end one after the other.", howMany(p.Held, "held change", "held changes"), howMany(p.Retrying, "retried record", "retried records"))
 	}
 	if job, _, err := j.job(ctx); err == nil {
 		j.sayTrouble(job)

@@ -225,6 +225,22 @@ func TestJobRestart(t *testing.T) {
 	says(t, p.mustJob(t, "restart", "--scope", "none", "--json"), `{"resetScope":"None","purgedUploads":0,"purgedRecords":0}`)
 }
 
+// A restart says that it throws out what is held, too.
+func TestJobRestartPurgesHeld(t *testing.T) {
+	p := start(t, filepath.Join(t.TempDir(), "data"))
+	p.mustJob(t, "settings", "QuarantineTooManyDeletesThreshold=0")
+	p.sendStaff(t, 2, true, "--until", "settled")
+	p.sendStaff(t, 2, false, "--until", "settled")
+	if r := p.job(t, "restart"); r.code != 2 {
+		t.Errorf("exit code %d", r.code)
+	} else {
+		says(t, r.stderr, "2 held and 0 retried now")
+	}
+	says(t, p.mustJob(t, "restart", "--yes", "--scope", "Escrows"), "nothing was purged", "Purged, too: 2 held changes, and 0 retried records")
+	p.becomes(t, "rid of what was held", func(s jobStatus) bool { return s.Totals["purged"] == 2 && s.Pending.Held == 0 })
+	says(t, p.mustJob(t, "explain", "4700"), "purged: 4700@induct.example", "because: Purged by")
+}
+
 // Links are shown, dropped and changed.
 func TestJobConnection(t *testing.T) {
 	p := start(t, filepath.Join(t.TempDir(), "data"))

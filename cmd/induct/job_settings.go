@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -106,7 +107,7 @@ func (j *jobSession) notifyCommand() *cobra.Command {
 		Example: "  induct job notify\n  induct job notify hr-it@corp.example on-call@corp.example\n  induct job notify --nobody",
 		Args: func(_ *cobra.Command, addresses []string) error {
 			for _, a := range addresses {
-				if a == "" || strings.ContainsAny(a, ";, \t\r\n") || !strings.Contains(a, "@") {
+				if strings.ContainsAny(a, ";, \t\r\n") || !strings.Contains(a, "@") || !utf8.ValidString(a) {
 					return fmt.Errorf("%q is not one mail address", a)
 				}
 			}
