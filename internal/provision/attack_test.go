@@ -668,3 +668,31 @@ func TestDeferredReferenceToSomebodyUnlinked(t *testing.T) {
 		t.Errorf("manager is %q, want %q", got, want)
 	}
 }
+
+// TestReferenceToSomebodyRetried holds that a reference is written when the person it names comes late, by a retry and not by an
+// upload.
+func TestReferenceToSomebodyRetried(t *testing.T) {
+	e := newStepped(t)
+	e.target.refuse["Person 2"] = true
+	e.accept(person("1", reportsTo("2")), person("2", nil))
+	e.drain()
+	clear(e.target.refuse)
+	e.pass(2 * time.Minute)
+	e.drain()
+	if got, want := e.attr("u1@acme.example", "manager"), e.user("u2@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
+	}
+	// And by somebody who links the person by hand.
+	e.accept(person("3", reportsTo("4")))
+	e.accept(person("4", m{"userName": ""}))
+	e.accept(person("5", nil))
+	e.drain()
+	e.must(e.PauseJob(t.Context(), e.job.PK))
+	e.must(e.Disconnect(t.Context(), e.job.PK, "5"))
+	e.must(e.Relink(t.Context(), e.job.PK, "4", e.user("u5@acme.example").ID))
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	e.drain()
+	if got, want := e.attr("u3@acme.example", "manager"), e.user("u5@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
+	}
+}
