@@ -41,8 +41,11 @@ func (b *batch) pendingOf(r *record) Pending {
 	if !bytes.Equal(r.op.Data, r.kept) {
 		p.Record = r.op.Data
 	}
-	if b.redo != nil {
+	switch {
+	case b.redo != nil:
 		p.Upload, p.Index, p.Cycle = -b.redo.Number, int(r.place), 0
+	case b.kept: // somebody has ordered it: the upload that the kept record came with has counted it already
+		p.Upload, p.Index, p.Cycle = 0, int(b.began.UnixMilli()), 0
 	}
 	if r.pending != nil {
 		p = *r.pending
