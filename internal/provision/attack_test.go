@@ -428,7 +428,7 @@ func (l *life) live(steps int) {
 	for range steps {
 		l.step()
 		if l.rand.IntN(3) > 0 {
-			_ = l.Drain(l.t.Context()) // the target may be away
+			l.work()
 		}
 		l.balance(l.records)
 	}
@@ -445,6 +445,15 @@ func (l *life) live(steps int) {
 	}
 	l.drain()
 	l.settled()
+}
+
+// work does what there is to do; the target may be away.
+func (l *life) work() {
+	ctx, cancel := context.WithTimeout(l.t.Context(), 20*time.Second)
+	defer cancel()
+	if _ = l.Drain(ctx); ctx.Err() != nil {
+		l.t.Fatal("there is always something to do")
+	}
 }
 
 func (l *life) some() string { return fmt.Sprint(l.rand.IntN(12)) }
@@ -632,5 +641,30 @@ func TestNewMappingEndsAQuarantineForFailures(t *testing.T) {
 	s := e.status()
 	if s.Condition.Quarantine != nil || s.Reevaluation.Ends[provision.EndCreated] != 5100 {
 		t.Errorf("quarantine %+v, re-evaluation %+v", s.Condition.Quarantine, s.Reevaluation)
+	}
+}
+
+// TestDeferredReferenceToSomebodyUnlinked holds that a reference which is tried again later, and which nobody stands at the other
+// end of by then, waits like any other.
+func TestDeferredReferenceToSomebodyUnlinked(t *testing.T) {
+	e := newStepped(t)
+	e.accept(person("1", nil))
+	e.drain()
+	object := e.user("u1@acme.example").ID
+	e.accept(person("1", reportsTo("2")))
+	e.drain()
+	e.target.refuse[object] = true
+	e.accept(person("2", nil)) // now the reference is ready, and refused
+	e.drain()
+	e.must(e.PauseJob(t.Context(), e.job.PK))
+	e.must(e.Disconnect(t.Context(), e.job.PK, "2"))
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	clear(e.target.refuse)
+	e.pass(time.Hour)
+	e.drain()
+	e.accept(person("2", nil))
+	e.drain()
+	if got, want := e.attr("u1@acme.example", "manager"), e.user("u2@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
 	}
 }
