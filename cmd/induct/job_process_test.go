@@ -149,6 +149,16 @@ func TestJobHeldAndDecided(t *testing.T) {
 		says(t, r.stderr, "nothing was changed")
 	}
 	says(t, p.mustJob(t, "settings", "quarantinetoomanydeletesthreshold="), "InductMissingActive", "  0\n")
+	help := execute(t, "job", "settings", "--help").stdout
+	for line := range strings.Lines(p.mustJob(t, "settings", "--json")) {
+		var s struct{ Name string }
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(s.Name, "Induct") {
+			says(t, help, s.Name)
+		}
+	}
 	c := p.client(t)
 	type account struct {
 		EmployeeID     string
