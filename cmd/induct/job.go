@@ -131,30 +131,33 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &refused) && refused.Status == status
 }
 
-// walk gives the first elements of a collection to show, limit of them, or all if limit is 0; with --json it prints them
-// instead. more tells that there are others.
-func walk[T any](ctx context.Context, j *jobSession, op, url string, limit int, show func(T)) (n int, more bool, err error) {
+// fetch gives the first elements of a collection to use: limit of them, or all if limit is 0. more tells that there are others.
+func fetch[T any](ctx context.Context, j *jobSession, op, url string, limit int, use func(T) error) (n int, more bool, err error) {
 	err = upload.Pages(ctx, j.client, j.call(op, "GET", url), func(page []json.RawMessage) (bool, error) {
 		for _, raw := range page {
 			if more = limit > 0 && n == limit; more {
 				return false, nil
 			}
 			n++
-			if j.asJSON {
-				if err := j.printRaw(raw); err != nil {
-					return false, err
-				}
-				continue
-			}
 			var v T
 			if err := json.Unmarshal(raw, &v); err != nil {
 				return false, fmt.Errorf("%s: the service's answer is not what was expected: %w", op, err)
 			}
-			show(v)
+			if err := use(v); err != nil {
+				return false, err
+			}
 		}
 		return true, nil
 	})
 	return n, more, err
+}
+
+// walk is fetch for a command that lists: with --json the elements are printed as they came, else each is given to show.
+func walk[T any](ctx context.Context, j *jobSession, op, url string, limit int, show func(T)) (n int, more bool, err error) {
+	if j.asJSON {
+		return fetch(ctx, j, op, url, limit, j.printRaw)
+	}
+	return fetch(ctx, j, op, url, limit, func(v T) error { show(v); return nil })
 }
 
 // printRaw prints what the service has sent, as one line.

@@ -143,6 +143,22 @@ func TestJobHeldAndDecided(t *testing.T) {
 	if s.Totals["created"] != 10 || s.Totals["disabled"] != 2 || s.Totals["rejected"] != 8 || sum != 20 {
 		t.Errorf("%v of 20 records", s.Totals)
 	}
+	if r := p.job(t, "settings", "QuarantineTooManyDeleteThreshold=9", "InductQueueRecords=7"); r.code != 2 {
+		t.Errorf("a misspelt setting: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	} else {
+		says(t, r.stderr, "nothing was changed")
+	}
+	says(t, p.mustJob(t, "settings", "quarantinetoomanydeletesthreshold="), "InductMissingActive", "  0\n")
+	help := execute(t, "job", "settings", "--help").stdout
+	for line := range strings.Lines(p.mustJob(t, "settings", "--json")) {
+		var s struct{ Name string }
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(s.Name, "Induct") {
+			says(t, help, s.Name)
+		}
+	}
 	c := p.client(t)
 	type account struct {
 		EmployeeID     string

@@ -13,17 +13,25 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// knownSettings are those that mean something to Induct.
+var knownSettings = []struct{ name, means string }{
+	{"QuarantineTooManyDeletesThreshold", "how many disables and deletions pass within 40 minutes; None is no limit, -1 the default"},
+	{"InductTooManyDeletesPercent", "and how many in percent of the enabled accounts; 0 is no limit"},
+	{"InductOutOfScopeAction", "for the account of who leaves the scope: Disable, Delete or None"},
+	{"InductRunWithoutNotificationMail", "True: the job runs although nobody is to be notified"},
+	{"InductMissingActive", "a record without active leaves the account as it is (Keep) or disables it (Disable)"},
+	{"InductQueueRecords", "most records in the queue; 0 is the service's setting"},
+}
+
 func (j *jobSession) settingsCommand() *cobra.Command {
+	var means strings.Builder
+	for _, s := range knownSettings {
+		fmt.Fprintf(&means, "\n  %-34s %s", s.name, s.means)
+	}
 	return &cobra.Command{
-		Use:   "settings [NAME=VALUE…]",
-		Short: "Show the job's settings, or change some of them",
-		Long: "Shows the job's settings; with NAME=VALUE it changes those and shows all. NAME= sets one to its default. All are changed, or none.\n\n" +
-			"  QuarantineTooManyDeletesThreshold  how many disables and deletions pass within 40 minutes; None is no limit, -1 the default\n" +
-			"  InductTooManyDeletesPercent        and how many in percent of the enabled accounts; 0 is no limit\n" +
-			"  InductOutOfScopeAction             for the account of who leaves the scope: Disable, Delete or None\n" +
-			"  InductRunWithoutNotificationMail   True: the job runs although nobody is to be notified\n" +
-			"  InductMissingActive                a record without active leaves the account as it is (Keep) or disables it (Disable)\n" +
-			"  InductQueueRecords                 most records in the queue; 0 is the service's setting",
+		Use:     "settings [NAME=VALUE…]",
+		Short:   "Show the job's settings, or change some of them",
+		Long:    "Shows the job's settings; with NAME=VALUE it changes those and shows all. NAME= sets one to its default. All are changed, or none.\n" + means.String(),
 		Example: "  induct job settings\n  induct job settings QuarantineTooManyDeletesThreshold=50 InductTooManyDeletesPercent=2",
 		Args: func(_ *cobra.Command, args []string) error {
 			_, err := parseSettings(args)
@@ -54,16 +62,22 @@ func (j *jobSession) settings(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
+	job, _, err := j.job(ctx)
+	if err != nil {
+		return err
+	}
 	if len(changes) > 0 {
+		if err := job.knows(changes); err != nil {
+			return &exitError{exitJobUsage, err}
+		}
 		call := j.call("changing the settings", "PATCH", j.client.JobURL())
 		call.Body = map[string]any{"synchronizationJobSettings": changes}
 		if _, err := j.client.Do(ctx, call, nil); err != nil {
 			return err
 		}
-	}
-	job, _, err := j.job(ctx)
-	if err != nil {
-		return err
+		if job, _, err = j.job(ctx); err != nil {
+			return err
+		}
 	}
 	t := j.table()
 	for _, s := range job.Settings {
@@ -80,6 +94,20 @@ func (j *jobSession) settings(ctx context.Context, words []string) error {
 		t.row(s.Name, value)
 	}
 	t.end()
+	return nil
+}
+
+// knows refuses settings that mean nothing: the service keeps such for clients, and a misspelt one would seem to be set.
+func (r *jobResource) knows(changes []jobSetting) error {
+	for _, c := range changes {
+		known := !r.ours() || slices.ContainsFunc(r.Settings, func(s jobSetting) bool { return strings.EqualFold(s.Name, c.Name) })
+		for _, s := range knownSettings {
+			known = known || strings.EqualFold(s.name, c.Name)
+		}
+		if !known {
+			return fmt.Errorf("there is no setting %q, and nothing was changed; `induct job settings --help` lists them", c.Name)
+		}
+	}
 	return nil
 }
 

@@ -67,6 +67,7 @@ var rooms = []room{
 	{path: "internal/upload", uses: []string{"internal/scim", "internal/upload/records"}, test: []string{"examples/workforce"}},
 	{path: "internal/upload/uploadtest"},
 	{path: "internal/localca"},
+	{path: "internal/forwarded"},
 	{path: "internal/notify", uses: []string{"internal/provision"}},
 	{path: "internal/notify/notifytest", uses: []string{"internal/localca"}},
 	{path: "internal/metrics", uses: []string{"internal/provision"}, test: []string{"internal/sqlstore"}},
@@ -76,7 +77,7 @@ var rooms = []room{
 	{path: "cmd/induct", uses: []string{
 		"internal/expr", "internal/scim", "internal/mapping", "internal/provision", "internal/oauth",
 		"internal/sqlstore", "internal/directory", "internal/graph", "internal/graph/syncschema", "internal/upload", "internal/upload/records",
-		"internal/localca", "internal/notify", "internal/metrics", "internal/bench",
+		"internal/localca", "internal/forwarded", "internal/notify", "internal/metrics", "internal/bench",
 		"examples/workforce",
 	}},
 

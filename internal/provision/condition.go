@@ -135,7 +135,7 @@ type Pending struct {
 	Kind       PendingKind
 	Anchor     string
 	Name       string // display name of the person
-	Upload     int64  // negative: of a re-evaluation
+	Upload     int64  // 0: ordered by somebody; negative: of a re-evaluation
 	Index      int
 	BulkID     string
 	Cycle      int64  // of the upload

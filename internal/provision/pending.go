@@ -44,7 +44,7 @@ func (b *batch) pendingOf(r *record) Pending {
 	switch {
 	case b.redo != nil:
 		p.Upload, p.Index, p.Cycle = -b.redo.Number, int(r.place), 0
-	case b.kept: // on demand: the upload that the person came with last has counted its record already
+	case b.kept: // somebody has ordered it: the upload that the kept record came with has counted it already
 		p.Upload, p.Index, p.Cycle = 0, int(b.began.UnixMilli()), 0
 	}
 	if r.pending != nil {
