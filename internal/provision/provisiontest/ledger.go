@@ -29,7 +29,7 @@ func TestLedger(t *testing.T, open func(t rapid.TB, dir string) provision.Store,
 		for range 2 {
 			l.addJob(rt)
 		}
-		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
+		for range rapid.IntRange(5, 30).Draw(rt, "steps") {
 			b := rapid.SampledFrom(l.books).Draw(rt, "job")
 			step := rapid.SampledFrom([]string{"accept", "accept", "batch", "batch", "batch", "end", "end", "move", "judge", "refuse", "hold", "purge", "close", "link", "unlink", "remove", "crash"}).Draw(rt, "step")
 			switch step {
@@ -82,7 +82,6 @@ type book struct {
 	position int64
 	cycle    *provision.Cycle // the open one
 	cycles   int64
-	closedTo int64 // the last upload of the last cycle that has closed
 	uploads  []*bookedUpload
 	people   map[string]*bookedPerson
 }
@@ -110,8 +109,8 @@ func (l *ledger) addJob(t *rapid.T) {
 	l.books = append(l.books, &book{l: l, job: j.PK, people: map[string]*bookedPerson{}})
 }
 
-// failure ends a Unit that is to be rolled back.
-var failure = errors.New("failure")
+// errFailure ends a Unit that is to be rolled back.
+var errFailure = errors.New("failure")
 
 // unit runs fn in a Unit, and reports whether that was committed; now and then it fails at its end.
 func (b *book) unit(t *rapid.T, fn func(u provision.Unit) error) bool {
@@ -120,9 +119,9 @@ func (b *book) unit(t *rapid.T, fn func(u provision.Unit) error) bool {
 		if err := fn(u); err != nil || !fails {
 			return err
 		}
-		return failure
+		return errFailure
 	})
-	if fails && !errors.Is(err, failure) || !fails && err != nil {
+	if fails && !errors.Is(err, errFailure) || !fails && err != nil {
 		t.Fatal(err)
 	}
 	return !fails
