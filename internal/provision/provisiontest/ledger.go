@@ -29,7 +29,7 @@ func TestLedger(t *testing.T, open func(t rapid.TB, dir string) provision.Store,
 		for range 2 {
 			l.addJob(rt)
 		}
-		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
+		for range rapid.IntRange(5, 30).Draw(rt, "steps") {
 			b := rapid.SampledFrom(l.books).Draw(rt, "job")
 			step := rapid.SampledFrom([]string{"accept", "accept", "batch", "batch", "batch", "end", "end", "move", "judge", "refuse", "hold", "purge", "close", "link", "unlink", "remove", "crash"}).Draw(rt, "step")
 			switch step {
