@@ -167,7 +167,7 @@ func (x *exchange) metadata(e endpoint) {
 	}
 	x.reply(http.StatusOK, "private, max-age=3600", providerMetadata{
 		TokenEndpoint:     base + "/oauth2" + version + "/token",
-		TokenAuthMethods:  []string{"client_secret_post", "client_secret_basic"},
+		TokenAuthMethods:  []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		JWKSURI:           base + "/discovery" + version + "/keys",
 		ResponseModes:     []string{"query", "fragment", "form_post"},
 		SubjectTypes:      []string{"pairwise"},

@@ -50,6 +50,7 @@ type world struct {
 	secret, expired string
 	now             time.Time
 	log             bytes.Buffer
+	asserted        int // assertions sent so far
 }
 
 func newWorld(t testing.TB, change ...func(*oauth.Config)) *world {
@@ -273,7 +274,7 @@ func TestTokenErrors(t *testing.T) {
 		"secret of key id":      {"", []string{"client_secret", w.client.Secrets[2].KeyID.String()}, 401, "invalid_client", 7000215},
 		"expired secret":        {"", []string{"client_secret", w.expired}, 401, "invalid_client", 7000222},
 		"no secret":             {"", []string{"client_secret", ""}, 401, "invalid_client", 7000216},
-		"assertion":             {"", []string{"client_secret", "", "client_assertion", "a.b.c"}, 401, "invalid_client", 700027},
+		"assertion":             {"", []string{"client_secret", "", "client_assertion_type", jwtBearer, "client_assertion", "a.b.c"}, 401, "invalid_client", 50027},
 		"unknown client":        {"", []string{"client_id", uuid.NewString()}, code, "unauthorized_client", 700016},
 		"client is no guid":     {"", []string{"client_id", "hr\x00feed"}, code, "unauthorized_client", 700016},
 		"no client":             {"", []string{"client_id", ""}, code, "invalid_request", 900144},
