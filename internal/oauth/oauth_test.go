@@ -575,6 +575,9 @@ func TestKeySet(t *testing.T) {
 		if err := token.Claims(&set, &c); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
+		if k := set.Keys[0]; len(k.Certificates) != 1 || !k.Certificates[0].PublicKey.(*rsa.PublicKey).Equal(k.Key) || token.Headers[0].ExtraHeaders["x5t"] != base64.RawURLEncoding.EncodeToString(k.CertificateThumbprintSHA1) {
+			t.Errorf("%s: certificate of %v", path, k)
+		}
 		public, ok := set.Keys[0].Key.(*rsa.PublicKey)
 		if !ok || public.N.BitLen() != 2048 || !set.Keys[0].IsPublic() {
 			t.Errorf("%s: key %v", path, set.Keys[0])
@@ -592,27 +595,46 @@ func (w *world) keyIDs(t *testing.T) (ids []string) {
 
 func TestRotateKey(t *testing.T) {
 	w := newWorld(t)
+	kid := func(token string) string { header, _ := decode(t, token); return header["kid"].(string) }
 	old := w.token(t)
-	first := w.keyIDs(t)
+	if kid(old) != w.keyIDs(t)[0] {
+		t.Error("the first key does not sign at once")
+	}
 	w.now = w.now.Add(30 * time.Minute)
 	if err := w.RotateKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	ids := w.keyIDs(t)
+	if len(ids) != 2 || ids[1] != kid(old) {
+		t.Fatalf("published %v, want a new key and %v", ids, kid(old))
+	}
+	w.now = w.now.Add(9 * time.Minute)
+	late := w.token(t)
+	if kid(late) != kid(old) {
+		t.Error("signs with the new key before others can have fetched it")
+	}
+	w.now = w.now.Add(time.Minute)
 	young := w.token(t)
-	if header, _ := decode(t, young); header["kid"] == first[0] {
-		t.Error("signs with the retired key")
+	if kid(young) != ids[0] {
+		t.Error("does not sign with the new key")
 	}
-	if ids := w.keyIDs(t); len(ids) != 2 || ids[1] != first[0] {
-		t.Errorf("published %v, want the new key and %v", ids, first)
-	}
-	for _, token := range []string{old, young} {
+	for _, token := range []string{old, late, young} {
 		if _, err := w.Verify(t.Context(), token); err != nil {
 			t.Errorf("Verify: %v", err)
 		}
 	}
 	w.now = w.now.Add(66 * time.Minute)
-	if ids := w.keyIDs(t); len(ids) != 1 || ids[0] == first[0] {
-		t.Errorf("published %v, want only the new key", ids)
+	if left := w.keyIDs(t); len(left) != 1 || left[0] != ids[0] {
+		t.Errorf("published %v, want only %v", left, ids[0])
+	}
+	if rotated, err := w.RotateKeyAfter(t.Context(), 24*time.Hour); rotated || err != nil {
+		t.Errorf("rotated %v, %v", rotated, err)
+	}
+	if rotated, err := w.RotateKeyAfter(t.Context(), time.Hour); !rotated || err != nil {
+		t.Errorf("rotated %v, %v", rotated, err)
+	}
+	if stored, _ := w.store.SigningKeys(t.Context()); len(stored) != 2 || stored[1].KeyID != ids[0] {
+		t.Errorf("the store keeps %d keys, want 2: no token of the first is left", len(stored))
 	}
 }
 

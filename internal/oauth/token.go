@@ -60,7 +60,7 @@ func (a *Authority) issue(ctx context.Context, c *Client, g grant, now time.Time
 	}
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: k.private, KeyID: k.id}},
-		(&jose.SignerOptions{}).WithType("JWT"))
+		(&jose.SignerOptions{}).WithType("JWT").WithHeader("x5t", k.x5t()))
 	if err != nil {
 		return "", fmt.Errorf("oauth: signing a token: %w", err)
 	}
