@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"induct/internal/graph"
 	"induct/internal/oauth"
 	"induct/internal/provision"
 )
@@ -108,18 +109,15 @@ func (s *server) devApp(ctx context.Context) (credentials, error) {
 // makeApp makes a provisioning app with a started job, and a client with the roles. notify is who gets mail about the job;
 // without it the job runs all the same.
 func (s *server) makeApp(ctx context.Context, name, notify string, roles []string, life time.Duration) (credentials, error) {
-	app, err := s.service.CreateApp(ctx, name)
-	if err != nil {
-		return credentials{}, err
-	}
-	job, err := s.service.CreateJob(ctx, "API2AAD", app.ServicePrincipalID)
+	client := &oauth.Client{AppID: uuid.New(), ApplicationID: uuid.New(), ObjectID: uuid.New(), DisplayName: name + " client", Created: time.Now().UTC(), Roles: roles}
+	job, err := s.makeJob(ctx, name, client.ObjectID)
 	if err != nil {
 		return credentials{}, err
 	}
 	if notify != "" {
 		text, err := json.Marshal(map[string]any{"Enabled": true, "Recipients": notify, "DeleteThresholdEnabled": true, "DeleteThresholdValue": provision.DefaultDeleteThreshold})
 		if err == nil {
-			err = s.service.SetSecrets(ctx, app.ServicePrincipalID, []provision.KeyValue{{Key: provision.SecretNotifications, Value: string(text)}})
+			err = s.service.SetSecrets(ctx, job.ServicePrincipalID, []provision.KeyValue{{Key: provision.SecretNotifications, Value: string(text)}})
 		}
 		if err != nil {
 			return credentials{}, err
@@ -130,12 +128,25 @@ func (s *server) makeApp(ctx context.Context, name, notify string, roles []strin
 	if err := s.service.StartJob(ctx, job.PK); err != nil {
 		return credentials{}, err
 	}
-	client := &oauth.Client{AppID: uuid.New(), ObjectID: uuid.New(), DisplayName: name + " client", Roles: roles}
 	if err := s.store.PutClient(ctx, client); err != nil {
 		return credentials{}, err
 	}
 	secret, err := s.addSecret(ctx, client.AppID, life)
 	return s.credentials(client.AppID, secret, job), err
+}
+
+// makeJob makes an app of the gallery, which owner owns, with a job: the same that POST …/instantiate and POST …/jobs make.
+func (s *server) makeJob(ctx context.Context, name string, owner uuid.UUID) (*provision.Job, error) {
+	gallery := graph.Gallery()[0]
+	app := graph.NewGalleryApp(&gallery, name, time.Now())
+	app.Owners = []uuid.UUID{owner}
+	if err := s.store.PutClient(ctx, app); err != nil {
+		return nil, err
+	}
+	if err := s.service.PutApp(ctx, app.ObjectID, app.AppID, name); err != nil {
+		return nil, err
+	}
+	return s.service.CreateJob(ctx, gallery.JobTemplate, app.ObjectID)
 }
 
 func (s *server) addSecret(ctx context.Context, appID uuid.UUID, life time.Duration) (string, error) {

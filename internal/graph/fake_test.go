@@ -20,6 +20,7 @@ import (
 	"induct/internal/expr"
 	"induct/internal/mapping"
 	"induct/internal/oauth"
+	"induct/internal/oauth/oauthtest"
 	"induct/internal/provision"
 )
 
@@ -114,8 +115,15 @@ func (f *fakeService) JobStatus(context.Context, int64) (*provision.JobStatus, e
 
 func (f *fakeService) Apps(context.Context) ([]*provision.App, error) { return f.apps, nil }
 
-func (f *fakeService) CreateApp(_ context.Context, name string) (*provision.App, error) {
-	return &provision.App{DisplayName: name}, nil
+func (f *fakeService) PutApp(_ context.Context, sp, app uuid.UUID, name string) error {
+	for _, a := range f.apps {
+		if a.ServicePrincipalID == sp {
+			a.DisplayName = name
+			return nil
+		}
+	}
+	f.apps = append(f.apps, &provision.App{ServicePrincipalID: sp, ApplicationID: app, DisplayName: name})
+	return nil
 }
 
 // act notes that something is asked for, and by whom; it is refused if anything is.
@@ -488,7 +496,8 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All," +
+			"Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
 	}
 	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }
@@ -497,6 +506,7 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 type world struct {
 	t       testing.TB
 	fake    *fakeService
+	apps    *oauthtest.Store
 	handler http.Handler
 	now     time.Time
 	log     bytes.Buffer
@@ -505,14 +515,25 @@ type world struct {
 }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
-	w := &world{t: t, fake: newFake(), now: time.Date(2026, 8, 20, 10, 0, 0, 0, time.UTC)}
-	cfg := Config{Service: w.fake, Tokens: fakeTokens{}, Now: func() time.Time { return w.now },
+	w := &world{t: t, fake: newFake(), apps: oauthtest.NewStore(), now: time.Date(2026, 8, 20, 10, 0, 0, 0, time.UTC)}
+	for i, a := range w.fake.apps { // application and service principal have ids of their own, but these
+		w.put(&oauth.Client{AppID: a.ApplicationID, ApplicationID: a.ApplicationID, ObjectID: a.ServicePrincipalID, DisplayName: a.DisplayName, Created: w.now.Add(time.Duration(i) * time.Second)})
+	}
+	cfg := Config{Service: w.fake, Apps: w.apps, Tokens: fakeTokens{}, Now: func() time.Time { return w.now },
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
 	for _, c := range change {
 		c(&cfg)
 	}
 	w.handler = New(cfg)
 	return w
+}
+
+// put stores an app registration.
+func (w *world) put(a *oauth.Client) {
+	w.t.Helper()
+	if err := w.apps.PutClient(context.Background(), a); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // send sends a request with the token "all" unless headers say otherwise, and checks what is true of every answer.

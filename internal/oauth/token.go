@@ -91,14 +91,20 @@ func (a *Authority) issue(ctx context.Context, c *Client, g grant, now time.Time
 	return token, nil
 }
 
-// Principal is the application that a verified token speaks for. It may be
-// shared with other requests and is not to be changed.
+// Principal is the application that a verified token speaks for, or the person
+// for whom it acts. It may be shared with other requests and is not to be
+// changed.
 type Principal struct {
 	AppID       uuid.UUID
-	ObjectID    uuid.UUID // of its service principal
+	ObjectID    uuid.UUID // of its service principal, or of the person
 	DisplayName string    // of the app when the token was issued
 	Roles       []string  // application permissions it had then
 	Expires     time.Time
+
+	User           bool // a person has signed in; the rest is about that person
+	UPN            string
+	Scopes         []string // delegated permissions
+	DirectoryRoles []string // template ids
 }
 
 // Has reports whether the principal has at least one of the roles.
