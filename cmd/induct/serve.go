@@ -63,6 +63,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error; the log goes to standard error as JSON lines")
 	f.BoolVar(&set.withoutMail, "without-notification-mail", false, "let jobs start that have no notification e-mail; else they go into quarantine at start")
 	mailFlags(f, &set.mail)
+	signInFlags(f, &set.signIn)
 	profiles.flags(f)
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 	engineFlags(f, &set)

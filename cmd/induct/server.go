@@ -44,6 +44,7 @@ type settings struct {
 	reserve       int64
 	withoutMail   bool // jobs start although they have nobody to notify
 	mail          mailSettings
+	signIn        signInSettings
 	log           *slog.Logger
 }
 
@@ -95,12 +96,10 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if s.tenant, err = loadTenant(ctx, s.store, set.domain); err != nil {
 		return nil, err
 	}
-	s.authority, err = oauth.New(oauth.Config{Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: set.publicURL,
-		Logger: set.log, Observe: s.sawExchange}, s.store)
-	if err != nil {
+	s.users = directory.New(s.store)
+	if s.authority, err = s.newAuthority(); err != nil {
 		return nil, err
 	}
-	s.users = directory.New(s.store)
 	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: s.users, Tenant: s.tenant, QueueRecords: set.queueRecords,
 		WithoutMail: set.withoutMail, Logger: set.log, Observe: s.sawBatch})
 	if err != nil {

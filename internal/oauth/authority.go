@@ -32,6 +32,9 @@ type Config struct {
 	PublicURL string   // scheme and host clients use; needed behind a proxy that ends TLS
 	Hosts     []string // further hosts (host or host:port) this server is called by
 
+	Federated []Issuer          // other issuers whose tokens clients may have federated credentials for; no other is ever asked
+	Transport http.RoundTripper // to them; default http.DefaultTransport
+
 	Now           func() time.Time // default time.Now
 	TokenLifetime time.Duration    // default 1 h; whole seconds, at least one minute
 	Logger        *slog.Logger     // one line per request; default discards
@@ -54,6 +57,7 @@ type Authority struct {
 	keys     keyring
 	verified *lru[[32]byte, *Principal]
 	failures *limiter
+	issuers  map[string]*issuer // by name
 }
 
 // New returns the Authority that cfg describes. It reads nothing from the
@@ -108,6 +112,10 @@ func New(cfg Config, store Store) (*Authority, error) {
 		}
 		a.https = u.Scheme == "https"
 		a.hosts = append(a.hosts, strings.ToLower(u.Host))
+	}
+	var err error
+	if a.issuers, err = newIssuers(cfg.Federated, cfg.Transport); err != nil {
+		return nil, err
 	}
 	a.keys = keyring{store: store, now: a.now, lifetime: a.lifetime}
 	return a, nil

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
@@ -167,7 +166,7 @@ func (x *exchange) metadata(e endpoint) {
 	}
 	x.reply(http.StatusOK, "private, max-age=3600", providerMetadata{
 		TokenEndpoint:     base + "/oauth2" + version + "/token",
-		TokenAuthMethods:  []string{"client_secret_post", "client_secret_basic"},
+		TokenAuthMethods:  []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		JWKSURI:           base + "/discovery" + version + "/keys",
 		ResponseModes:     []string{"query", "fragment", "form_post"},
 		SubjectTypes:      []string{"pairwise"},
@@ -182,20 +181,24 @@ func (x *exchange) metadata(e endpoint) {
 	})
 }
 
-// webKey is a public key in a set (RFC 7517 section 4, RFC 7518 section 6.3).
+// webKey is a public key in a set (RFC 7517 section 4, RFC 7518 section 6.3),
+// with what clients of the Microsoft identity platform look for beside it.
 type webKey struct {
-	Type      string `json:"kty"`
-	Use       string `json:"use"`
-	Algorithm string `json:"alg"`
-	ID        string `json:"kid"`
-	N         string `json:"n"`
-	E         string `json:"e"`
-	Issuer    string `json:"issuer"`
+	Type      string   `json:"kty"`
+	Use       string   `json:"use"`
+	Algorithm string   `json:"alg"`
+	ID        string   `json:"kid"`
+	X5T       string   `json:"x5t"`
+	N         string   `json:"n"`
+	E         string   `json:"e"`
+	X5C       [][]byte `json:"x5c"`
+	Issuer    string   `json:"issuer"`
 }
 
-func newWebKey(id string, public *rsa.PublicKey, issuer string) webKey {
+func newWebKey(k key, issuer string) webKey {
+	public := &k.private.PublicKey
 	return webKey{
-		Type: "RSA", Use: "sig", Algorithm: "RS256", ID: id, Issuer: issuer,
+		Type: "RSA", Use: "sig", Algorithm: "RS256", ID: k.id, X5T: k.x5t(), X5C: [][]byte{k.cert}, Issuer: issuer,
 		N: base64.RawURLEncoding.EncodeToString(public.N.Bytes()),
 		E: base64.RawURLEncoding.EncodeToString(big.NewInt(int64(public.E)).Bytes()),
 	}
@@ -211,7 +214,7 @@ func (x *exchange) keySet() {
 		Keys []webKey `json:"keys"`
 	}{make([]webKey, 0, len(keys))}
 	for _, k := range keys {
-		set.Keys = append(set.Keys, newWebKey(k.id, &k.private.PublicKey, x.a.base(x.r)+"/v2.0"))
+		set.Keys = append(set.Keys, newWebKey(k, x.a.base(x.r)+"/v2.0"))
 	}
 	x.reply(http.StatusOK, "private, max-age=3600", set)
 }

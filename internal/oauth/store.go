@@ -86,7 +86,7 @@ type SigningKey struct {
 	KeyID   string
 	Private []byte // PKCS #8
 	Created time.Time
-	Retired time.Time // zero while it may sign; a retired key is still published until its tokens have expired
+	Retired time.Time // zero, or from when on it does not sign; it is published until its last tokens have expired
 }
 
 // Store keeps clients and signing keys. Its methods may be called concurrently.
@@ -97,4 +97,5 @@ type Store interface {
 	DeleteClient(ctx context.Context, appID uuid.UUID) error      // nil if there is none
 	SigningKeys(ctx context.Context) ([]SigningKey, error)        // newest first
 	PutSigningKey(ctx context.Context, k SigningKey) error        // creates or replaces
+	DeleteSigningKey(ctx context.Context, id string) error        // nil if there is none
 }

@@ -31,7 +31,7 @@ type claims struct {
 	Expires     *jwt.NumericDate `json:"exp"`
 	DisplayName string           `json:"app_displayname,omitempty"`
 	AppID       uuid.UUID        `json:"appid"`
-	AppIDACR    string           `json:"appidacr"` // "1": authenticated by a secret
+	AppIDACR    string           `json:"appidacr"` // "0": public, "1": by a secret, "2": by a certificate or another issuer
 	AZP         uuid.UUID        `json:"azp"`
 	AZPACR      string           `json:"azpacr"`
 	IDP         string           `json:"idp"`
@@ -49,6 +49,7 @@ type grant struct {
 	audience string
 	issuer   string
 	version  string // "1.0" or "2.0"
+	proof    string // appidacr
 }
 
 // issue signs a token for the client, valid from now for the token lifetime.
@@ -59,7 +60,7 @@ func (a *Authority) issue(ctx context.Context, c *Client, g grant, now time.Time
 	}
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: k.private, KeyID: k.id}},
-		(&jose.SignerOptions{}).WithType("JWT"))
+		(&jose.SignerOptions{}).WithType("JWT").WithHeader("x5t", k.x5t()))
 	if err != nil {
 		return "", fmt.Errorf("oauth: signing a token: %w", err)
 	}
@@ -73,9 +74,9 @@ func (a *Authority) issue(ctx context.Context, c *Client, g grant, now time.Time
 		Expires:     jwt.NewNumericDate(now.Add(a.lifetime)),
 		DisplayName: c.DisplayName,
 		AppID:       c.AppID,
-		AppIDACR:    "1",
+		AppIDACR:    g.proof,
 		AZP:         c.AppID,
-		AZPACR:      "1",
+		AZPACR:      g.proof,
 		IDP:         g.issuer,
 		IDType:      "app",
 		ObjectID:    c.ObjectID,

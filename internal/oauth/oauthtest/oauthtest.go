@@ -112,6 +112,14 @@ func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
 	return nil
 }
 
+// DeleteSigningKey implements oauth.Store.
+func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = slices.DeleteFunc(s.keys, func(o oauth.SigningKey) bool { return o.KeyID == id })
+	return ctx.Err()
+}
+
 // clone copies a client as a store that writes JSON would.
 func clone(c *oauth.Client) *oauth.Client {
 	text, err := json.Marshal(c)
@@ -193,6 +201,12 @@ func testKeys(t *testing.T, s oauth.Store) {
 	mid.Retired = start.Add(3 * time.Hour)
 	putKey(t, s, mid)
 	wantKeys(t, s, young, mid, old)
+	for range 2 { // the second time there is none
+		if err := s.DeleteSigningKey(t.Context(), old.KeyID); err != nil {
+			t.Error(err)
+		}
+	}
+	wantKeys(t, s, young, mid)
 }
 
 func testConcurrent(t *testing.T, s oauth.Store) {
