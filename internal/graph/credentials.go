@@ -1,13 +1,9 @@
 package graph
 
 import (
-	"crypto/ecdsa"
-	"crypto/rsa"
-	"crypto/sha1"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"net/http"
 	"slices"
@@ -22,9 +18,7 @@ import (
 const (
 	mostPasswords = 50
 	mostKeys      = 20
-	mostKey       = 32 << 10                 // bytes of a certificate as it is sent
 	usualLife     = 2 * 365 * 24 * time.Hour // of a secret whose end is not sent
-	shortestRSA   = 2048                     // bits
 	clockLeeway   = 5 * time.Minute          // for the clocks of clients that say when a secret begins
 )
 
@@ -201,7 +195,7 @@ func (c *call) lackProof() error {
 // keyObjects are an app's keyCredentials; key, the certificate itself, is shown only if it was asked for.
 func keyObjects(a *oauth.Client, shown bool) []object {
 	return objects(a.Certificates, func(k *oauth.Certificate) object {
-		thumbprint := sha1.Sum(k.DER)
+		thumbprint := k.SHA1()
 		var key any
 		if shown {
 			key = base64.StdEncoding.EncodeToString(k.DER)
@@ -262,9 +256,9 @@ func (c *call) setKeys(a *oauth.Client, sent json.RawMessage) error {
 }
 
 // certificate is what is kept of a keyCredential.
-func (c *call) certificate(a *oauth.Client, sent *sentKey) (k oauth.Certificate, err error) {
+func (c *call) certificate(a *oauth.Client, sent *sentKey) (k oauth.Certificate, _ error) {
 	i := slices.IndexFunc(a.Certificates, func(k oauth.Certificate) bool {
-		thumbprint := sha1.Sum(k.DER)
+		thumbprint := k.SHA1()
 		return sent.KeyID != nil && k.KeyID == *sent.KeyID ||
 			sent.KeyID == nil && sent.CustomKeyIdentifier != nil && *sent.CustomKeyIdentifier == base64.StdEncoding.EncodeToString(thumbprint[:])
 	})
@@ -272,9 +266,11 @@ func (c *call) certificate(a *oauth.Client, sent *sentKey) (k oauth.Certificate,
 		k = a.Certificates[i]
 	}
 	if sent.Key != nil && *sent.Key != "" {
-		if k.DER, err = parseCertificate(*sent.Key); err != nil {
+		cert, err := oauth.ParseCertificate([]byte(*sent.Key))
+		if err != nil {
 			return k, requestBad("Key credential value is invalid: %s.", err)
 		}
+		k.DER = cert.Raw
 	}
 	cert, err := x509.ParseCertificate(k.DER)
 	now := c.s.Now().UTC()
@@ -306,37 +302,6 @@ func (c *call) certificate(a *oauth.Client, sent *sentKey) (k oauth.Certificate,
 		k.Expires = sent.End.UTC()
 	}
 	return k, nil
-}
-
-// parseCertificate reads a certificate in base64: DER, or PEM. Its errors are for the caller.
-func parseCertificate(text string) ([]byte, error) {
-	if len(text) > mostKey {
-		return nil, errors.New("it is too long for a certificate")
-	}
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-	if err != nil {
-		return nil, errors.New("it is not base64 of a certificate")
-	}
-	if block, _ := pem.Decode(der); block != nil {
-		if block.Type != "CERTIFICATE" {
-			return nil, errors.New("the PEM block is no CERTIFICATE: a private key must not be sent")
-		}
-		der = block.Bytes
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, errors.New("it is no X.509 certificate")
-	}
-	switch public := cert.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if public.N.BitLen() < shortestRSA {
-			return nil, errors.New("its RSA key is shorter than 2048 bits")
-		}
-	case *ecdsa.PublicKey:
-	default:
-		return nil, errors.New("its key is neither RSA nor ECDSA")
-	}
-	return cert.Raw, nil
 }
 
 // decodeDates is decode, and says what is wrong with a date or an id that cannot be read.

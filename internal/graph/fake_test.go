@@ -616,6 +616,9 @@ func paths(t testing.TB) (rows []pathSchema) {
 		pathSchema{"POST", `directory/deletedItems/[^/]+/(microsoft\.graph\.)?restore`, "user", 200},
 		pathSchema{"PATCH", "servicePrincipals/[^/]+/synchronization/jobs/[^/]+", "synchronizationJob", 200},
 		pathSchema{"GET", "servicePrincipals/[^/]+/synchronization/jobs\\('[^/]+'\\)", "synchronizationJob", 200},
+		pathSchema{"POST", "(applications|servicePrincipals)/[^/]+/addPassword", "passwordCredential", 200},
+		pathSchema{"PATCH", "applications\\([^/]+\\)", "application", 201},
+		pathSchema{"PATCH", "servicePrincipals\\([^/]+\\)", "servicePrincipal", 201},
 		pathSchema{"GET", "applications/[^/]+/synchronization/secrets", "coll.synchronizationSecretKeyStringValuePair", 200},
 		pathSchema{"GET", "applications/[^/]+/synchronization", "synchronization", 200},
 	)

@@ -2,8 +2,6 @@ package graph
 
 import (
 	"net/http"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,13 +9,6 @@ import (
 
 	"induct/internal/oauth"
 )
-
-const (
-	mostFederated     = 20
-	mostFederatedText = 600 // characters of an issuer, a subject, an audience, a description
-)
-
-var federatedName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{2,119}$`)
 
 // federatedObject is Graph's federatedIdentityCredential.
 func federatedObject(f *oauth.FederatedCredential) object {
@@ -100,23 +91,16 @@ func (s *sentFederated) over(f *oauth.FederatedCredential) error {
 	if s.Audiences != nil {
 		f.Audiences = *s.Audiences
 	}
-	return checkFederated(f)
+	return nil
 }
 
-// checkFederated refuses a credential that could never be used, or not be told from others.
-func checkFederated(f *oauth.FederatedCredential) error {
-	issuer, err := url.Parse(f.Issuer)
-	switch {
-	case !federatedName.MatchString(f.Name):
-		return requestBad("Property 'name' is invalid: it has 3 to 120 letters, digits, - and _, and begins with a letter or digit.")
-	case err != nil || issuer.Scheme != "https" || issuer.Host == "" || issuer.RawQuery != "" || issuer.Fragment != "" || len(f.Issuer) > mostFederatedText:
-		return requestBad("Property 'issuer' is invalid: it is the https URL that the issuer's tokens have as iss.")
-	case f.Subject == "" || len(f.Subject) > mostFederatedText:
-		return requestBad("Property 'subject' is invalid: it is required, and has at most %d characters.", mostFederatedText)
-	case len(f.Audiences) != 1 || f.Audiences[0] == "" || len(f.Audiences[0]) > mostFederatedText:
-		return requestBad("Property 'audiences' is invalid: it has one audience, such as api://AzureADTokenExchange.")
-	case len(f.Description) > mostFederatedText:
-		return requestBad("Property 'description' is invalid: it has at most %d characters.", mostFederatedText)
+// checkFederated refuses a credential that could never be used, or not be told from the app's others.
+func checkFederated(a *oauth.Client, f *oauth.FederatedCredential) error {
+	if slices.ContainsFunc(a.Federated, func(o oauth.FederatedCredential) bool { return o.ID != f.ID && o.Name == f.Name }) {
+		return &problem{status: http.StatusConflict, code: codeSameKey, message: "FederatedIdentityCredential with name " + clip(f.Name) + " already exists."}
+	}
+	if err := oauth.CheckFederated(*f, a.Federated); err != nil {
+		return requestBad("The federated identity credential is invalid: %s.", clipTo(err.Error(), 400))
 	}
 	return nil
 }
@@ -148,10 +132,7 @@ func (c *call) addFederated(sent *sentFederated) error {
 		return err
 	}
 	a, err := c.editClient(func(a *oauth.Client) error {
-		if len(a.Federated) >= mostFederated {
-			return requestBad("The application has %d federated identity credentials, and %d are the most.", len(a.Federated), mostFederated)
-		}
-		if err := aloneIn(a, &f); err != nil {
+		if err := checkFederated(a, &f); err != nil {
 			return err
 		}
 		a.Federated = append(a.Federated, f)
@@ -162,20 +143,6 @@ func (c *call) addFederated(sent *sentFederated) error {
 	}
 	c.w.Header().Set("Location", c.root()+"/"+federatedContext(a)+"/"+f.ID.String())
 	c.json(http.StatusCreated, append(object{{"@odata.context", c.context(federatedContext(a) + "/$entity")}}, federatedObject(&f)...))
-	return nil
-}
-
-// aloneIn refuses a name, or an issuer with a subject, that another credential of the app has.
-func aloneIn(a *oauth.Client, f *oauth.FederatedCredential) error {
-	for _, o := range a.Federated {
-		switch {
-		case o.ID == f.ID:
-		case o.Name == f.Name:
-			return &problem{status: http.StatusConflict, code: codeSameKey, message: "FederatedIdentityCredential with name " + f.Name + " already exists."}
-		case o.Issuer == f.Issuer && o.Subject == f.Subject:
-			return requestBad("FederatedIdentityCredential with issuer '%s' and subject '%s' already exists.", clip(f.Issuer), clip(f.Subject))
-		}
-	}
 	return nil
 }
 
@@ -210,7 +177,7 @@ func (c *call) patchFederated() error {
 		if err := sent.over(&f); err != nil {
 			return err
 		}
-		if err := aloneIn(a, &f); err != nil {
+		if err := checkFederated(a, &f); err != nil {
 			return err
 		}
 		a.Federated[i] = f
