@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -486,7 +487,8 @@ func (f *fakeService) DeleteForever(ctx context.Context, id string) error {
 	return err
 }
 
-// fakeTokens takes the token for the comma-separated roles it grants; "all" grants enough for every route.
+// fakeTokens takes the token for the comma-separated roles it grants; "all" grants enough for every route, and one of bearer is
+// a principal of its own.
 type fakeTokens struct{}
 
 func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, error) {
@@ -498,6 +500,14 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "all":
 		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All," +
 			"Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
+	}
+	if encoded, ok := strings.CutPrefix(bearer, "p."); ok {
+		var p oauth.Principal
+		text, err := base64.RawURLEncoding.DecodeString(encoded)
+		if err == nil {
+			err = json.Unmarshal(text, &p)
+		}
+		return &p, err
 	}
 	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }
