@@ -109,7 +109,7 @@ func (s *server) devApp(ctx context.Context) (credentials, error) {
 // makeApp makes a provisioning app with a started job, and a client with the roles. notify is who gets mail about the job;
 // without it the job runs all the same.
 func (s *server) makeApp(ctx context.Context, name, notify string, roles []string, life time.Duration) (credentials, error) {
-	client := &oauth.Client{AppID: uuid.New(), ApplicationID: uuid.New(), ObjectID: uuid.New(), DisplayName: name + " client", Created: time.Now().UTC(), Roles: roles}
+	client := newClient(name+" client", roles)
 	job, err := s.makeJob(ctx, name, client.ObjectID)
 	if err != nil {
 		return credentials{}, err
@@ -133,6 +133,11 @@ func (s *server) makeApp(ctx context.Context, name, notify string, roles []strin
 	}
 	secret, err := s.addSecret(ctx, client.AppID, life)
 	return s.credentials(client.AppID, secret, job), err
+}
+
+// newClient is an app registration with application permissions, in no store yet.
+func newClient(name string, roles []string) *oauth.Client {
+	return &oauth.Client{AppID: uuid.New(), ApplicationID: uuid.New(), ObjectID: uuid.New(), DisplayName: name, Created: time.Now().UTC(), Roles: roles}
 }
 
 // makeJob makes an app of the gallery, which owner owns, with a job: the same that POST …/instantiate and POST …/jobs make.
@@ -161,7 +166,7 @@ func (s *server) addSecret(ctx context.Context, appID uuid.UUID, life time.Durat
 }
 
 func appCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "app", Short: "Make provisioning apps and their credentials"}, appCreateCommand())
+	return group(&cobra.Command{Use: "app", Short: "Make provisioning apps and their credentials"}, appCreateCommand(), appClientCommand())
 }
 
 func appCreateCommand() *cobra.Command {
@@ -190,6 +195,51 @@ func appCreateCommand() *cobra.Command {
 	f.StringVar(&name, "name", "API-driven to cloud directory", "name of the app")
 	f.StringVar(&notify, "notify", "", "who gets mail when the job needs attention: addresses, separated by ;")
 	f.IntVar(&days, "secret-days", 180, "how long the secret is valid")
+	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
+	f.String("config", "", "configuration file (default induct.yaml if there is one)")
+	return cmd
+}
+
+// adminRoles let a client set up everything else over Graph.
+var adminRoles = []string{"Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All", "Synchronization.ReadWrite.All"}
+
+func appClientCommand() *cobra.Command {
+	var set settings
+	var name string
+	var roles []string
+	var days int
+	cmd := &cobra.Command{
+		Use:   "client --data DIR --name NAME",
+		Short: "Make an app registration with application permissions and a secret",
+		Long: "Makes an app registration without a job. By default it has the permissions with which everything else can be\n" +
+			"set up over Graph: " + strings.Join(adminRoles, ", ") + ".\n" +
+			"Whoever has its secret can give itself every other permission. The secret is shown once.\n" +
+			"The data directory must not be in use: stop `induct serve` for the moment.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, r := range roles {
+				if _, ok := oauth.RoleIDs[r]; !ok {
+					return fmt.Errorf("--permission %q: it is one of %s", r, strings.Join(everyRole(), ", "))
+				}
+			}
+			return offline(cmd, &set, func(s *server) error {
+				client := newClient(name, roles)
+				if err := s.store.PutClient(cmd.Context(), client); err != nil {
+					return err
+				}
+				secret, err := s.addSecret(cmd.Context(), client.AppID, time.Duration(days)*24*time.Hour)
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "TENANT_ID=%s\nCLIENT_ID=%s\nCLIENT_SECRET=%s\n", s.tenant.ID, client.AppID, secret)
+				}
+				return err
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&set.data, "data", "", "data directory of the installation")
+	f.StringVar(&name, "name", "Administration", "name of the app")
+	f.StringSliceVar(&roles, "permission", adminRoles, "application permissions, separated by commas")
+	f.IntVar(&days, "secret-days", 30, "how long the secret is valid")
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
 	f.String("config", "", "configuration file (default induct.yaml if there is one)")
 	return cmd
