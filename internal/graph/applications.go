@@ -218,7 +218,7 @@ func (c *call) createApplication(sent map[string]json.RawMessage) error {
 	if a.DisplayName == "" {
 		return requestBad("A value is required for property 'displayName' of resource 'Application'.")
 	}
-	if err := c.s.Apps.PutClient(c.r.Context(), a); err != nil {
+	if err := c.putClient(a, nil, deed{"Add application", "Add", true}); err != nil {
 		return err
 	}
 	shown := c.applicationObject(a, false)
@@ -399,7 +399,7 @@ func (c *call) patchApplication() error {
 		}
 	}
 	renamed := false
-	a, err := c.editClient(func(a *oauth.Client) error {
+	a, err := c.editClient("Update", func(a *oauth.Client) error {
 		was := a.DisplayName
 		err := c.setApplication(a, sent, false)
 		renamed = a.DisplayName != was
@@ -447,7 +447,7 @@ func (c *call) deleteApplication() error {
 			return err
 		}
 	}
-	if err := c.s.Apps.DeleteClient(c.r.Context(), a.AppID); err != nil {
+	if err := c.dropClient(a, deed{"Delete application", "Delete", true}); err != nil {
 		return err
 	}
 	return c.none(http.StatusNoContent)

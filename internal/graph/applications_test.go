@@ -640,3 +640,40 @@ func TestExtensionProperties(t *testing.T) {
 	w.must(204, "DELETE", url+"/"+made["id"].(string), "")
 	w.must(404, "DELETE", url+"/"+made["id"].(string), "")
 }
+
+// TestAppAudit has the audit log name who changed what, and no secret.
+func TestAppAudit(t *testing.T) {
+	w := newWorld(t)
+	app := w.must(201, "POST", "/v1.0/applications", `{"displayName":"Client","tags":["a"]}`)
+	url := "/v1.0/applications/" + app["id"].(string)
+	secret := w.must(200, "POST", url+"/addPassword", `{"passwordCredential":{"displayName":"ci"}}`)
+	sp := w.must(201, "POST", "/v1.0/servicePrincipals", `{"appId":"`+app["appId"].(string)+`"}`)["id"].(string)
+	w.must(201, "POST", "/v1.0/servicePrincipals/"+sp+"/appRoleAssignments",
+		`{"principalId":"`+sp+`","resourceId":"`+graphSP.String()+`","appRoleId":"`+oauth.RoleIDs["User.Read.All"].String()+`"}`)
+	w.must(204, "POST", url+"/owners/$ref", `{"@odata.id":"x/`+emptySP+`"}`)
+	w.must(204, "PATCH", url, `{"tags":["b"]}`)
+	w.must(400, "PATCH", url, `{"tags":"b"}`)
+	w.must(204, "DELETE", "/v1.0/servicePrincipals/"+sp, "")
+	w.must(204, "DELETE", url, "")
+	p := w.page("/v1.0/auditLogs/directoryAudits?$filter=category%20eq%20'ApplicationManagement'")
+	var got []string
+	for _, e := range p.Value {
+		got = append(got, fmt.Sprint(e["activityDisplayName"], " ", look(e, "targetResources", 0, "type"), " ", look(e, "initiatedBy", "app", "displayName")))
+	}
+	slices.Reverse(got)
+	want := []string{"Add application Application HR feed", "Add credentials to application Application HR feed", "Add service principal ServicePrincipal HR feed",
+		"Add app role assignment to service principal ServicePrincipal HR feed", "Add owner to application Application HR feed", "Update application Application HR feed",
+		"Remove service principal ServicePrincipal HR feed", "Delete application Application HR feed"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	text := w.get("/v1.0/auditLogs/directoryAudits").Body.String()
+	for _, has := range []string{"User.Read.All", secret["keyId"].(string), `"oldValue":"[\"a\"]","newValue":"[\"b\"]"`, emptySP} {
+		if !strings.Contains(text, has) {
+			t.Errorf("it does not have %s", has)
+		}
+	}
+	if strings.Contains(text, secret["secretText"].(string)) {
+		t.Error("it has the secret")
+	}
+}

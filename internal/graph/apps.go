@@ -82,26 +82,35 @@ func (c *call) principalWith(id string) (*oauth.Client, error) {
 	return c.findClient(key{value: id}, false)
 }
 
-// editClient changes the app that the path names, one request at a time.
-func (c *call) editClient(change func(*oauth.Client) error) (*oauth.Client, error) {
+var errGraphPrincipal = &problem{status: http.StatusForbidden, code: codeDenied, message: "Microsoft Graph's service principal is everybody's and cannot be changed."}
+
+// editClient changes the app that the path names, one request at a time, and has the audit log say so under activity, to which the
+// type of what the path names is added.
+func (c *call) editClient(activity string, change func(*oauth.Client) error) (*oauth.Client, error) {
 	c.s.registering.Lock()
 	defer c.s.registering.Unlock()
 	a, err := c.registered()
 	if err != nil {
 		return nil, err
 	}
-	return a, c.changeClient(a, change)
+	_, application := c.params["{app}"]
+	kind := " service principal"
+	if application {
+		kind = " application"
+	}
+	return a, c.changeClient(a, deed{activity + kind, "Update", application}, change)
 }
 
 // changeClient changes an app; whoever calls it holds registering.
-func (c *call) changeClient(a *oauth.Client, change func(*oauth.Client) error) error {
+func (c *call) changeClient(a *oauth.Client, d deed, change func(*oauth.Client) error) error {
 	if a.ObjectID == c.s.graphPrincipal() {
-		return &problem{status: http.StatusForbidden, code: codeDenied, message: "Microsoft Graph's service principal is everybody's and cannot be changed."}
+		return errGraphPrincipal
 	}
+	before := facts(a)
 	if err := change(a); err != nil {
 		return err
 	}
-	return c.s.Apps.PutClient(c.r.Context(), a)
+	return c.putClient(a, before, d)
 }
 
 // application is the provisioning side of the app that a path names.

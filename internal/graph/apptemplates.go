@@ -122,7 +122,10 @@ func (c *call) instantiate() error {
 	}
 	c.s.registering.Lock()
 	defer c.s.registering.Unlock()
-	if err := c.s.Apps.PutClient(c.r.Context(), made); err != nil {
+	if err := c.putClient(made, nil, deed{"Add application", "Add", true}); err != nil {
+		return err
+	}
+	if err := c.record(made, nil, deed{"Add service principal", "Add", false}); err != nil {
 		return err
 	}
 	if err := c.s.Service.PutApp(c.r.Context(), made.ObjectID, made.AppID, made.DisplayName); err != nil {

@@ -209,7 +209,7 @@ func (c *call) assignRole(principal, resource *oauth.Client, role uuid.UUID) (*a
 		return nil, requestBad("Permission being assigned was not found on application '%s'.", resource.AppID)
 	}
 	r := &assigned{oauth.RoleAssignment{ID: AssignmentID(principal.ObjectID, resource.ObjectID, role), Resource: resource.ObjectID, Role: role, Created: c.s.Now().UTC()}, principal, resource}
-	err := c.changeClient(principal, func(a *oauth.Client) error {
+	err := c.changeClient(principal, deed{"Add app role assignment to service principal", "Assign", false}, func(a *oauth.Client) error {
 		if slices.ContainsFunc(a.Assignments, func(o oauth.RoleAssignment) bool { return o.ID == r.ID }) || onGraph && slices.Contains(a.Roles, name) {
 			return requestBad("Permission being assigned already exists on the object")
 		}
@@ -251,7 +251,7 @@ func (c *call) unassign(to bool) error {
 	if err != nil {
 		return err
 	}
-	err = c.changeClient(r.principal, func(a *oauth.Client) error {
+	err = c.changeClient(r.principal, deed{"Remove app role assignment from service principal", "Unassign", false}, func(a *oauth.Client) error {
 		a.Assignments = slices.DeleteFunc(a.Assignments, func(o oauth.RoleAssignment) bool { return o.ID == r.ID })
 		if r.Resource == c.s.graphPrincipal() {
 			name := graphRoleName(r.Role)

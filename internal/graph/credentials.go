@@ -60,7 +60,7 @@ func (c *call) addPassword() error {
 		return err
 	}
 	var shown object
-	_, err = c.editClient(func(a *oauth.Client) error {
+	_, err = c.editClient("Add credentials to", func(a *oauth.Client) error {
 		shown, err = c.newPassword(a, &sent.Credential)
 		return err
 	})
@@ -170,7 +170,7 @@ func (c *call) removePassword() error {
 	if err != nil {
 		return requestBad("Property 'keyId' is invalid: it is the GUID of a password credential.")
 	}
-	_, err = c.editClient(func(a *oauth.Client) error {
+	_, err = c.editClient("Remove credentials from", func(a *oauth.Client) error {
 		before := len(a.Secrets)
 		a.Secrets = slices.DeleteFunc(a.Secrets, func(s oauth.Secret) bool { return s.KeyID == id })
 		if len(a.Secrets) == before {

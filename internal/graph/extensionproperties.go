@@ -117,7 +117,7 @@ func (c *call) postExtension() error {
 		return requestBad("Property 'targetObjects' is invalid: it names what has the attribute, such as User.")
 	}
 	var shown object
-	a, err := c.editClient(func(a *oauth.Client) error {
+	a, err := c.editClient("Add extension property to", func(a *oauth.Client) error {
 		list := extensionsOf(a)
 		e.ID, e.DataType = uuid.New(), types[i]
 		e.Name = "extension_" + strings.ReplaceAll(a.AppID.String(), "-", "") + "_" + e.Name
@@ -152,7 +152,7 @@ func (c *call) deleteExtension() error {
 	if err != nil {
 		return err
 	}
-	_, err = c.editClient(func(a *oauth.Client) error {
+	_, err = c.editClient("Remove extension property from", func(a *oauth.Client) error {
 		list := extensionsOf(a)
 		left := slices.DeleteFunc(slices.Clone(list), func(e extension) bool { return strings.EqualFold(e.ID.String(), id) })
 		if len(left) == len(list) {

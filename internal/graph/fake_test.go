@@ -297,6 +297,12 @@ func (f *fakeService) QueryAudit(_ context.Context, q provision.AuditQuery) (pag
 	return page, nil
 }
 
+func (f *fakeService) Record(ctx context.Context, a provision.Audit) error {
+	a.Seq, a.ID, a.Time, a.Actor = int64(len(f.audits)+1), uuid.New(), time.Date(2026, 8, 20, 10, len(f.audits), 0, 0, time.UTC), provision.ActorOf(ctx)
+	f.audits = append(f.audits, a)
+	return nil
+}
+
 func (f *fakeService) Notices(_ context.Context, _ int64, limit int) ([]provision.Notice, error) {
 	return f.notices[:min(limit, len(f.notices))], nil
 }

@@ -131,7 +131,7 @@ func (c *call) addFederated(sent *sentFederated) error {
 	if err := sent.over(&f); err != nil {
 		return err
 	}
-	a, err := c.editClient(func(a *oauth.Client) error {
+	a, err := c.editClient("Add credentials to", func(a *oauth.Client) error {
 		if err := checkFederated(a, &f); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (c *call) patchFederated() error {
 			return c.addFederated(sent)
 		}
 	}
-	_, err = c.editClient(func(a *oauth.Client) error {
+	_, err = c.editClient("Update credentials of", func(a *oauth.Client) error {
 		i, err := c.federatedAt(a)
 		if err != nil {
 			return err
@@ -190,7 +190,7 @@ func (c *call) patchFederated() error {
 }
 
 func (c *call) deleteFederated() error {
-	_, err := c.editClient(func(a *oauth.Client) error {
+	_, err := c.editClient("Remove credentials from", func(a *oauth.Client) error {
 		i, err := c.federatedAt(a)
 		if err != nil {
 			return err

@@ -143,7 +143,7 @@ func (c *call) postGrant() error {
 		return err
 	}
 	g := &granted{oauth.Grant{ID: linkID("oauth2PermissionGrant", client.ObjectID, resource.ObjectID, person), Resource: resource.ObjectID, Person: person, Scope: scope}, client}
-	err = c.changeClient(client, func(a *oauth.Client) error {
+	err = c.changeClient(client, deed{"Add delegated permission grant", "Assign", false}, func(a *oauth.Client) error {
 		if slices.ContainsFunc(a.Grants, func(o oauth.Grant) bool { return o.ID == g.ID }) {
 			return &problem{status: http.StatusConflict, code: codeSameKey, message: "Permission entry already exists."}
 		}
@@ -202,22 +202,22 @@ func (c *call) patchGrant() error {
 	if err != nil {
 		return err
 	}
-	return c.changeGrant(func(a *oauth.Client, i int) { a.Grants[i].Scope = scope })
+	return c.changeGrant("Update delegated permission grant", func(a *oauth.Client, i int) { a.Grants[i].Scope = scope })
 }
 
 func (c *call) deleteGrant() error {
-	return c.changeGrant(func(a *oauth.Client, i int) { a.Grants = slices.Delete(a.Grants, i, i+1) })
+	return c.changeGrant("Remove delegated permission grant", func(a *oauth.Client, i int) { a.Grants = slices.Delete(a.Grants, i, i+1) })
 }
 
 // changeGrant changes the grant that the path names, which is at place i of its app.
-func (c *call) changeGrant(change func(a *oauth.Client, i int)) error {
+func (c *call) changeGrant(activity string, change func(a *oauth.Client, i int)) error {
 	c.s.registering.Lock()
 	defer c.s.registering.Unlock()
 	g, err := c.grant()
 	if err != nil {
 		return err
 	}
-	err = c.changeClient(g.client, func(a *oauth.Client) error {
+	err = c.changeClient(g.client, deed{activity, "Update", false}, func(a *oauth.Client) error {
 		change(a, slices.IndexFunc(a.Grants, func(o oauth.Grant) bool { return o.ID == g.ID }))
 		return nil
 	})

@@ -81,6 +81,8 @@ type Service interface {
 	SetSchema(ctx context.Context, jobPK int64, schema *mapping.Schema) error
 	// Preview tells what a record would do, by the schema or, if that is nil, by the job's own; it writes nothing.
 	Preview(ctx context.Context, jobPK int64, q provision.PreviewQuery) (*provision.Preview, error)
+	// Record adds an entry to the audit log; its id, time and actor are filled in.
+	Record(ctx context.Context, a provision.Audit) error
 	provision.Log
 	provision.Objects
 	provision.DeletedItems

@@ -79,7 +79,7 @@ func (c *call) postOwner() error {
 	if err != nil {
 		return err
 	}
-	_, err = c.editClient(func(a *oauth.Client) error {
+	_, err = c.editClient("Add owner to", func(a *oauth.Client) error {
 		if slices.Contains(a.Owners, id) {
 			return requestBad("One or more added object references already exist for the following modified properties: 'owners'.")
 		}
@@ -152,7 +152,7 @@ func (c *call) deleteOwner() error {
 	if err != nil {
 		return err
 	}
-	_, err = c.editClient(func(a *oauth.Client) error {
+	_, err = c.editClient("Remove owner from", func(a *oauth.Client) error {
 		id, err := uuid.Parse(text)
 		if err != nil || !slices.Contains(a.Owners, id) {
 			return objectNotFound(text)

@@ -192,7 +192,7 @@ func (c *call) putPrincipal(a *oauth.Client, sent map[string]json.RawMessage) er
 	if err := c.setPrincipal(a, sent); err != nil {
 		return err
 	}
-	if err := c.s.Apps.PutClient(c.r.Context(), a); err != nil {
+	if err := c.putClient(a, nil, deed{"Add service principal", "Add", false}); err != nil {
 		return err
 	}
 	c.w.Header().Set("Location", c.root()+"/servicePrincipals/"+a.ObjectID.String())
@@ -252,7 +252,7 @@ func (c *call) patchServicePrincipal() error {
 		}
 	}
 	was := ""
-	a, err := c.editClient(func(a *oauth.Client) error {
+	a, err := c.editClient("Update", func(a *oauth.Client) error {
 		was = a.DisplayName
 		return c.setPrincipal(a, sent)
 	})
@@ -276,17 +276,21 @@ func (c *call) deleteServicePrincipal() error {
 		return err
 	}
 	if a.ObjectID == c.s.graphPrincipal() {
-		return c.changeClient(a, nil)
+		return errGraphPrincipal
 	}
 	if err := c.deletePrincipal(a); err != nil {
 		return err
 	}
+	d := deed{"Remove service principal", "Delete", false}
 	if a.ApplicationID == uuid.Nil {
-		err = c.s.Apps.DeleteClient(c.r.Context(), a.AppID)
+		err = c.dropClient(a, d)
 	} else {
+		before, was := facts(a), *a
 		a.ObjectID, a.Disabled = uuid.Nil, true
 		a.Roles, a.Assignments, a.Grants, a.Principal = nil, nil, nil, nil
-		err = c.s.Apps.PutClient(c.r.Context(), a)
+		if err = c.s.Apps.PutClient(c.r.Context(), a); err == nil {
+			err = c.record(&was, before, d)
+		}
 	}
 	if err != nil {
 		return err
