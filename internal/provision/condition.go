@@ -148,6 +148,7 @@ type Pending struct {
 	Staged     bool // a verdict is asked of people: the threshold was exceeded
 	Verdict    Verdict
 	By         string // whose verdict; "" is the engine's own
+	Allowed    bool   // people approved it, and it is retried because the target failed: no other verdict is needed
 	Code       string // of the latest failure
 	Attribute  string
 	Reason     string
