@@ -112,7 +112,7 @@ func (s *server) devApp(ctx context.Context) (credentials, error) {
 // makeApp makes a provisioning app with a started job, and a client with the roles. notify is who gets mail about the job;
 // without it the job runs all the same.
 func (s *server) makeApp(ctx context.Context, name, notify string, roles []string, life time.Duration) (credentials, error) {
-	client := newClient(name+" client", roles)
+	client := newRegistration(name+" client", roles)
 	job, err := s.makeJob(ctx, name, client.ObjectID)
 	if err != nil {
 		return credentials{}, err
@@ -138,8 +138,8 @@ func (s *server) makeApp(ctx context.Context, name, notify string, roles []strin
 	return s.credentials(client.AppID, secret, job), err
 }
 
-// newClient is an app registration with application permissions, in no store yet.
-func newClient(name string, roles []string) *oauth.Client {
+// newRegistration is an app registration with application permissions, in no store yet.
+func newRegistration(name string, roles []string) *oauth.Client {
 	return &oauth.Client{AppID: uuid.New(), ApplicationID: uuid.New(), ObjectID: uuid.New(), DisplayName: name, Created: time.Now().UTC(), Roles: roles}
 }
 
@@ -233,7 +233,7 @@ func appClientCommand() *cobra.Command {
 				}
 			}
 			return offline(cmd, &set, func(s *server) error {
-				client := newClient(name, roles)
+				client := newRegistration(name, roles)
 				if err := s.store.PutClient(cmd.Context(), client); err != nil {
 					return err
 				}
