@@ -27,7 +27,20 @@ type request struct {
 	assertion     string
 	scope         string
 	resource      string
+
+	code     string
+	redirect string
+	verifier string // of PKCE
+	refresh  string
+	info     bool // client_info=1
 }
+
+// Grants that the token endpoint takes.
+const (
+	grantClient  = "client_credentials"
+	grantCode    = "authorization_code"
+	grantRefresh = "refresh_token"
+)
 
 // tokenAnswer is the success answer of RFC 6749 section 5.1. The v1 endpoint
 // has all numbers in strings.
@@ -61,10 +74,16 @@ func (x *exchange) token() {
 		x.fail(err)
 		return
 	}
-	audience, err := x.audience(req)
-	if err != nil {
-		x.fail(err)
-		return
+	audience := ""
+	if req.grant == grantClient {
+		if audience, err = x.audience(req); err == nil && sharedTenant(strings.ToLower(x.tenantName)) {
+			err = &protocolError{status: http.StatusBadRequest, kind: "invalid_request", code: 50059,
+				text: "No tenant-identifying information found in either the request or implied by any provided credentials. Use the tenant's id or domain in place of '" + x.tenantName + "'."}
+		}
+		if err != nil {
+			x.fail(err)
+			return
+		}
 	}
 	client, err, failure := x.authenticate(req)
 	switch {
@@ -74,19 +93,27 @@ func (x *exchange) token() {
 	case err != nil:
 		x.fail(err)
 		return
-	}
-	g := grant{audience: audience, issuer: x.a.base(x.r) + "/v2.0", version: "2.0", proof: req.proof()}
-	if x.v1 {
-		g.issuer, g.version = x.a.issuerV1(), "1.0"
+	case req.grant != grantClient:
+		x.redeem(client, req)
+		return
 	}
 	now := x.now.Truncate(time.Second)
-	token, failure := x.a.issue(x.r.Context(), client, g, now)
+	token, failure := x.a.issue(x.r.Context(), client, nil, x.grantOf(req, audience, nil), now)
 	if failure != nil {
 		x.unavailable(failure)
 		return
 	}
 	x.outcome = TokenIssued
 	x.grant(token, cmp.Or(req.resource, audience), now)
+}
+
+// grantOf is what the token for a request says.
+func (x *exchange) grantOf(req request, audience string, scopes []string) grant {
+	g := grant{audience: audience, issuer: x.a.base(x.r) + "/v2.0", version: "2.0", proof: req.proof(), scopes: scopes}
+	if x.v1 {
+		g.issuer, g.version = x.a.issuerV1(), "1.0"
+	}
+	return g
 }
 
 // grant writes the success answer. The lifetime it tells is a second short of
@@ -141,7 +168,8 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *protocolErro
 }
 
 // once are the parameters of which a request may have one at most.
-var once = []string{"grant_type", "client_id", "client_secret", "client_assertion_type", "client_assertion", "scope", "resource"}
+var once = []string{"grant_type", "client_id", "client_secret", "client_assertion_type", "client_assertion", "scope", "resource",
+	"code", "redirect_uri", "code_verifier", "refresh_token"}
 
 // parseRequest takes the parameters from the form and the client's credentials
 // from there or from the Authorization header. On error the request is what
@@ -160,6 +188,11 @@ func parseRequest(form url.Values, authorization string) (req request, e *protoc
 		assertion:     form.Get("client_assertion"),
 		scope:         form.Get("scope"),
 		resource:      form.Get("resource"),
+		code:          form.Get("code"),
+		redirect:      form.Get("redirect_uri"),
+		verifier:      form.Get("code_verifier"),
+		refresh:       form.Get("refresh_token"),
+		info:          form.Get("client_info") == "1",
 	}
 	if id, secret, ok := basic(authorization); ok {
 		if req.client != "" && !strings.EqualFold(req.client, id) || req.secret != "" && req.secret != secret {
@@ -175,9 +208,9 @@ func parseRequest(form url.Values, authorization string) (req request, e *protoc
 	switch {
 	case req.grant == "":
 		return req, errMissing("grant_type")
-	case req.grant != "client_credentials":
+	case req.grant != grantClient && req.grant != grantCode && req.grant != grantRefresh:
 		return req, &protocolError{status: http.StatusBadRequest, kind: "unsupported_grant_type", code: 70003,
-			text: "The app requested an unsupported grant type '" + shown(req.grant) + "'. Use 'client_credentials'."}
+			text: "The app requested an unsupported grant type '" + shown(req.grant) + "'. Use 'client_credentials', 'authorization_code' or 'refresh_token'."}
 	case req.client == "":
 		return req, errMissing("client_id")
 	}
@@ -299,6 +332,8 @@ func (x *exchange) prove(c *Client, req request) (*protocolError, error) {
 	case c.Managed:
 		return &protocolError{status: http.StatusBadRequest, kind: "unauthorized_client", code: 700016,
 			text: "Application with identifier '" + id + "' is a managed identity: it gets tokens from the endpoint for local processes only."}, nil
+	case c.Public && req.grant != grantClient && req.proof() == "0": // what it brings is its proof
+		return nil, nil
 	case c.Public:
 		return errClient(700025, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented, and the 'client_credentials' grant type is not for it."), nil
 	case req.secret != "" && req.assertion != "":
@@ -310,7 +345,7 @@ func (x *exchange) prove(c *Client, req request) (*protocolError, error) {
 	case req.assertion != "":
 		return x.checkAssertion(x.r.Context(), c, req)
 	case req.secret == "":
-		return errClient(7000216, "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type."), nil
+		return errClient(7000216, "'client_assertion', 'client_secret' or 'request' is required for the '"+req.grant+"' grant type."), nil
 	}
 	switch known, valid := c.checkSecret(req.secret, x.now); {
 	case !known:

@@ -85,7 +85,9 @@ func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
 
 // DeleteSigningKey implements oauth.Store.
 func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error { return query(c, "DELETE FROM signing_key WHERE key_id = ?1", []any{id}, nil) })
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, "DELETE FROM signing_key WHERE key_id = ?1", []any{id}, nil)
+	})
 }
 
 func zeroMicro(t time.Time) int64 {

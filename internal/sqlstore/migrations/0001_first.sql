@@ -261,3 +261,26 @@ CREATE TABLE user (
 );
 CREATE INDEX user_deleted ON user (deleted) WHERE deleted IS NOT NULL;
 CREATE INDEX user_deleted_order ON user (pk) WHERE deleted IS NOT NULL;
+
+-- Who may sign in, beside what the directory knows of its users.
+CREATE TABLE account (
+  id      BLOB PRIMARY KEY,
+  upn     TEXT UNIQUE,      -- in lower case, of an account that is in no directory; null for a directory's user
+  created INTEGER NOT NULL,
+  content TEXT NOT NULL     -- JSON: name, hashed password, roles
+) WITHOUT ROWID;
+
+-- What was handed out to be brought back: codes, refresh tokens, sessions, one-time links.
+CREATE TABLE ticket (
+  hash    BLOB PRIMARY KEY, -- SHA-256 of what its holder has
+  kind    TEXT NOT NULL,
+  family  BLOB NOT NULL,    -- those of one sign-in
+  person  BLOB NOT NULL,
+  issued  INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  used    INTEGER NOT NULL, -- 0: not yet
+  content BLOB NOT NULL     -- JSON
+) WITHOUT ROWID;
+CREATE INDEX ticket_expires ON ticket (expires);
+CREATE INDEX ticket_family ON ticket (family);
+CREATE INDEX ticket_person ON ticket (person);
