@@ -3,7 +3,6 @@ package graph
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -327,10 +326,7 @@ func redirectURIs(members map[string]json.RawMessage) (all []string) {
 	return all
 }
 
-const (
-	mostRedirects = 256
-	mostRedirect  = 2048 // bytes
-)
+const mostRedirects = 256
 
 // setRedirects takes over where people may be sent back to, and whether the app is a public client: one that is not for the web,
 // and says so.
@@ -342,8 +338,8 @@ func setRedirects(a *oauth.Client, kept map[string]json.RawMessage) error {
 			return requestBad("Property '%s.redirectUris' is invalid: it is a list of texts.", platform)
 		}
 		for _, uri := range uris {
-			if why := badRedirect(uri); why != "" {
-				return requestBad("Property '%s.redirectUris' is invalid: '%s' %s.", platform, clip(uri), why)
+			if err := oauth.CheckRedirectURI(uri, platform == "publicClient"); err != nil {
+				return requestBad("Property '%s.redirectUris' is invalid: '%s': %s.", platform, clip(uri), err)
 			}
 		}
 	}
@@ -354,28 +350,6 @@ func setRedirects(a *oauth.Client, kept map[string]json.RawMessage) error {
 	web := textsIn(membersOf(kept["web"])["redirectUris"])
 	a.Public = len(web) == 0 && (len(a.RedirectURIs) > 0 || string(kept["isFallbackPublicClient"]) == "true")
 	return nil
-}
-
-// badRedirect says what is wrong with a redirect URI (RFC 6749 section 3.1.2), "" if nothing is.
-func badRedirect(uri string) string {
-	u, err := url.Parse(uri)
-	switch {
-	case err != nil || !u.IsAbs():
-		return "is not an absolute URI"
-	case len(uri) > mostRedirect:
-		return "is too long"
-	case strings.Contains(uri, "#"):
-		return "has a fragment"
-	case strings.Contains(uri, "*"):
-		return "has a wildcard"
-	case slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob"}, strings.ToLower(u.Scheme)):
-		return "has a scheme that leads nowhere"
-	case u.Scheme == "https" && u.Host == "":
-		return "has no host"
-	case u.Scheme == "http" && !slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname()):
-		return "needs https"
-	}
-	return ""
 }
 
 // patchApplication changes an application (application: update); with Prefer: create-if-missing and a uniqueName it makes one.

@@ -35,7 +35,7 @@ func (w *world) must(status int, method, target, body string, headers ...string)
 	return members(w.t, rec)
 }
 
-var graphSP = uuid.NewSHA1(tenantID, []byte(graphAppID))
+var graphSP = oauth.GraphObjectID(tenantID)
 
 func members(t testing.TB, rec *httptest.ResponseRecorder) (m map[string]any) {
 	t.Helper()

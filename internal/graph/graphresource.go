@@ -38,7 +38,7 @@ var scopeIDs = map[string]string{
 
 // graphPrincipal is the object id of Microsoft Graph's service principal, which each tenant has its own of.
 func (s *server) graphPrincipal() uuid.UUID {
-	return uuid.NewSHA1(s.Service.Tenant().ID, []byte(graphAppID))
+	return oauth.GraphObjectID(s.Service.Tenant().ID)
 }
 
 // graphClient is Microsoft Graph as a resource: it is in no store, and nobody can change it.

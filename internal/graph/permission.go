@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -24,7 +23,7 @@ type access struct {
 	deny func(lacking []string) *problem
 }
 
-// Directory roles (Microsoft Entra built-in roles).
+// Directory roles, as oauth.DirectoryRoles names them.
 const (
 	globalAdministrator   = "Global Administrator"
 	appAdministrator      = "Application Administrator"
@@ -35,18 +34,6 @@ const (
 	reportsReader         = "Reports Reader"
 	securityReader        = "Security Reader"
 )
-
-// roleTemplates are the ids of the directory roles, which are the same in each tenant.
-var roleTemplates = map[string]string{
-	globalAdministrator:   "62e90394-69f5-4237-9190-012177145e10",
-	appAdministrator:      "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3",
-	cloudAppAdministrator: "158c047a-c907-4556-b7ef-446551a6b5f7",
-	hybridAdministrator:   "8ac3fc64-6eca-42ea-9e69-59f4c7b60eb2",
-	userAdministrator:     "fe930be7-5e62-47db-91af-98c3a49a38b1",
-	globalReader:          "f2ef992c-3afb-46b9-b7cf-a126ee74c451",
-	reportsReader:         "4a5d8f65-41da-4de4-8968-e035b65339cf",
-	securityReader:        "5d6b6bb7-de71-4623-b4af-96380a352509",
-}
 
 var (
 	appAdmins   = []string{globalAdministrator, appAdministrator, cloudAppAdministrator, hybridAdministrator}
@@ -184,9 +171,7 @@ func among(had, wanted []string) bool {
 	return slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(had, w) })
 }
 
-// inRole reports whether the person has one of the directory roles, which a token names by their template's id.
+// inRole reports whether the person has one of the directory roles.
 func inRole(p *oauth.Principal, roles []string) bool {
-	return slices.ContainsFunc(p.DirectoryRoles, func(had string) bool {
-		return slices.ContainsFunc(roles, func(r string) bool { return had == r || strings.EqualFold(had, roleTemplates[r]) })
-	})
+	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(p.DirectoryRoles, oauth.DirectoryRoles[r]) })
 }
