@@ -18,16 +18,16 @@ func deletedItemsRoutes() []route {
 	var routes []route
 	for _, users := range []string{"/user", "/graph.user"} {
 		routes = append(routes,
-			route{items + users, get((*call).listDeletedUsers, mayReadUsers, denied)},
-			route{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers, denied)},
-			route{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers, denied)})
+			route{items + users, get((*call).listDeletedUsers, mayReadUsers)},
+			route{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers)},
+			route{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers)})
 	}
 	return append(routes,
 		route{items + "/{id}", map[string]endpoint{
-			"GET":    {(*call).getDeletedItem, mayReadUsers, denied},
-			"DELETE": {(*call).deleteForever, mayDeleteUsers, denied},
+			"GET":    {(*call).getDeletedItem, mayReadUsers},
+			"DELETE": {(*call).deleteForever, mayDeleteUsers},
 		}},
-		route{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers, denied)})
+		route{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers)})
 }
 
 // deletedUsers are the users in deleted items, to be read as live ones are.

@@ -934,8 +934,8 @@ func TestRoleIDs(t *testing.T) {
 		}
 		seen[id] = name
 	}
-	if len(seen) != 11 {
-		t.Errorf("%d roles, want 11", len(seen))
+	if len(seen) != 16 {
+		t.Errorf("%d roles, want 16", len(seen))
 	}
 }
 

@@ -220,6 +220,9 @@ type Audit struct {
 	TargetName    string
 	Activity      string // Graph's activityDisplayName, such as "Disable/pause provisioning configuration"
 	OperationType string // Add, Update, Delete, …
+	Category      string `json:",omitempty"` // Category, Service and TargetType as Graph spells them; "": those of provisioning
+	Service       string `json:",omitempty"`
+	TargetType    string `json:",omitempty"`
 	Actor         Actor
 	Failed        bool
 	Reason        string // of a failure, or more about a success

@@ -271,6 +271,27 @@ func (s *Service) CreateApp(ctx context.Context, displayName string) (*App, erro
 	return a, s.putApp(ctx, a, nil)
 }
 
+// PutApp makes an app of a service principal, or gives the one that it is another name; its secrets stay.
+func (s *Service) PutApp(ctx context.Context, servicePrincipal, appID uuid.UUID, displayName string) error {
+	s.editing.Lock()
+	defer s.editing.Unlock()
+	next := App{ServicePrincipalID: servicePrincipal, ApplicationID: appID}
+	apps, err := s.Apps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range apps {
+		if a.ServicePrincipalID == servicePrincipal {
+			next = *a
+		}
+	}
+	if next.DisplayName == displayName {
+		return nil
+	}
+	next.DisplayName = displayName
+	return s.putApp(ctx, &next, nil)
+}
+
 // putApp stores an app, with what also does in the same transaction, and puts it in place of the one with its id.
 func (s *Service) putApp(ctx context.Context, a *App, also func(Unit) error) error {
 	err := s.store.Unit(ctx, Fence{Free: true}, func(u Unit) error {
