@@ -696,3 +696,55 @@ func TestReferenceToSomebodyRetried(t *testing.T) {
 		t.Errorf("manager is %q, want %q", got, want)
 	}
 }
+
+// TestRejectedStaysRejected holds that what somebody has rejected is not done after all because the mapping changes or the job is
+// restarted, but when a newer record asks for it, or somebody for this one person.
+func TestRejectedStaysRejected(t *testing.T) {
+	e := newStepped(t)
+	e.accept(people(0, 5, m{"title": "Cook"})...)
+	e.drain()
+	limit := func(n int64) {
+		e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: &n}))
+	}
+	settle := func() {
+		e.drain()
+		e.pass(5 * time.Second)
+		e.drain()
+	}
+	limit(0)
+	e.accept(people(0, 4, m{"title": "Cook", "active": false})...)
+	settle()
+	if n, err := e.Decide(t.Context(), e.job.PK, false, nil); n != 4 || err != nil {
+		t.Fatal(n, err)
+	}
+	settle()
+	limit(100)
+	for range 2 {
+		e.must(e.SetSchema(t.Context(), e.job.PK, e.mapped("jobTitle", "ToUpper([title])")))
+		settle()
+		_, err := e.RestartJob(t.Context(), e.job.PK, provision.ResetWatermark|provision.ResetEscrows|provision.ResetQuarantineState)
+		e.must(err)
+		settle()
+	}
+	for i := range 4 {
+		if got := e.attr(fmt.Sprintf("u%d@acme.example", i), "accountEnabled"); got != "True" {
+			t.Errorf("account %d is disabled after all", i)
+		}
+	}
+	if got := e.attr("u4@acme.example", "jobTitle"); got != "COOK" {
+		t.Errorf("title of somebody else is %q", got)
+	}
+	e.balance(9)
+	e.accept(person("1", m{"active": false}))
+	settle()
+	done, err := e.ProvisionOnDemand(t.Context(), e.job.PK, "2")
+	if err != nil || done.Entry.End != provision.EndDisabled {
+		t.Errorf("%+v, %v", done, err)
+	}
+	for i, want := range []string{"True", "False", "False", "True"} {
+		if got := e.attr(fmt.Sprintf("u%d@acme.example", i), "accountEnabled"); got != want {
+			t.Errorf("account %d is enabled: %s", i, got)
+		}
+	}
+	e.balance(10)
+}
