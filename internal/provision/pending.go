@@ -253,6 +253,9 @@ func (r *runner) stage(ctx context.Context, job *Job, lane Lane) error {
 			p.Advice = "Approve the change if it is meant; else reject it and correct the source."
 			e := b.ended(p, EndHeld, "TooManyDeletes", p.Reason, p.Advice)
 			e.Action, e.Status, e.Matched = ActionStagedDelete, StatusSuccess, true
+			if p.Action == ActionDisable {
+				e.Modified = []Modification{change(accountEnabled, "True", "False")}
+			}
 			entries = append(entries, e)
 			if err := u.PutPending(*p); err != nil {
 				return err
