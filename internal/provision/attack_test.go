@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 
 	"induct/internal/directory"
+	"induct/internal/expr"
+	"induct/internal/mapping"
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
 )
@@ -747,4 +749,18 @@ func TestRejectedStaysRejected(t *testing.T) {
 		}
 	}
 	e.balance(10)
+}
+
+// TestClearedIsDisabled holds that brakes see it when somebody loses the account because accountEnabled is cleared.
+func TestClearedIsDisabled(t *testing.T) {
+	for _, c := range []struct {
+		was  expr.Value
+		want provision.End
+	}{{expr.Bool(true), provision.EndDisabled}, {expr.Bool(false), provision.EndUpdated}} {
+		out := &mapping.Outcome{Flows: []mapping.Flow{{Attribute: "accountEnabled", Clear: true}}}
+		object := &provision.Object{ID: uuid.NewString(), Attributes: map[string]expr.Value{"accountEnabled": c.was}}
+		if got := provision.Plan(out, object, mapping.FlowTypes{Add: true, Update: true}); got.End != c.want {
+			t.Errorf("from %v: %s, want %s", c.was, got.End, c.want)
+		}
+	}
 }
