@@ -764,3 +764,39 @@ func TestClearedIsDisabled(t *testing.T) {
 		}
 	}
 }
+
+// TestReferencesOfWhatIsHeld holds that no part of a held change is carried out before a verdict, nor after it was rejected.
+func TestReferencesOfWhatIsHeld(t *testing.T) {
+	for _, approve := range []bool{false, true} {
+		e := newStepped(t)
+		e.accept(person("1", reportsTo("7")))
+		e.drain()
+		e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: new(int64)}))
+		leaver := reportsTo("8")
+		leaver["active"] = false
+		e.accept(person("1", leaver))
+		e.drain()
+		e.pass(5 * time.Second)
+		e.drain()
+		e.pass(7 * time.Hour) // an attempt takes up what was sent in quarantine
+		e.accept(person("8", nil))
+		e.drain()
+		if got := e.attr("u1@acme.example", "manager"); got != "" {
+			t.Errorf("manager is %q before a verdict", got)
+		}
+		if n, err := e.Decide(t.Context(), e.job.PK, approve, nil); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		e.drain()
+		e.accept(person("7", nil))
+		e.drain()
+		want := e.user("u7@acme.example").ID
+		if approve {
+			want = e.user("u8@acme.example").ID
+		}
+		if got := e.attr("u1@acme.example", "manager"); got != want {
+			t.Errorf("approved %t: manager is %q, want %q", approve, got, want)
+		}
+		e.balance(4)
+	}
+}
