@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 
 	"induct/internal/directory"
+	"induct/internal/expr"
+	"induct/internal/mapping"
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
 )
@@ -666,5 +668,99 @@ func TestDeferredReferenceToSomebodyUnlinked(t *testing.T) {
 	e.drain()
 	if got, want := e.attr("u1@acme.example", "manager"), e.user("u2@acme.example").ID; got != want {
 		t.Errorf("manager is %q, want %q", got, want)
+	}
+}
+
+// TestReferenceToSomebodyRetried holds that a reference is written when the person it names comes late, by a retry and not by an
+// upload.
+func TestReferenceToSomebodyRetried(t *testing.T) {
+	e := newStepped(t)
+	e.target.refuse["Person 2"] = true
+	e.accept(person("1", reportsTo("2")), person("2", nil))
+	e.drain()
+	clear(e.target.refuse)
+	e.pass(2 * time.Minute)
+	e.drain()
+	if got, want := e.attr("u1@acme.example", "manager"), e.user("u2@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
+	}
+	// And by somebody who links the person by hand.
+	e.accept(person("3", reportsTo("4")))
+	e.accept(person("4", m{"userName": ""}))
+	e.accept(person("5", nil))
+	e.drain()
+	e.must(e.PauseJob(t.Context(), e.job.PK))
+	e.must(e.Disconnect(t.Context(), e.job.PK, "5"))
+	e.must(e.Relink(t.Context(), e.job.PK, "4", e.user("u5@acme.example").ID))
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	e.drain()
+	if got, want := e.attr("u3@acme.example", "manager"), e.user("u5@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
+	}
+}
+
+// TestRejectedStaysRejected holds that what somebody has rejected is not done after all because the mapping changes or the job is
+// restarted, but when a newer record asks for it, or somebody for this one person.
+func TestRejectedStaysRejected(t *testing.T) {
+	e := newStepped(t)
+	e.accept(people(0, 5, m{"title": "Cook"})...)
+	e.drain()
+	limit := func(n int64) {
+		e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: &n}))
+	}
+	settle := func() {
+		e.drain()
+		e.pass(5 * time.Second)
+		e.drain()
+	}
+	limit(0)
+	e.accept(people(0, 4, m{"title": "Cook", "active": false})...)
+	settle()
+	if n, err := e.Decide(t.Context(), e.job.PK, false, nil); n != 4 || err != nil {
+		t.Fatal(n, err)
+	}
+	settle()
+	limit(100)
+	for range 2 {
+		e.must(e.SetSchema(t.Context(), e.job.PK, e.mapped("jobTitle", "ToUpper([title])")))
+		settle()
+		_, err := e.RestartJob(t.Context(), e.job.PK, provision.ResetWatermark|provision.ResetEscrows|provision.ResetQuarantineState)
+		e.must(err)
+		settle()
+	}
+	for i := range 4 {
+		if got := e.attr(fmt.Sprintf("u%d@acme.example", i), "accountEnabled"); got != "True" {
+			t.Errorf("account %d is disabled after all", i)
+		}
+	}
+	if got := e.attr("u4@acme.example", "jobTitle"); got != "COOK" {
+		t.Errorf("title of somebody else is %q", got)
+	}
+	e.balance(9)
+	e.accept(person("1", m{"active": false}))
+	settle()
+	done, err := e.ProvisionOnDemand(t.Context(), e.job.PK, "2")
+	if err != nil || done.Entry.End != provision.EndDisabled {
+		t.Errorf("%+v, %v", done, err)
+	}
+	for i, want := range []string{"True", "False", "False", "True"} {
+		if got := e.attr(fmt.Sprintf("u%d@acme.example", i), "accountEnabled"); got != want {
+			t.Errorf("account %d is enabled: %s", i, got)
+		}
+	}
+	e.balance(10)
+}
+
+// TestClearedIsDisabled holds that brakes see it when somebody loses the account because accountEnabled is cleared.
+func TestClearedIsDisabled(t *testing.T) {
+	for _, c := range []struct {
+		was  expr.Value
+		want provision.End
+	}{{expr.Bool(true), provision.EndDisabled}, {expr.Bool(false), provision.EndUpdated}} {
+		out := &mapping.Outcome{Flows: []mapping.Flow{{Attribute: "accountEnabled", Clear: true}}}
+		object := &provision.Object{ID: uuid.NewString(), Attributes: map[string]expr.Value{"accountEnabled": c.was}}
+		if got := provision.Plan(out, object, mapping.FlowTypes{Add: true, Update: true}); got.End != c.want {
+			t.Errorf("from %v: %s, want %s", c.was, got.End, c.want)
+		}
 	}
 }
