@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -114,9 +115,13 @@ const advisePermission = "the client needs one of the application permissions th
 
 // call completes what is the same for all calls.
 func (j *jobSession) call(op, method, url string) upload.Call {
+	told := "" // the cause that was told last
 	return upload.Call{Op: op, Method: method, URL: url, Advice: map[int]string{401: advisePermission, 403: advisePermission},
 		Retried: func(r upload.Retried) {
-			fmt.Fprintf(j.errs, "induct: %s; tried again in %s\n", r.Cause, r.Wait.Round(100*time.Millisecond))
+			if r.Cause != told {
+				fmt.Fprintf(j.errs, "induct: %s; trying again\n", upload.Clean(r.Cause))
+			}
+			told = r.Cause
 		}}
 }
 
@@ -185,22 +190,28 @@ func (j *jobSession) say(format string, args ...any) {
 	}
 }
 
-// table aligns rows.
-type table struct{ w *tabwriter.Writer }
-
-func (j *jobSession) table() table { return table{tabwriter.NewWriter(j.out, 0, 0, 2, ' ', 0)} }
-
-func (t table) row(cells ...string) {
-	for i, c := range cells {
-		if i > 0 {
-			io.WriteString(t.w, "\t")
-		}
-		io.WriteString(t.w, upload.Clean(c))
-	}
-	io.WriteString(t.w, "\n")
+// table aligns rows, so many at a time that memory does not grow with them.
+type table struct {
+	w *tabwriter.Writer
+	n int
 }
 
-func (t table) end() { t.w.Flush() }
+const tableRows = 1000
+
+func (j *jobSession) table() *table { return &table{w: tabwriter.NewWriter(j.out, 0, 0, 2, ' ', 0)} }
+
+func (t *table) row(cells ...string) {
+	clean := make([]string, len(cells))
+	for i, c := range cells {
+		clean[i] = upload.Clean(c)
+	}
+	fmt.Fprintln(t.w, strings.Join(clean, "\t"))
+	if t.n++; t.n%tableRows == 0 {
+		t.end()
+	}
+}
+
+func (t *table) end() { t.w.Flush() }
 
 // clock writes a time for somebody who looks at a clock, "-" for none.
 func clock(t *time.Time) string {

@@ -171,7 +171,7 @@ func (j *jobSession) uploadLog(ctx context.Context, f logFilter) error {
 
 // logTable shows entries of the log.
 type logTable struct {
-	table
+	*table
 	headed bool
 }
 

@@ -209,7 +209,8 @@ func TestJobNotify(t *testing.T) {
 		t.Errorf("the secrets are %v", got)
 	}
 	says(t, got["SyncNotificationSettings"], `"DeleteThresholdValue":77`, `"Recipients":"hr-it@corp.example;on-call@corp.example"`, `"Enabled":true`)
-	says(t, p.mustJob(t, "notify", "--nobody", "--json"), `{"recipients":[]}`)
+	says(t, p.mustJob(t, "notify"), "Latest", "quarantineEntered", "there was nobody to mail", "quarantineLeft")
+	says(t, p.mustJob(t, "notify", "--nobody", "--json"), `{"recipients":[],"notifications":[{`)
 }
 
 // A restart asks before it throws the queue out, and says what it has thrown out.
@@ -418,7 +419,7 @@ func TestJobJSON(t *testing.T) {
 		{[]string{"explain", "4701"}, []string{"externalId", "connection", "escrows", "moreLogEntries"}},
 		{[]string{"approve", "4700"}, nil},
 		{[]string{"reject", "--all"}, nil},
-		{[]string{"notify", "hr-it@corp.example"}, nil},
+		{[]string{"notify", "hr-it@corp.example"}, []string{"recipients"}},
 		{[]string{"connection", "get", "4701"}, []string{"objectId", "sourceAnchor", "targetAnchor", "displayName", "objectTypeName"}},
 		{[]string{"run", "4701"}, []string{"action", "statusInfo", "modifiedProperties", "sourceIdentity"}},
 		{[]string{"pause"}, jobMembers[:5]},

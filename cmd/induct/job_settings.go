@@ -126,9 +126,9 @@ func (j *jobSession) notifyCommand() *cobra.Command {
 	var nobody bool
 	cmd := &cobra.Command{
 		Use:   "notify [ADDRESS…]",
-		Short: "Show or set who gets mail when the job needs attention",
-		Long: "Shows who gets mail when the job goes into quarantine or deletions wait for a verdict; with addresses it sets them, in place of those\n" +
-			"before. It is a setting of the app: all jobs of it have the same. A job in quarantine because nobody was to be notified is tried at once.\n\n" +
+		Short: "Show or set who gets mail when the job needs attention, and what became of the latest",
+		Long: "Shows who gets mail when the job goes into quarantine or deletions wait for a verdict, and whether the latest mails were sent; with\n" +
+			"addresses it sets them, in place of those before. It is a setting of the app: all jobs of it have the same. A job in quarantine because nobody was to be notified is tried at once.\n\n" +
 			"The addresses stand in " + secretNotifications + " among the app's secrets, which can only be written all together. The others are\n" +
 			"sent back as they were read. Values that read * cannot be read back; Induct keeps none of them and takes the * for what it stands for.\n" +
 			"At another service that would overwrite them, so that nothing is changed there as long as there is one.",
@@ -247,15 +247,47 @@ func (j *jobSession) showNotify(ctx context.Context) error {
 	if !set.Enabled {
 		recipients = nil
 	}
+	notices, err := j.notices(ctx)
+	if err != nil {
+		return err
+	}
 	if j.asJSON {
 		return j.printJSON(struct {
-			Recipients []string `json:"recipients"`
-		}{append([]string{}, recipients...)})
+			Recipients []string          `json:"recipients"`
+			Notices    []json.RawMessage `json:"notifications"`
+		}{append([]string{}, recipients...), notices})
 	}
 	if len(recipients) == 0 {
 		j.say("Nobody gets mail.")
-		return nil
+	} else {
+		j.say("Mail goes to %s.", strings.Join(recipients, ", "))
 	}
-	j.say("Mail goes to %s.", strings.Join(recipients, ", "))
+	return j.sayNotices(notices)
+}
+
+// latestNotices is how many mails are shown.
+const latestNotices = 5
+
+// notices reads the latest news of the job, newest first; none if the service has no such list.
+func (j *jobSession) notices(ctx context.Context) ([]json.RawMessage, error) {
+	all, _, err := j.first(ctx, "reading the latest mails", fmt.Sprintf("%s?$top=%d", j.client.JobURL("notifications"), latestNotices), latestNotices)
+	if isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusBadRequest) {
+		return []json.RawMessage{}, nil
+	}
+	return all, err
+}
+
+// sayNotices says what became of the latest mails.
+func (j *jobSession) sayNotices(raw []json.RawMessage) error {
+	all, err := decoded[noticeResource](raw)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	fmt.Fprintln(j.out, "\nLatest")
+	t := j.table()
+	for _, n := range all {
+		t.row("  "+clock(n.Time), n.Kind, n.fate())
+	}
+	t.end()
 	return nil
 }
