@@ -447,6 +447,37 @@ func (l *life) live(steps int) {
 	}
 	l.drain()
 	l.settled()
+	l.atRest()
+}
+
+// atRest checks that counters are right, and that everybody is as the mapping wants once everybody was re-evaluated.
+func (l *life) atRest() {
+	ctx := l.t.Context()
+	for range 2 {
+		l.must(l.SetSettings(ctx, l.job.PK, provision.JobSettings{DeleteThreshold: new(int64(-1))}))
+		l.must(l.Reevaluate(ctx, l.job.PK))
+		l.drain()
+	}
+	s := l.status()
+	for _, end := range []provision.End{provision.EndCreated, provision.EndUpdated, provision.EndDisabled, provision.EndDeleted, provision.EndHeld, provision.EndRetrying} {
+		if n := s.Reevaluation.Ends[end]; n > 0 {
+			l.t.Errorf("a second re-evaluation has %d %s", n, end)
+		}
+	}
+	people, err := l.store.PeopleAfter(ctx, l.job.PK, 0, 1000)
+	l.must(err)
+	var linked, enabled int64
+	for _, p := range people {
+		if p.ObjectID != "" {
+			linked++
+		}
+		if p.Enabled {
+			enabled++
+		}
+	}
+	if s.Users != linked || s.Enabled != enabled {
+		l.t.Errorf("%d linked and %d enabled, counted as %d and %d", linked, enabled, s.Users, s.Enabled)
+	}
 }
 
 // work does what there is to do; the target may be away.
