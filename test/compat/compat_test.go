@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,24 +37,32 @@ import (
 type service struct {
 	env  map[string]string
 	http *http.Client // trusts CA_FILE
+	stop func()
 }
 
-func start(t *testing.T) *service {
+// binary builds the program.
+func binary(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	bin, env := filepath.Join(dir, "induct"), filepath.Join(dir, "env")
+	bin := filepath.Join(t.TempDir(), "induct")
 	build := exec.Command("go", "build", "-o", bin, "./cmd/induct")
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	p := exec.Command(bin, "serve", "--dev", "--tls", "local", "--listen", "127.0.0.1:0", "--env-file", env)
+	return bin
+}
+
+func start(t *testing.T, args ...string) *service {
+	t.Helper()
+	env := filepath.Join(t.TempDir(), "env")
+	p := exec.Command(binary(t), append([]string{"serve", "--dev", "--tls", "local", "--listen", "127.0.0.1:0", "--env-file", env}, args...)...)
 	p.Stderr = os.Stderr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Process.Signal(syscall.SIGTERM); p.Wait() })
 	s := &service{env: map[string]string{}}
+	s.stop = sync.OnceFunc(func() { p.Process.Signal(syscall.SIGTERM); p.Wait() })
+	t.Cleanup(s.stop)
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		if b, err := os.ReadFile(env); err == nil {
