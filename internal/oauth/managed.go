@@ -56,6 +56,7 @@ func (x *exchange) admitLocal(header string) *protocolError {
 		host = r.Host
 	}
 	host = strings.Trim(host, "[]")
+	path := strings.TrimSuffix(r.URL.Path, "/") // MSAL for Node.js adds a slash
 	switch {
 	case err != nil || !remote.Addr().Unmap().IsLoopback():
 		return &protocolError{status: http.StatusForbidden, kind: "access_denied", code: 90013, text: "This endpoint is for processes of this machine only."}
@@ -63,14 +64,14 @@ func (x *exchange) admitLocal(header string) *protocolError {
 		return errLocal("invalid_request", "The Host header must be localhost, a loopback address or 169.254.169.254.")
 	case r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != "":
 		return errLocal("invalid_request", "The request came by way of a proxy.")
-	case r.URL.Path != MachinePath && r.URL.Path != AppServicePath:
+	case path != MachinePath && path != AppServicePath:
 		return &protocolError{status: http.StatusNotFound, kind: "not_found", code: 90014, text: "The endpoints here are " + MachinePath + " and " + AppServicePath + "."}
 	case r.Method != http.MethodGet:
 		x.w.Header().Set("Allow", "GET")
 		return &protocolError{status: http.StatusMethodNotAllowed, kind: "bad_request_102", code: 900561, text: "The endpoint only accepts GET requests."}
-	case r.URL.Path == MachinePath && !strings.EqualFold(r.Header.Get("Metadata"), "true"):
+	case path == MachinePath && !strings.EqualFold(r.Header.Get("Metadata"), "true"):
 		return errLocal("invalid_request", "Required metadata header not specified: send Metadata: true.")
-	case r.URL.Path == AppServicePath && (header == "" || subtle.ConstantTimeCompare([]byte(r.Header.Get("X-IDENTITY-HEADER")), []byte(header)) != 1):
+	case path == AppServicePath && (header == "" || subtle.ConstantTimeCompare([]byte(r.Header.Get("X-IDENTITY-HEADER")), []byte(header)) != 1):
 		return errLocal("invalid_request", "The header X-IDENTITY-HEADER is missing or not that of this service.")
 	case r.URL.Query().Get("api-version") == "":
 		return errLocal("invalid_request", "The required parameter 'api-version' is missing.")

@@ -87,6 +87,8 @@ func TestLocalIdentity(t *testing.T) {
 		"principal_id":         {oauth.AppServicePath, machine("principal_id", one.ObjectID.String()), nil, 200, nil},
 		"link-local address":   {oauth.MachinePath, machine("client_id", two.AppID.String()), func(r *http.Request) { r.Host = "169.254.169.254" }, 200, nil},
 		"IPv6":                 {oauth.MachinePath, machine("client_id", two.AppID.String()), func(r *http.Request) { r.Host, r.RemoteAddr = "[::1]:1", "[::1]:2" }, 200, nil},
+		"slash at the end":     {oauth.MachinePath + "/", machine("client_id", two.AppID.String()), nil, 200, nil},
+		"slash, no header":     {oauth.AppServicePath + "/", machine(), header("X-IDENTITY-HEADER", ""), 400, "invalid_request"},
 		"which one?":           {oauth.MachinePath, machine(), nil, 400, "invalid_request"},
 		"not managed":          {oauth.MachinePath, machine("client_id", w.client.AppID.String()), nil, 400, "invalid_request"},
 		"disabled":             {oauth.MachinePath, machine("client_id", off.AppID.String()), nil, 400, "invalid_request"},

@@ -38,6 +38,25 @@ type service struct {
 	env  map[string]string
 	http *http.Client // trusts CA_FILE
 	stop func()
+	out  output
+}
+
+// output is what the service prints, which may be read while it runs.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // binary builds the program.
@@ -56,11 +75,11 @@ func start(t *testing.T, args ...string) *service {
 	t.Helper()
 	env := filepath.Join(t.TempDir(), "env")
 	p := exec.Command(binary(t), append([]string{"serve", "--dev", "--tls", "local", "--listen", "127.0.0.1:0", "--env-file", env}, args...)...)
-	p.Stderr = os.Stderr
+	s := &service{env: map[string]string{}}
+	p.Stdout, p.Stderr = &s.out, os.Stderr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &service{env: map[string]string{}}
 	s.stop = sync.OnceFunc(func() { p.Process.Signal(syscall.SIGTERM); p.Wait() })
 	t.Cleanup(s.stop)
 	deadline := time.Now().Add(30 * time.Second)
