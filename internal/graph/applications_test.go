@@ -636,6 +636,12 @@ func TestExtensionProperties(t *testing.T) {
 	if p := w.page("/v1.0/users?$select=" + name); p.Value[0][name] != "4711" {
 		t.Errorf("%v", p.Value)
 	}
+	for _, d := range w.page(jobURL + "/schema/directories").Value {
+		rec := w.send("POST", jobURL+"/schema/directories/"+d["id"].(string)+"/discover", "")
+		if offered := strings.Contains(rec.Body.String(), name); rec.Code != 200 || offered != (d["id"] == w.fake.job.Schema.Directories[1].ID) {
+			t.Errorf("discover %v: %d, offered %t", d["name"], rec.Code, offered)
+		}
+	}
 	w.must(200, "GET", url+"/"+made["id"].(string), "")
 	w.must(204, "DELETE", url+"/"+made["id"].(string), "")
 	w.must(404, "DELETE", url+"/"+made["id"].(string), "")
