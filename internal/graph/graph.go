@@ -116,7 +116,8 @@ type Config struct {
 // server is the handler that New returns.
 type server struct {
 	Config
-	secure  bool // clients use TLS even if this process does not see it
+	one     func(*call) error // serves a request, also one of a batch
+	secure  bool              // clients use TLS even if this process does not see it
 	limiter *limiter
 	editing sync.Mutex // of schemas and settings: what is read, changed and written again is changed by one request at a time
 }
@@ -138,5 +139,5 @@ func New(cfg Config) http.Handler {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Request) {}
 	}
-	return &server{Config: cfg, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
+	return &server{Config: cfg, one: (*call).serve, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
 }

@@ -100,6 +100,11 @@ func appendJSON(b *bytes.Buffer, v any) error {
 		}
 		b.Write(v.entity[1:])
 		return nil
+	case json.RawMessage: // of ours: it is well-formed and compact
+		if len(v) > 0 {
+			b.Write(v)
+			return nil
+		}
 	case []object:
 		b.WriteByte('[')
 		for i, o := range v {

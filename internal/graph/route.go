@@ -29,9 +29,12 @@ var (
 // endpoint is what one method of a route does, and for whom.
 type endpoint struct {
 	serve func(c *call) error
-	roles []string // one of them is needed
+	roles []string // one of them is needed; none for what any token opens
 	deny  func(roles []string) *problem
 }
+
+// opens reports whether the principal may do it.
+func (e endpoint) opens(p *oauth.Principal) bool { return len(e.roles) == 0 || p.Has(e.roles...) }
 
 // route is a resource: a pattern of names and {parameters}, and its methods.
 type route struct {
@@ -105,15 +108,7 @@ var routes = slices.Concat([]route{
 	{"/auditLogs/directoryAudits", get((*call).listAudits, mayReadAudits, deniedLogs)},
 	{"/auditLogs/directoryAudits/{id}", get((*call).getAudit, mayReadAudits, deniedLogs)},
 	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs, deniedLogs)},
-	{"/users", get((*call).listUsers, mayReadUsers, denied)},
-	{"/users/$count", get((*call).countUsers, mayReadUsers, denied)},
-	{"/users/{user}", map[string]endpoint{
-		"GET":    {(*call).getUser, mayReadUsers, denied},
-		"DELETE": {(*call).deleteUser, mayDeleteUsers, denied},
-	}},
-	{"/users/{user}/manager", get((*call).getManager, mayReadUsers, denied)},
-	{"/users/{user}/manager/$ref", get((*call).getManagerRef, mayReadUsers, denied)},
-}, deletedItemsRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
+}, readingRoutes(), deletedItemsRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
 
 // appRoutes are the routes of what belongs to an app, however it is named: its secrets and its templates.
 func appRoutes(app string) []route {
@@ -229,6 +224,7 @@ type call struct {
 	path      resourcePath
 	params    map[string]key
 	principal *oauth.Principal
+	batched   bool // it is part of a batch
 	event     event
 }
 
@@ -269,13 +265,13 @@ func (c *call) serve() error {
 	e, ok := rt.methods[c.r.Method]
 	if !ok { // who may do nothing here learns no more than that
 		for _, e = range rt.methods {
-			if !c.principal.Has(e.roles...) {
+			if !e.opens(c.principal) {
 				return e.deny(e.roles)
 			}
 		}
 		return &problem{status: http.StatusMethodNotAllowed, code: codeRequestBadRequest, message: textMethod, allow: rt.allowed()}
 	}
-	if !c.principal.Has(e.roles...) {
+	if !e.opens(c.principal) {
 		return e.deny(e.roles)
 	}
 	return e.serve(c)

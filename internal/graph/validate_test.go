@@ -69,6 +69,7 @@ func ownPaths() []pathSchema {
 		{"GET", ".+/\\$count", shapeNumber, 200},
 		{"DELETE", "users/[^/]+", shapeNone, 204},
 		{"DELETE", "directory/deletedItems/[^/]+", shapeNone, 204},
+		{"POST", "\\$batch", "batch", 200},
 		{"GET", "users/[^/]+/manager", "directoryObject", 200},
 		{"GET", "users/[^/]+/manager/\\$ref", "reference", 200},
 	}
@@ -234,6 +235,9 @@ const ownShapes = `{
 	"coll.own": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
 		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
 		"value": {"type": "array", "items": {"type": "object"}}}},
+	"batch": {"type": "object", "required": ["responses"], "additionalProperties": false, "properties": {"responses": {"type": "array", "items": {
+		"type": "object", "required": ["id", "status", "headers"], "additionalProperties": false, "properties": {
+			"id": {"type": "string"}, "status": {"type": "integer"}, "headers": {"type": "object", "additionalProperties": {"type": "string"}}, "body": {}}}}}},
 	"reference": {"type": "object", "required": ["@odata.context", "@odata.id"], "additionalProperties": false, "properties": {
 		"@odata.context": {"type": "string"}, "@odata.id": {"type": "string"}}},
 	"directoryObject": {"type": "object", "required": ["@odata.type"], "oneOf": [
