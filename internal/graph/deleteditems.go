@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"induct/internal/provision"
@@ -49,10 +48,14 @@ func (d deletedUsers) CountObjects(ctx context.Context, q provision.ObjectQuery)
 
 // listDeletedUsers lists deleted items of one type (directory: deletedItems list).
 func (c *call) listDeletedUsers() error {
-	return c.listUsersIn(deletedUsers{c.s.Service}, "deletedItems", "deletedDateTime", "displayName", "userPrincipalName", "createdDateTime")
+	return c.listUsersIn(c.allDeletedUsers())
 }
 
-func (c *call) countDeletedUsers() error { return c.countUsersIn(deletedUsers{c.s.Service}) }
+func (c *call) countDeletedUsers() error { return c.countUsersIn(c.allDeletedUsers()) }
+
+func (c *call) allDeletedUsers() userSet {
+	return userSet{in: deletedUsers{c.s.Service}, name: "deletedItems", orders: []string{"deletedDateTime", "displayName", "userPrincipalName", "createdDateTime"}}
+}
 
 // deletedItem returns the user in deleted items that the path names.
 func (c *call) deletedItem() (*provision.Object, error) {
@@ -99,7 +102,7 @@ func (c *call) getDeletedUser() error {
 
 // directoryObject answers with a user where Graph's answer could be an object of another type.
 func (c *call) directoryObject(u *provision.Object, selected []string) error {
-	return c.entity("directoryObjects/$entity", slices.Concat(object{{"@odata.type", "#microsoft.graph.user"}}, userObject(u, selected)))
+	return c.entity("directoryObjects/$entity", directoryUser(u, selected))
 }
 
 // deleteUser moves a user to deleted items (user: delete).

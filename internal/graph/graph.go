@@ -106,6 +106,9 @@ type Config struct {
 	// AuthorityURL is the scheme and host of the token issuer, for WWW-Authenticate; default: the host that was called.
 	AuthorityURL string
 
+	// RoleMembers returns the object ids of those who have the directory role with this template id; default nobody.
+	RoleMembers func(ctx context.Context, roleTemplateID string) ([]string, error)
+
 	Limits  Limits           // of bulkUpload; the zero value means SelfHosted
 	MaxBody int64            // bytes of a body after decompression; default DefaultMaxBody
 	Now     func() time.Time // default time.Now

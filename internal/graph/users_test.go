@@ -53,7 +53,7 @@ func TestListUsers(t *testing.T) {
 		"$filter=employeeId ne 'a-1'&$orderby=userPrincipalName&$top=1":     "Ben Cleo",
 	} {
 		query = strings.NewReplacer(" ", "%20", "+", "%2B").Replace(query)
-		if got := w.names("/v1.0/users?" + query); got != want {
+		if got := w.names("/v1.0/users?"+query+"&$count=true", "ConsistencyLevel", "eventual"); got != want {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
@@ -73,7 +73,7 @@ func TestUserErrors(t *testing.T) {
 		"/v1.0/users?$filter=nope eq 'x'":               "Request_UnsupportedQuery",
 		"/v1.0/users?$filter=displayName eq":            "BadRequest",
 		"/v1.0/users?$filter=accountEnabled eq 'x'":     "BadRequest",
-		"/v1.0/users?$filter=accountEnabled gt true":    "BadRequest",
+		"/v1.0/users?$filter=accountEnabled gt true":    "Request_UnsupportedQuery",
 		"/v1.0/users?$top=1000":                         "BadRequest",
 		"/v1.0/users?$orderby=city":                     "Request_UnsupportedQuery",
 		"/v1.0/users?$search=\"displayName:wa\"":        "Request_UnsupportedQuery",

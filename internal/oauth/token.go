@@ -99,6 +99,7 @@ type Principal struct {
 	DisplayName string    // of the app when the token was issued
 	Roles       []string  // application permissions it had then
 	Expires     time.Time
+	User        bool // it is a person, who signed in; ObjectID is that of the person
 }
 
 // Has reports whether the principal has at least one of the roles.
