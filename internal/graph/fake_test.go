@@ -486,7 +486,10 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All,Directory.Read.All"
+	}
+	if id, is := strings.CutPrefix(bearer, "person."); is {
+		return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(id), User: true}, nil
 	}
 	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }

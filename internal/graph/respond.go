@@ -137,14 +137,14 @@ func plain(s string) bool {
 	return true
 }
 
-// pick returns the members that $select names, in their own order; all of them if it names none.
+// pick returns the members that $select names, in their own order, and OData's annotations; all of them if it names none.
 func (o object) pick(selected []string) object {
 	if len(selected) == 0 || slices.Contains(selected, "*") {
 		return o
 	}
 	picked := make(object, 0, len(selected))
 	for _, m := range o {
-		if slices.Contains(selected, strings.ToLower(m.name)) {
+		if slices.Contains(selected, strings.ToLower(m.name)) || strings.HasPrefix(m.name, "@odata.") {
 			picked = append(picked, m)
 		}
 	}
@@ -308,7 +308,9 @@ func selection(selected []string, o object) string {
 	}
 	var names []string
 	for _, m := range o.pick(selected) {
-		names = append(names, m.name)
+		if m.name[0] != '@' {
+			names = append(names, m.name)
+		}
 	}
 	return "(" + strings.Join(names, ",") + ")"
 }

@@ -16,6 +16,12 @@ const (
 	objectScan    = 500     // objects asked for at a time where many are looked at
 )
 
+// navigations lead from a user to what there is none of here. Types are written with Graph's namespace, which the path has
+// lost by then, or with the alias of it that generated SDKs use.
+var navigations = []string{"memberOf", "transitiveMemberOf", "ownedObjects", "sponsors", "licenseDetails", "appRoleAssignments",
+	"memberOf/group", "memberOf/graph.group", "memberOf/directoryRole", "memberOf/graph.directoryRole",
+	"transitiveMemberOf/group", "transitiveMemberOf/graph.group", "transitiveMemberOf/directoryRole", "transitiveMemberOf/graph.directoryRole"}
+
 // userRoutes are those of users, and of the person who asks.
 func userRoutes() []route {
 	routes := []route{
@@ -33,7 +39,7 @@ func userRoutes() []route {
 			route{user + "/manager/$ref", get((*call).getManagerRef, may, denied)},
 			route{user + "/directReports", get((*call).listReports, may, denied)},
 			route{user + "/directReports/$count", get((*call).countReports, may, denied)})
-		for _, navigation := range []string{"memberOf", "transitiveMemberOf", "ownedObjects", "sponsors", "licenseDetails", "appRoleAssignments"} {
+		for _, navigation := range navigations {
 			routes = append(routes,
 				route{user + "/" + navigation, get((*call).listNothing, may, denied)},
 				route{user + "/" + navigation + "/$count", get((*call).listNothing, may, denied)})

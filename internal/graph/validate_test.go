@@ -70,8 +70,21 @@ func ownPaths() []pathSchema {
 		{"DELETE", "users/[^/]+", shapeNone, 204},
 		{"DELETE", "directory/deletedItems/[^/]+", shapeNone, 204},
 		{"POST", "\\$batch", "batch", 200},
-		{"GET", "users/[^/]+/manager", "directoryObject", 200},
-		{"GET", "users/[^/]+/manager/\\$ref", "reference", 200},
+		{"GET", "(users/[^/]+|me)/manager", "directoryObject", 200},
+		{"GET", "(users/[^/]+|me)/manager/\\$ref", "reference", 200},
+		{"GET", "(users/[^/]+|me)/(directReports|memberOf|transitiveMemberOf|ownedObjects|sponsors|licenseDetails|appRoleAssignments)(/(graph\\.)?(group|directoryRole))?", "coll.directoryObject", 200},
+		{"GET", "me", "user", 200},
+		{"GET", "organization/[^/]+", "organization", 200},
+		{"GET", "domains/[^/]+", "domain", 200},
+		{"GET", "groups", "coll.directoryObject", 200},
+		{"GET", "directoryRoles", "coll.directoryRole", 200},
+		{"GET", "directoryRoles/[^/]+", "directoryRole", 200},
+		{"GET", "directoryRoles/roleTemplateId='[^']+'", "directoryRole", 200},
+		{"GET", "directoryRoles/[^/]+/members", "coll.directoryObject", 200},
+		{"GET", "directoryRoleTemplates", "coll.directoryRole", 200},
+		{"GET", "directoryRoleTemplates/[^/]+", "directoryRole", 200},
+		{"GET", "directoryObjects/[^/]+", "directoryObject", 200},
+		{"POST", "directoryObjects/getByIds", "coll.directoryObject", 200},
 	}
 }
 
@@ -245,6 +258,12 @@ const ownShapes = `{
 		{"properties": {"@odata.type": {"const": "#microsoft.graph.servicePrincipal"}}, "$ref": "#/$defs/servicePrincipal"},
 		{"properties": {"@odata.type": {"const": "#microsoft.graph.application"}}, "$ref": "#/$defs/application"},
 		{"properties": {"@odata.type": {"const": "#microsoft.graph.directoryRole"}}, "$ref": "#/$defs/directoryRole"}]},
+	"coll.directoryObject": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
+		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
+		"value": {"type": "array", "items": {"$ref": "#/$defs/directoryObject"}}}},
+	"coll.directoryRole": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
+		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
+		"value": {"type": "array", "items": {"$ref": "#/$defs/directoryRole"}}}},
 	"directoryRole": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {
 		"id": {"type": "string"}, "deletedDateTime": {"type": "null"}, "description": {"type": "string"}, "displayName": {"type": "string"}, "roleTemplateId": {"type": "string"}}}
 }`
