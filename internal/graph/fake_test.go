@@ -61,6 +61,7 @@ type fakeService struct {
 	scan    int // entries that one QueryLog looks at; 0 means all
 
 	deletions int
+	looked    int // users that Objects has looked at
 }
 
 func newFake() *fakeService {
@@ -419,6 +420,9 @@ func (f *fakeService) Objects(_ context.Context, q provision.ObjectQuery) (page 
 		ok := f.users[i].Deleted.IsZero() != q.Deleted
 		for name, v := range q.Equal {
 			ok = ok && strings.EqualFold(f.users[i].Attributes[name].String(), v)
+		}
+		if ok {
+			f.looked++
 		}
 		if ok && (q.Match == nil || q.Match(&f.users[i])) {
 			page.Objects = append(page.Objects, f.users[i])
