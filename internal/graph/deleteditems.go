@@ -3,7 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -156,21 +155,4 @@ func (c *call) restoreItem() error {
 		return missingUser(refusedWrite(err), id)
 	}
 	return c.directoryObject(u, nil)
-}
-
-// refusedWrite is the answer for a write that the directory refuses; another error is returned as it is.
-func refusedWrite(err error) error {
-	var refusal *provision.TargetError
-	if !errors.As(err, &refusal) {
-		return err
-	}
-	p := &problem{status: http.StatusBadRequest, code: codeRequestBadRequest}
-	if refusal.Code == "Conflict" {
-		p.message = "Another object with the same value for property " + refusal.Attribute + " already exists."
-		p.details = []errorDetail{{"ObjectConflict", p.message, refusal.Attribute}}
-		return p
-	}
-	p.message = "Property " + refusal.Attribute + " is invalid."
-	p.details = []errorDetail{{"InvalidValue", refusal.Reason, refusal.Attribute}}
-	return p
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -437,6 +438,48 @@ func (f *fakeService) CountObjects(ctx context.Context, q provision.ObjectQuery)
 	return int64(len(page.Objects)), err
 }
 
+// write sets attributes, with the directory's rules of userPrincipalName and displayName.
+func (f *fakeService) write(ctx context.Context, o *provision.Object, set []provision.Assignment) (*provision.Object, error) {
+	next := *o
+	next.Attributes = maps.Clone(o.Attributes)
+	for _, a := range set {
+		next.Attributes[a.Attribute] = a.Value
+		if a.Value.IsEmpty() {
+			delete(next.Attributes, a.Attribute)
+		}
+	}
+	upn := next.Attributes["userPrincipalName"].String()
+	refusal := &provision.TargetError{Code: "Conflict", Attribute: "userPrincipalName"}
+	if other, err := f.Object(ctx, upn); err == nil && other.ID != o.ID {
+		return nil, refusal
+	}
+	if refusal.Code = "AzureActiveDirectoryInvalidUserPrincipalName"; !strings.Contains(upn, "@") {
+		return nil, fmt.Errorf("write: %w", refusal)
+	}
+	if next.Attributes["mobile"].String() == "refused" {
+		return nil, &provision.TargetError{Code: "UnprocessableEntity", Attribute: "mobile", Reason: "mobile is refused"}
+	}
+	next.Version++
+	*o = next
+	return o, f.act(ctx, "write %s %v", upn, set)
+}
+
+func (f *fakeService) CreateObject(ctx context.Context, set []provision.Assignment) (*provision.Object, error) {
+	o, err := f.write(ctx, &provision.Object{ID: uuid.NewString(), Created: time.Date(2026, 8, 20, 9, 0, 0, 0, time.UTC), Attributes: map[string]expr.Value{}}, set)
+	if err == nil {
+		f.users = append(f.users, *o)
+	}
+	return o, err
+}
+
+func (f *fakeService) UpdateObject(ctx context.Context, id string, set []provision.Assignment) (*provision.Object, error) {
+	o, err := f.Object(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return f.write(ctx, o, set)
+}
+
 func (f *fakeService) DeletedObject(_ context.Context, id string) (*provision.Object, error) {
 	for i := range f.users {
 		if !f.users[i].Deleted.IsZero() && strings.EqualFold(f.users[i].ID, id) {
@@ -490,7 +533,7 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All,Directory.Read.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All,User.ReadWrite.All,Directory.Read.All"
 	}
 	if id, is := strings.CutPrefix(bearer, "person."); is {
 		return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(id), User: true}, nil

@@ -83,6 +83,7 @@ type Service interface {
 	provision.Log
 	provision.Objects
 	provision.DeletedItems
+	provision.Accounts
 }
 
 // Verifier checks bearer tokens (RFC 6750). A token that is not accepted is an *oauth.TokenError, whose message is

@@ -228,7 +228,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", jobURL + "/nope", "all", 400, "Resource not found for the segment 'nope'."},
 		{"GET", "/v1.0//users", "all", 400, "Resource not found for the segment ''."},
 		{"GET", "/v1.0/auditLogs('x')", "all", 400, "Resource not found for the segment"},
-		{"POST", "/v1.0/users", "all", 405, textMethod},
+		{"PUT", "/v1.0/users", "all", 405, textMethod},
 		{"DELETE", bulkURL, "all", 405, textMethod},
 		{"GET", jobURL, "User.Read.All", 401, "The token has none of the application permissions"},
 		{"POST", jobURL + "/start", "Synchronization.Read.All", 401, "The token has none of the application permissions"},

@@ -25,18 +25,27 @@ var navigations = []string{"memberOf", "transitiveMemberOf", "ownedObjects", "sp
 // userRoutes are those of users, and of the person who asks.
 func userRoutes() []route {
 	routes := []route{
-		{"/users", get((*call).listUsers, mayReadUsers, denied)},
+		{"/users", map[string]endpoint{
+			"GET":  {(*call).listUsers, mayReadUsers, denied},
+			"POST": {(*call).postUser, mayWriteUsers, denied},
+		}},
 		{"/users/$count", get((*call).countUsers, mayReadUsers, denied)},
 		{"/users/{user}", map[string]endpoint{
 			"GET":    {(*call).getUser, mayReadUsers, denied},
+			"PATCH":  {(*call).patchUser, mayWriteUsers, denied},
 			"DELETE": {(*call).deleteUser, mayDeleteUsers, denied},
 		}},
+		{"/users/{user}/manager/$ref", map[string]endpoint{
+			"GET":    {(*call).getManagerRef, mayReadUsers, denied},
+			"PUT":    {(*call).putManager, mayWriteUsers, denied},
+			"DELETE": {(*call).deleteManager, mayWriteUsers, denied},
+		}},
 		{"/me", get((*call).getUser, nil, denied)},
+		{"/me/manager/$ref", get((*call).getManagerRef, nil, denied)},
 	}
 	for user, may := range map[string][]string{"/users/{user}": mayReadUsers, "/me": nil} {
 		routes = append(routes,
 			route{user + "/manager", get((*call).getManager, may, denied)},
-			route{user + "/manager/$ref", get((*call).getManagerRef, may, denied)},
 			route{user + "/directReports", get((*call).listReports, may, denied)},
 			route{user + "/directReports/$count", get((*call).countReports, may, denied)})
 		for _, navigation := range navigations {
