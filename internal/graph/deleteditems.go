@@ -9,23 +9,19 @@ import (
 	"induct/internal/provision"
 )
 
-// deletedItemsRoutes are those of users in deleted items. The type is written with Graph's namespace, which the path has
-// lost by then, or with the alias of it that generated SDKs use.
+// deletedItemsRoutes are those of users in deleted items.
 func deletedItemsRoutes() []route {
-	const items = "/directory/deletedItems"
-	var routes []route
-	for _, users := range []string{"/user", "/graph.user"} {
-		routes = append(routes,
-			route{items + users, get((*call).listDeletedUsers, mayReadUsers, denied)},
-			route{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers, denied)},
-			route{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers, denied)})
-	}
-	return append(routes,
-		route{items + "/{id}", map[string]endpoint{
+	const items, users = "/directory/deletedItems", "/" + namespace + "user"
+	return []route{
+		{items + users, get((*call).listDeletedUsers, mayReadUsers, denied)},
+		{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers, denied)},
+		{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers, denied)},
+		{items + "/{id}", map[string]endpoint{
 			"GET":    {(*call).getDeletedItem, mayReadUsers, denied},
 			"DELETE": {(*call).deleteForever, mayDeleteUsers, denied},
 		}},
-		route{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers, denied)})
+		{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers, denied)},
+	}
 }
 
 // deletedUsers are the users in deleted items, to be read as live ones are.

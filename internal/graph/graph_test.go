@@ -258,14 +258,14 @@ func TestKeys(t *testing.T) {
 		"users('a=b')":            {name: "users", key: &key{value: "a=b"}},
 		"sp(appId='x=y')":         {name: "sp", key: &key{"appId", "x=y"}},
 		"functions()":             {name: "functions"},
-		"microsoft.graph.start()": {name: "start"},
+		"microsoft.graph.start()": {name: "start", full: true},
 		"users('a'b')":            {name: "users('a'b')"},
 		"users('')":               {name: "users('')"},
 		"users('a','b')":          {name: "users('a','b')"},
 		"(x)":                     {name: "(x)"},
 	} {
 		got := parseSegment(text)
-		if got.name != want.name || (got.key == nil) != (want.key == nil) || got.key != nil && *got.key != *want.key {
+		if got.full != want.full || got.name != want.name || (got.key == nil) != (want.key == nil) || got.key != nil && *got.key != *want.key {
 			t.Errorf("%s: %+v %v, want %+v %v", text, got, got.key, want, want.key)
 		}
 	}

@@ -16,11 +16,9 @@ const (
 	objectScan    = 500     // objects asked for at a time where many are looked at
 )
 
-// navigations lead from a user to what there is none of here. Types are written with Graph's namespace, which the path has
-// lost by then, or with the alias of it that generated SDKs use.
+// navigations lead from a user to what there is none of here.
 var navigations = []string{"memberOf", "transitiveMemberOf", "ownedObjects", "sponsors", "licenseDetails", "appRoleAssignments",
-	"memberOf/group", "memberOf/graph.group", "memberOf/directoryRole", "memberOf/graph.directoryRole",
-	"transitiveMemberOf/group", "transitiveMemberOf/graph.group", "transitiveMemberOf/directoryRole", "transitiveMemberOf/graph.directoryRole"}
+	"memberOf/" + namespace + "group", "memberOf/" + namespace + "directoryRole", "transitiveMemberOf/" + namespace + "group", "transitiveMemberOf/" + namespace + "directoryRole"}
 
 // userRoutes are those of users, and of the person who asks.
 func userRoutes() []route {
