@@ -583,7 +583,7 @@ func (w *world) send(method, target, body string, headers ...string) *httptest.R
 	}
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
-	w.validate(method, path, rec)
+	w.validate(r.Method, "/"+strings.TrimPrefix(path, "/"), rec)
 	return rec
 }
 

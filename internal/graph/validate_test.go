@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -95,7 +96,14 @@ func ownPaths() []pathSchema {
 // parentheses of function calls.
 func resource(path string) string {
 	path = versionPrefix.ReplaceAllString(strings.TrimRight(path, "/"), "")
-	path = strings.NewReplacer("%27", "'", "%28", "(", "%29", ")", "microsoft.graph.", "", "()", "").Replace(path)
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if plain, err := url.PathUnescape(s); err == nil {
+			segments[i] = strings.ReplaceAll(plain, "/", "_")
+		}
+	}
+	path = strings.Join(segments, "/")
+	path = namespaces.ReplaceAllString(strings.ReplaceAll(path, "()", ""), "/")
 	return keyPredicate.ReplaceAllString(path, "/$1")
 }
 
@@ -132,6 +140,7 @@ func shapes(t testing.TB) []shapeRow {
 
 var (
 	versionPrefix = regexp.MustCompile(`(?i)^/*(v1\.0|beta)/+`)
+	namespaces    = regexp.MustCompile(`(?i)/microsoft\.graph\.`)
 	keyPredicate  = regexp.MustCompile(`\(([^()]*)\)`)
 )
 
