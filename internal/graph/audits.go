@@ -26,7 +26,7 @@ func (c *call) listAudits() error {
 	if err := refuse(o, "directory audits"); err != nil {
 		return err
 	}
-	size, err := pageSize(o.Top, usualLogPage, mostLogPage)
+	size, err := c.pageSize(o.Top, usualLogPage, mostLogPage)
 	if err != nil {
 		return err
 	}

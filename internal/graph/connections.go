@@ -135,7 +135,7 @@ func (c *call) pageOf(parts ...string) (*paging, error) {
 	if err != nil {
 		return nil, err
 	}
-	size, err := pageSize(o.Top, usualPage, mostPage)
+	size, err := c.pageSize(o.Top, usualPage, mostPage)
 	if err != nil {
 		return nil, err
 	}

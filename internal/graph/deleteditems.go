@@ -3,31 +3,25 @@ package graph
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"induct/internal/provision"
 )
 
-// deletedItemsRoutes are those of users in deleted items. The type is written with Graph's namespace, which the path has
-// lost by then, or with the alias of it that generated SDKs use.
+// deletedItemsRoutes are those of users in deleted items.
 func deletedItemsRoutes() []route {
-	const items = "/directory/deletedItems"
-	var routes []route
-	for _, users := range []string{"/user", "/graph.user"} {
-		routes = append(routes,
-			route{items + users, get((*call).listDeletedUsers, mayReadUsers)},
-			route{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers)},
-			route{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers)})
-	}
-	return append(routes,
-		route{items + "/{id}", map[string]endpoint{
+	const items, users = "/directory/deletedItems", "/" + namespace + "user"
+	return []route{
+		{items + users, get((*call).listDeletedUsers, mayReadUsers)},
+		{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers)},
+		{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers)},
+		{items + "/{id}", map[string]endpoint{
 			"GET":    {(*call).getDeletedItem, mayReadUsers},
 			"DELETE": {(*call).deleteForever, mayDeleteUsers},
 		}},
-		route{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers)})
+		{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers)},
+	}
 }
 
 // deletedUsers are the users in deleted items, to be read as live ones are.
@@ -49,10 +43,14 @@ func (d deletedUsers) CountObjects(ctx context.Context, q provision.ObjectQuery)
 
 // listDeletedUsers lists deleted items of one type (directory: deletedItems list).
 func (c *call) listDeletedUsers() error {
-	return c.listUsersIn(deletedUsers{c.s.Service}, "deletedItems", "deletedDateTime", "displayName", "userPrincipalName", "createdDateTime")
+	return c.listUsersIn(c.allDeletedUsers())
 }
 
-func (c *call) countDeletedUsers() error { return c.countUsersIn(deletedUsers{c.s.Service}) }
+func (c *call) countDeletedUsers() error { return c.countUsersIn(c.allDeletedUsers()) }
+
+func (c *call) allDeletedUsers() userSet {
+	return userSet{in: deletedUsers{c.s.Service}, name: "deletedItems", orders: []string{"deletedDateTime", "displayName", "userPrincipalName", "createdDateTime"}}
+}
 
 // deletedItem returns the user in deleted items that the path names.
 func (c *call) deletedItem() (*provision.Object, error) {
@@ -99,7 +97,7 @@ func (c *call) getDeletedUser() error {
 
 // directoryObject answers with a user where Graph's answer could be an object of another type.
 func (c *call) directoryObject(u *provision.Object, selected []string) error {
-	return c.entity("directoryObjects/$entity", slices.Concat(object{{"@odata.type", "#microsoft.graph.user"}}, userObject(u, selected)))
+	return c.entity("directoryObjects/$entity", directoryUser(u, selected))
 }
 
 // deleteUser moves a user to deleted items (user: delete).
@@ -153,21 +151,4 @@ func (c *call) restoreItem() error {
 		return missingUser(refusedWrite(err), id)
 	}
 	return c.directoryObject(u, nil)
-}
-
-// refusedWrite is the answer for a write that the directory refuses; another error is returned as it is.
-func refusedWrite(err error) error {
-	var refusal *provision.TargetError
-	if !errors.As(err, &refusal) {
-		return err
-	}
-	p := &problem{status: http.StatusBadRequest, code: codeRequestBadRequest}
-	if refusal.Code == "Conflict" {
-		p.message = "Another object with the same value for property " + refusal.Attribute + " already exists."
-		p.details = []errorDetail{{"ObjectConflict", p.message, refusal.Attribute}}
-		return p
-	}
-	p.message = "Property " + refusal.Attribute + " is invalid."
-	p.details = []errorDetail{{"InvalidValue", refusal.Reason, refusal.Attribute}}
-	return p
 }

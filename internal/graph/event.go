@@ -67,7 +67,10 @@ func (b *countedBody) Read(p []byte) (int, error) {
 }
 
 // ServeHTTP answers one request and logs one event.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.one) }
+
+// answer has one request served and logs one event.
+func (s *server) answer(w http.ResponseWriter, r *http.Request, serve func(*call) error) {
 	body := &countedBody{ReadCloser: r.Body}
 	r.Body = body
 	sw := &statusWriter{ResponseWriter: w}
@@ -91,7 +94,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		c.ended(time.Since(start))
 	}()
-	if err := c.serve(); err != nil {
+	if err := serve(c); err != nil {
 		c.fail(err)
 	}
 }

@@ -86,6 +86,7 @@ type Service interface {
 	provision.Log
 	provision.Objects
 	provision.DeletedItems
+	provision.Accounts
 }
 
 // Verifier checks bearer tokens (RFC 6750). A token that is not accepted is an *oauth.TokenError, whose message is
@@ -110,6 +111,9 @@ type Config struct {
 	// AuthorityURL is the scheme and host of the token issuer, for WWW-Authenticate; default: the host that was called.
 	AuthorityURL string
 
+	// RoleMembers returns the object ids of those who have the directory role with this template id; default nobody.
+	RoleMembers func(ctx context.Context, roleTemplateID string) ([]string, error)
+
 	Limits  Limits           // of bulkUpload; the zero value means SelfHosted
 	MaxBody int64            // bytes of a body after decompression; default DefaultMaxBody
 	Now     func() time.Time // default time.Now
@@ -120,7 +124,8 @@ type Config struct {
 // server is the handler that New returns.
 type server struct {
 	Config
-	secure  bool // clients use TLS even if this process does not see it
+	one     func(*call) error // serves a request, also one of a batch
+	secure  bool              // clients use TLS even if this process does not see it
 	limiter *limiter
 	editing sync.Mutex // of schemas and settings: what is read, changed and written again is changed by one request at a time
 
@@ -144,5 +149,5 @@ func New(cfg Config) http.Handler {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Request) {}
 	}
-	return &server{Config: cfg, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
+	return &server{Config: cfg, one: (*call).serve, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
 }

@@ -228,7 +228,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", jobURL + "/nope", "all", 400, "Resource not found for the segment 'nope'."},
 		{"GET", "/v1.0//users", "all", 400, "Resource not found for the segment ''."},
 		{"GET", "/v1.0/auditLogs('x')", "all", 400, "Resource not found for the segment"},
-		{"POST", "/v1.0/users", "all", 405, textMethod},
+		{"PUT", "/v1.0/users", "all", 405, textMethod},
 		{"DELETE", bulkURL, "all", 405, textMethod},
 		{"GET", jobURL, "User.Read.All", 401, "The token has none of the permissions"},
 		{"POST", jobURL + "/start", "Synchronization.Read.All", 401, "The token has none of the permissions"},
@@ -258,14 +258,14 @@ func TestKeys(t *testing.T) {
 		"users('a=b')":            {name: "users", key: &key{value: "a=b"}},
 		"sp(appId='x=y')":         {name: "sp", key: &key{"appId", "x=y"}},
 		"functions()":             {name: "functions"},
-		"microsoft.graph.start()": {name: "start"},
+		"microsoft.graph.start()": {name: "start", full: true},
 		"users('a'b')":            {name: "users('a'b')"},
 		"users('')":               {name: "users('')"},
 		"users('a','b')":          {name: "users('a','b')"},
 		"(x)":                     {name: "(x)"},
 	} {
 		got := parseSegment(text)
-		if got.name != want.name || (got.key == nil) != (want.key == nil) || got.key != nil && *got.key != *want.key {
+		if got.full != want.full || got.name != want.name || (got.key == nil) != (want.key == nil) || got.key != nil && *got.key != *want.key {
 			t.Errorf("%s: %+v %v, want %+v %v", text, got, got.key, want, want.key)
 		}
 	}

@@ -55,7 +55,7 @@ func (c *call) listLogs() error {
 	if err := refuse(o, "provisioning logs"); err != nil {
 		return err
 	}
-	size, err := pageSize(o.Top, usualLogPage, mostLogPage)
+	size, err := c.pageSize(o.Top, usualLogPage, mostLogPage)
 	if err != nil {
 		return err
 	}

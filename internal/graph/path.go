@@ -11,6 +11,18 @@ type segment struct {
 	text string // as sent, with its key predicate
 	name string // without a key predicate, a "microsoft.graph." and the parentheses of a function call
 	key  *key   // the key predicate, if there is one
+	full bool   // name had a "microsoft.graph."
+}
+
+// namespace is Graph's, which may stand before the names of functions and actions, and must before those of types.
+const namespace = "microsoft.graph."
+
+// is reports whether the segment is a word of a pattern. Generated SDKs write types with an alias of the namespace.
+func (s segment) is(word string) bool {
+	if kind, cast := strings.CutPrefix(word, namespace); cast {
+		return s.full && strings.EqualFold(kind, s.name) || strings.EqualFold("graph."+kind, s.name)
+	}
+	return strings.EqualFold(word, s.name)
 }
 
 // key names one entity of a collection: /jobs/{value}, /jobs('value') or, with a property, /servicePrincipals(appId='value').
@@ -21,6 +33,9 @@ type resourcePath struct {
 	version  string // "v1.0" or "beta"; "" if it is neither
 	segments []segment
 }
+
+// mostPath bounds a path in bytes: the longest with a meaning has a few ids of at most 256 characters.
+const mostPath = 8 << 10
 
 // parsePath reads the escaped path of a URL. A trailing slash does not count. ok is false if the path is not
 // correctly percent-encoded.
@@ -55,8 +70,8 @@ func parseSegment(text string) segment {
 			s.name, s.key = text[:open], k
 		}
 	}
-	if i := len("microsoft.graph."); len(s.name) > i && strings.EqualFold(s.name[:i], "microsoft.graph.") {
-		s.name = s.name[i:]
+	if i := len(namespace); len(s.name) > i && strings.EqualFold(s.name[:i], namespace) {
+		s.name, s.full = s.name[i:], true
 	}
 	return s
 }

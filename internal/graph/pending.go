@@ -190,7 +190,7 @@ func (c *call) listNotices() error {
 	if err != nil {
 		return err
 	}
-	size, err := pageSize(o.Top, usualPage, mostPage)
+	size, err := c.pageSize(o.Top, usualPage, mostPage)
 	if err != nil {
 		return err
 	}

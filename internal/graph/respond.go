@@ -100,6 +100,11 @@ func appendJSON(b *bytes.Buffer, v any) error {
 		}
 		b.Write(v.entity[1:])
 		return nil
+	case json.RawMessage: // of ours: it is well-formed and compact
+		if len(v) > 0 {
+			b.Write(v)
+			return nil
+		}
 	case []object:
 		b.WriteByte('[')
 		for i, o := range v {
@@ -132,14 +137,14 @@ func plain(s string) bool {
 	return true
 }
 
-// pick returns the members that $select names, in their own order; all of them if it names none.
+// pick returns the members that $select names, in their own order, and OData's annotations; all of them if it names none.
 func (o object) pick(selected []string) object {
 	if len(selected) == 0 || slices.Contains(selected, "*") {
 		return o
 	}
 	picked := make(object, 0, len(selected))
 	for _, m := range o {
-		if slices.Contains(selected, strings.ToLower(m.name)) {
+		if slices.Contains(selected, strings.ToLower(m.name)) || strings.HasPrefix(m.name, "@odata.") {
 			picked = append(picked, m)
 		}
 	}
@@ -227,15 +232,34 @@ func (c *call) nextLink(token string) string {
 // options reads the system query options.
 func (c *call) options() (odata.Options, error) { return odata.ParseOptions(c.r.URL.RawQuery) }
 
-// pageSize is $top within 1 to most, or usual if it was not given.
-func pageSize(top *int, usual, most int) (int, error) {
-	if top == nil {
-		return usual, nil
+// pageSize is $top within 1 to most, or usual if it was not given, and no more than the client prefers.
+func (c *call) pageSize(top *int, usual, most int) (int, error) {
+	size := usual
+	if top != nil {
+		size = *top
 	}
-	if *top < 1 || *top > most {
-		return 0, badRequest("Invalid page size specified: '%d'. Must be between 1 and %d inclusive.", *top, most)
+	if size < 1 || size > most {
+		return 0, badRequest("Invalid page size specified: '%d'. Must be between 1 and %d inclusive.", size, most)
 	}
-	return *top, nil
+	if preferred := maxPageSize(c.r.Header); preferred > 0 {
+		c.w.Header().Set("Preference-Applied", "odata.maxpagesize="+strconv.Itoa(preferred))
+		size = min(size, preferred)
+	}
+	return size, nil
+}
+
+// maxPageSize is the page size that a Prefer header asks for (OData 4.01 Protocol section 8.2.8.5), 0 if none does.
+func maxPageSize(h http.Header) int {
+	for _, line := range h.Values("Prefer") {
+		for preference := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(preference, "=")
+			name = strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "odata.")
+			if n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31); name == "maxpagesize" && err == nil {
+				return int(n)
+			}
+		}
+	}
+	return 0
 }
 
 // get returns the value of a member by its lower-case name, for a filter.
@@ -248,6 +272,35 @@ func (o object) get(path string) any {
 	return odata.UnknownProperty{}
 }
 
+// valueAt is get of a path of members, in the types that filters have.
+func (o object) valueAt(path string) any {
+	name, rest, deep := strings.Cut(path, "/")
+	for _, m := range o {
+		if strings.ToLower(m.name) != name {
+			continue
+		}
+		switch v := m.value.(type) {
+		case object:
+			if deep {
+				return v.valueAt(rest)
+			}
+		case []object:
+			elements := make([]func(string) any, len(v))
+			for i := range v {
+				elements[i] = v[i].valueAt
+			}
+			return elements
+		case nil:
+			return nil
+		}
+		if deep {
+			break
+		}
+		return m.value
+	}
+	return odata.UnknownProperty{}
+}
+
 // selection is the part of a context that names the selected properties, as they are spelled in o.
 func selection(selected []string, o object) string {
 	if len(selected) == 0 {
@@ -255,7 +308,9 @@ func selection(selected []string, o object) string {
 	}
 	var names []string
 	for _, m := range o.pick(selected) {
-		names = append(names, m.name)
+		if m.name[0] != '@' {
+			names = append(names, m.name)
+		}
 	}
 	return "(" + strings.Join(names, ",") + ")"
 }

@@ -86,15 +86,7 @@ var routes = slices.Concat([]route{
 	{"/auditLogs/directoryAudits", get((*call).listAudits, mayReadAudits)},
 	{"/auditLogs/directoryAudits/{id}", get((*call).getAudit, mayReadAudits)},
 	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs)},
-	{"/users", get((*call).listUsers, mayReadUsers)},
-	{"/users/$count", get((*call).countUsers, mayReadUsers)},
-	{"/users/{user}", map[string]endpoint{
-		"GET":    {(*call).getUser, mayReadUsers},
-		"DELETE": {(*call).deleteUser, mayDeleteUsers},
-	}},
-	{"/users/{user}/manager", get((*call).getManager, mayReadUsers)},
-	{"/users/{user}/manager/$ref", get((*call).getManagerRef, mayReadUsers)},
-}, deletedItemsRoutes(), registrationRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
+}, registrationRoutes(), readingRoutes(), deletedItemsRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
 
 // appRoutes are the routes of what belongs to an app, however it is named: its secrets and its templates.
 func appRoutes(app string) []route {
@@ -140,32 +132,53 @@ func post(serve func(*call) error, a access) map[string]endpoint {
 // match binds the segments of a path to the pattern. depth says how many segments matched before the first that did
 // not.
 func (rt *route) match(segments []segment) (params map[string]key, depth int, ok bool) {
+	if depth, ok = rt.follow(segments, nil); !ok {
+		return nil, depth, false
+	}
 	params = map[string]key{}
-	words := strings.Split(rt.pattern[1:], "/")
-	for depth < len(segments) {
-		if len(words) == 0 {
-			return nil, depth, false
+	rt.follow(segments, params)
+	return params, depth, true
+}
+
+// follow goes along the pattern and notes parameters, unless params is nil. No parameter is empty.
+func (rt *route) follow(segments []segment, params map[string]key) (depth int, ok bool) {
+	rest := rt.pattern
+	note := func(word string, k key) {
+		if params != nil {
+			params[word] = k
 		}
-		s, word := segments[depth], words[0]
-		words = words[1:]
-		if word[0] == '{' {
-			params[word] = key{value: s.text}
-			depth++
-			continue
+	}
+	for _, s := range segments {
+		if rest == "" {
+			return depth, false
 		}
-		if !strings.EqualFold(word, s.name) {
-			return nil, depth, false
-		}
-		if s.key != nil {
-			if len(words) == 0 || words[0][0] != '{' {
-				return nil, depth, false
+		var word string
+		word, rest = nextWord(rest)
+		switch {
+		case word[0] == '{' && s.text != "":
+			note(word, key{value: s.text})
+		case word[0] == '{' || !s.is(word):
+			return depth, false
+		case s.key != nil:
+			if word, rest = nextWord(rest); word == "" || word[0] != '{' {
+				return depth, false
 			}
-			params[words[0]] = *s.key
-			words = words[1:]
+			note(word, *s.key)
 		}
 		depth++
 	}
-	return params, depth, len(words) == 0
+	return depth, rest == ""
+}
+
+// nextWord takes the first word off a pattern such as "/users/{user}"; "" at its end.
+func nextWord(pattern string) (word, rest string) {
+	if pattern == "" {
+		return "", ""
+	}
+	if i := strings.IndexByte(pattern[1:], '/'); i >= 0 {
+		return pattern[1 : i+1], pattern[i+1:]
+	}
+	return pattern[1:], ""
 }
 
 // findRoute returns the route of a path, or the problem that names the first segment that leads nowhere.
@@ -211,6 +224,7 @@ type call struct {
 	params    map[string]key
 	principal *oauth.Principal
 	limited   bool // the principal may do this to what it owns only
+	batched   bool // it is part of a batch
 	event     event
 }
 
@@ -224,7 +238,11 @@ func (c *call) clientID() string {
 
 // serve makes the checks that all resources share, in this order: route, token, permission, method.
 func (c *call) serve() error {
-	p, ok := parsePath(c.r.URL.EscapedPath())
+	escaped := c.r.URL.EscapedPath()
+	if len(escaped) > mostPath {
+		return &problem{status: http.StatusRequestURITooLong, code: codeBadRequest, message: "The path is too long."}
+	}
+	p, ok := parsePath(escaped)
 	if !ok {
 		return badRequest("The path is not correctly percent-encoded.")
 	}

@@ -133,7 +133,7 @@ func (c *call) listOperations() error {
 	if err != nil {
 		return err
 	}
-	size, err := pageSize(o.Top, 100, receipts)
+	size, err := c.pageSize(o.Top, 100, receipts)
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,20 @@ type DeletedItems interface {
 	DeleteForever(ctx context.Context, id string) error
 }
 
+// Accounts is the writing of live users by an administrator: it needs no job, and is durable when it returns. A refusal
+// is a *TargetError, and then nothing has changed; its Code is Conflict if somebody else has the userPrincipalName.
+type Accounts interface {
+	// CreateObject makes a user with a new id and returns it.
+	CreateObject(ctx context.Context, set []Assignment) (*Object, error)
+	// UpdateObject sets attributes of the live user with this object id and returns the user after that; ErrNotFound.
+	UpdateObject(ctx context.Context, id string, set []Assignment) (*Object, error)
+}
+
 // ObjectQuery selects users.
 type ObjectQuery struct {
 	Deleted bool // those in deleted items instead of the live ones
 	// Equal narrows by attribute = value (any case) for one of the indexed attributes
-	// userPrincipalName, employeeId, mail, displayName; others are left to Match.
+	// userPrincipalName, employeeId, mail, mailNickname, displayName; others are left to Match.
 	Equal map[string]string
 	Match func(*Object) bool // nil matches all
 	After int64              // the Next of the page before; 0 for the first

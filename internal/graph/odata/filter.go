@@ -1,5 +1,5 @@
 // Package odata reads the part of OData 4.01's URL conventions that Graph clients use: system query options, and
-// $filter expressions, which it parses, prints and evaluates. It knows nothing of entities: a caller names properties
+// $filter and $search expressions, which it parses, prints and evaluates. It knows nothing of entities: a caller names properties
 // by path and supplies their values.
 //
 // The filter grammar (keywords, functions and property names in any case):
@@ -15,7 +15,7 @@
 //	cmp        = "eq" | "ne" | "gt" | "ge" | "lt" | "le"
 //	test       = "contains" | "startswith" | "endswith"
 //	case       = "tolower" | "toupper"
-//	path       = name { "/" name }
+//	path       = name { "/" name } [ "/$count" ]       $count is the number of a collection's elements
 //	literal    = 'string' | guid | dateTimeOffset | date | number | true | false | null | dotted.type'member'
 package odata
 

@@ -332,6 +332,11 @@ func TestMatch(t *testing.T) {
 func TestMatchErrors(t *testing.T) {
 	tests := map[string]string{
 		"nothing eq 'x'":                  `unknown property "nothing"`,
+		"nothing/$count eq 1":             `unknown property "nothing"`,
+		"name/$count eq 1":                `"name" is not a collection`,
+		"phones/$count eq 'x'":            `"phones/$count" is a number`,
+		"contains(phones/$count,'x')":     `"phones/$count" is not a string`,
+		"$count eq 1":                     `unknown property "$count"`,
 		"nothing/any(x:x eq 'x')":         `unknown property "nothing"`,
 		"phones/any(x:x/y eq 'x')":        `unknown property "y"`,
 		"phones eq 'x'":                   `"phones" is a collection`,
@@ -362,6 +367,7 @@ func FuzzParseFilter(f *testing.F) {
 	for _, c := range clientFilters {
 		f.Add(c.source)
 	}
+	f.Add("phones/$count gt 1 or a/any(x:x/y/$count eq 0)")
 	f.Add("a eq -1.5e3 or a eq 0000-01-01T00:00:00+10:00 and not (a/any(x:x/y/all(z:z ne tolower('É'))) eq 1")
 	f.Fuzz(func(t *testing.T, source string) {
 		got, err := ParseFilter(source)

@@ -70,7 +70,7 @@ func (l *lexer) next() (token, error) {
 	case isDigit(c) || c == '-':
 		l.skip(func(c byte) bool { return isNameByte(c) || strings.IndexByte("-:+.", c) >= 0 })
 		return numberOrTime(start, l.src[start:l.pos])
-	case isNameByte(c):
+	case isNameByte(c) || c == '$':
 		return l.name(start)
 	}
 	r := []rune(l.src[start:min(start+4, len(l.src))])[0]
@@ -104,6 +104,9 @@ func (l *lexer) quoted(start int) (token, error) {
 
 // name reads an identifier, or an enum literal such as microsoft.graph.provisioningResult'failure'.
 func (l *lexer) name(start int) (token, error) {
+	if l.src[l.pos] == '$' { // of $count, the number of a collection's elements
+		l.pos++
+	}
 	l.skip(func(c byte) bool { return isNameByte(c) || c == '.' })
 	text := l.src[start:l.pos]
 	if !strings.Contains(text, ".") {

@@ -73,19 +73,9 @@ func (f *Filter) evalAll(members []Expr, get func(string) any, decisive truth) (
 }
 
 func (f *Filter) evalAny(x Any, get func(string) any) (truth, error) {
-	var elements []func(string) any
-	switch v := get(x.Path).(type) {
-	case nil:
-	case []string:
-		for _, s := range v {
-			elements = append(elements, elementGetter(s))
-		}
-	case []func(string) any:
-		elements = v
-	case UnknownProperty:
-		return no, unknownProperty(x.Pos, x.Path)
-	default:
-		return no, &Error{x.Pos, fmt.Sprintf("%q is not a collection: any and all cannot be asked of it", x.Path)}
+	elements, err := elementsOf(x.Path, x.Pos, get)
+	if err != nil {
+		return no, err
 	}
 	if x.Cond == nil {
 		return truthOf(len(elements) > 0), nil
@@ -104,6 +94,24 @@ func (f *Filter) evalAny(x Any, get func(string) any) (truth, error) {
 	return result, nil
 }
 
+// elementsOf returns a getter for each element of a collection.
+func elementsOf(path string, pos int, get func(string) any) (elements []func(string) any, err error) {
+	switch v := get(path).(type) {
+	case nil:
+	case []string:
+		for _, s := range v {
+			elements = append(elements, elementGetter(s))
+		}
+	case []func(string) any:
+		elements = v
+	case UnknownProperty:
+		return nil, unknownProperty(pos, path)
+	default:
+		return nil, &Error{pos, fmt.Sprintf("%q is not a collection: any, all and $count cannot be asked of it", path)}
+	}
+	return elements, nil
+}
+
 // elementGetter is the getter of an element that is a plain string.
 func elementGetter(s string) func(string) any {
 	return func(path string) any {
@@ -119,7 +127,10 @@ func unknownProperty(pos int, path string) error {
 }
 
 func (f *Filter) compare(c Comparison, get func(string) any) (truth, error) {
-	v := get(c.Path)
+	v, err := valueOf(c, get)
+	if err != nil {
+		return no, err
+	}
 	switch have := v.(type) {
 	case UnknownProperty:
 		return no, unknownProperty(c.Pos, c.Path)
@@ -142,6 +153,16 @@ func (f *Filter) compare(c Comparison, get func(string) any) (truth, error) {
 		return f.in(c, v, list)
 	}
 	return f.relate(c, v, c.Value)
+}
+
+// valueOf returns the value that a comparison is of: a property's, or the number of a collection's elements.
+func valueOf(c Comparison, get func(string) any) (any, error) {
+	of, counted := strings.CutSuffix(c.Path, "/$count")
+	if !counted {
+		return get(c.Path), nil
+	}
+	elements, err := elementsOf(of, c.Pos, get)
+	return int64(len(elements)), err
 }
 
 // test evaluates contains, startswith and endswith, whose literal is a string.
