@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"induct/internal/graph"
 	"induct/internal/oauth"
 	"induct/internal/provision"
 )
@@ -66,6 +67,9 @@ func everyRole() []string {
 // uploaderRoles let a client upload, and read what became of it.
 var uploaderRoles = []string{"SynchronizationData-User.Upload", "ProvisioningLog.Read.All"}
 
+// operatorRoles let a client look at jobs and steer them, with `induct job`.
+var operatorRoles = []string{"Synchronization.ReadWrite.All", "AuditLog.Read.All"}
+
 // devSecretLife is short on purpose: every start of serve --dev adds a fresh secret.
 const devSecretLife = 30 * 24 * time.Hour
 
@@ -108,18 +112,15 @@ func (s *server) devApp(ctx context.Context) (credentials, error) {
 // makeApp makes a provisioning app with a started job, and a client with the roles. notify is who gets mail about the job;
 // without it the job runs all the same.
 func (s *server) makeApp(ctx context.Context, name, notify string, roles []string, life time.Duration) (credentials, error) {
-	app, err := s.service.CreateApp(ctx, name)
-	if err != nil {
-		return credentials{}, err
-	}
-	job, err := s.service.CreateJob(ctx, "API2AAD", app.ServicePrincipalID)
+	client := newRegistration(name+" client", roles)
+	job, err := s.makeJob(ctx, name, client.ObjectID)
 	if err != nil {
 		return credentials{}, err
 	}
 	if notify != "" {
 		text, err := json.Marshal(map[string]any{"Enabled": true, "Recipients": notify, "DeleteThresholdEnabled": true, "DeleteThresholdValue": provision.DefaultDeleteThreshold})
 		if err == nil {
-			err = s.service.SetSecrets(ctx, app.ServicePrincipalID, []provision.KeyValue{{Key: provision.SecretNotifications, Value: string(text)}})
+			err = s.service.SetSecrets(ctx, job.ServicePrincipalID, []provision.KeyValue{{Key: provision.SecretNotifications, Value: string(text)}})
 		}
 		if err != nil {
 			return credentials{}, err
@@ -130,12 +131,30 @@ func (s *server) makeApp(ctx context.Context, name, notify string, roles []strin
 	if err := s.service.StartJob(ctx, job.PK); err != nil {
 		return credentials{}, err
 	}
-	client := &oauth.Client{AppID: uuid.New(), ObjectID: uuid.New(), DisplayName: name + " client", Roles: roles}
 	if err := s.store.PutClient(ctx, client); err != nil {
 		return credentials{}, err
 	}
 	secret, err := s.addSecret(ctx, client.AppID, life)
 	return s.credentials(client.AppID, secret, job), err
+}
+
+// newRegistration is an app registration with application permissions, in no store yet.
+func newRegistration(name string, roles []string) *oauth.Client {
+	return &oauth.Client{AppID: uuid.New(), ApplicationID: uuid.New(), ObjectID: uuid.New(), DisplayName: name, Created: time.Now().UTC(), Roles: roles}
+}
+
+// makeJob makes an app of the gallery, which owner owns, with a job: the same that POST …/instantiate and POST …/jobs make.
+func (s *server) makeJob(ctx context.Context, name string, owner uuid.UUID) (*provision.Job, error) {
+	gallery := graph.Gallery()[0]
+	app := graph.NewGalleryApp(&gallery, name, time.Now())
+	app.Owners = []uuid.UUID{owner}
+	if err := s.store.PutClient(ctx, app); err != nil {
+		return nil, err
+	}
+	if err := s.service.PutApp(ctx, app.ObjectID, app.AppID, name); err != nil {
+		return nil, err
+	}
+	return s.service.CreateJob(ctx, gallery.JobTemplate, app.ObjectID)
 }
 
 func (s *server) addSecret(ctx context.Context, appID uuid.UUID, life time.Duration) (string, error) {
@@ -150,23 +169,29 @@ func (s *server) addSecret(ctx context.Context, appID uuid.UUID, life time.Durat
 }
 
 func appCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "app", Short: "Make provisioning apps and their credentials"}, appCreateCommand())
+	return group(&cobra.Command{Use: "app", Short: "Make provisioning apps and their credentials"}, appCreateCommand(), appClientCommand())
 }
 
 func appCreateCommand() *cobra.Command {
 	var set settings
 	var name, notify string
 	var days int
+	var operator bool
 	cmd := &cobra.Command{
 		Use:   "create --data DIR --name NAME",
 		Short: "Make a provisioning app with a started job, and a client that may upload to it",
 		Long: "Makes a provisioning app whose job is started, and a client with the permissions\n" +
-			strings.Join(uploaderRoles, " and ") + ". The secret is shown once.\n" +
+			strings.Join(uploaderRoles, " and ") + ", with --operator also\n" +
+			strings.Join(operatorRoles, " and ") + ", which `induct job` needs. The secret is shown once.\n" +
 			"The data directory must not be in use: stop `induct serve` for the moment.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return offline(cmd, &set, func(s *server) error {
-				c, err := s.makeApp(cmd.Context(), name, notify, uploaderRoles, time.Duration(days)*24*time.Hour)
+				roles := uploaderRoles
+				if operator {
+					roles = slices.Concat(roles, operatorRoles)
+				}
+				c, err := s.makeApp(cmd.Context(), name, notify, roles, time.Duration(days)*24*time.Hour)
 				if err == nil {
 					printApp(cmd.OutOrStdout(), c)
 				}
@@ -178,7 +203,53 @@ func appCreateCommand() *cobra.Command {
 	f.StringVar(&set.data, "data", "", "data directory of the installation")
 	f.StringVar(&name, "name", "API-driven to cloud directory", "name of the app")
 	f.StringVar(&notify, "notify", "", "who gets mail when the job needs attention: addresses, separated by ;")
+	f.BoolVar(&operator, "operator", false, "the client may also look at jobs and steer them, with `induct job`")
 	f.IntVar(&days, "secret-days", 180, "how long the secret is valid")
+	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
+	f.String("config", "", "configuration file (default induct.yaml if there is one)")
+	return cmd
+}
+
+// adminRoles let a client set up everything else over Graph.
+var adminRoles = []string{"Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All", "Synchronization.ReadWrite.All"}
+
+func appClientCommand() *cobra.Command {
+	var set settings
+	var name string
+	var roles []string
+	var days int
+	cmd := &cobra.Command{
+		Use:   "client --data DIR --name NAME",
+		Short: "Make an app registration with application permissions and a secret",
+		Long: "Makes an app registration without a job. By default it has the permissions with which everything else can be\n" +
+			"set up over Graph: " + strings.Join(adminRoles, ", ") + ".\n" +
+			"Whoever has its secret can give itself every other permission. The secret is shown once.\n" +
+			"The data directory must not be in use: stop `induct serve` for the moment.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, r := range roles {
+				if _, ok := oauth.RoleIDs[r]; !ok {
+					return fmt.Errorf("--permission %q: it is one of %s", r, strings.Join(everyRole(), ", "))
+				}
+			}
+			return offline(cmd, &set, func(s *server) error {
+				client := newRegistration(name, roles)
+				if err := s.store.PutClient(cmd.Context(), client); err != nil {
+					return err
+				}
+				secret, err := s.addSecret(cmd.Context(), client.AppID, time.Duration(days)*24*time.Hour)
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "TENANT_ID=%s\nCLIENT_ID=%s\nCLIENT_SECRET=%s\n", s.tenant.ID, client.AppID, secret)
+				}
+				return err
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&set.data, "data", "", "data directory of the installation")
+	f.StringVar(&name, "name", "Administration", "name of the app")
+	f.StringSliceVar(&roles, "permission", adminRoles, "application permissions, separated by commas")
+	f.IntVar(&days, "secret-days", 30, "how long the secret is valid")
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
 	f.String("config", "", "configuration file (default induct.yaml if there is one)")
 	return cmd

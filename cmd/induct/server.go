@@ -20,6 +20,7 @@ import (
 	"github.com/google/uuid"
 
 	"induct/internal/directory"
+	"induct/internal/forwarded"
 	"induct/internal/graph"
 	"induct/internal/localca"
 	"induct/internal/metrics"
@@ -37,6 +38,8 @@ type settings struct {
 	domain        string // default domain of a tenant that is made
 	tls           string // "", "local"
 	cert, key     string
+	tlsNames      []string // more names of the local certificate
+	proxies       string   // addresses and networks of trusted proxies
 	publicURL     string
 	limits        string
 	daily         int64
@@ -44,6 +47,7 @@ type settings struct {
 	reserve       int64
 	withoutMail   bool // jobs start although they have nobody to notify
 	mail          mailSettings
+	signIn        signInSettings
 	log           *slog.Logger
 }
 
@@ -79,6 +83,10 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if s.sender, err = set.mail.sender(); err != nil {
 		return nil, err
 	}
+	proxies, err := forwarded.ParseProxies(set.proxies)
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-proxies: %w", err)
+	}
 	limits, err := rateLimits(set.limits, set.daily)
 	if err != nil {
 		return nil, err
@@ -95,12 +103,10 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if s.tenant, err = loadTenant(ctx, s.store, set.domain); err != nil {
 		return nil, err
 	}
-	s.authority, err = oauth.New(oauth.Config{Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: set.publicURL,
-		Logger: set.log, Observe: s.sawExchange}, s.store)
-	if err != nil {
+	s.users = directory.New(s.store)
+	if s.authority, err = s.newAuthority(); err != nil {
 		return nil, err
 	}
-	s.users = directory.New(s.store)
 	s.service, err = provision.NewService(ctx, provision.Config{Store: s.store, Target: s.users, Tenant: s.tenant, QueueRecords: set.queueRecords,
 		WithoutMail: set.withoutMail, Logger: set.log, Observe: s.sawBatch})
 	if err != nil {
@@ -111,11 +117,11 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 			*provision.Service
 			*directory.Directory
 		}{s.service, s.users},
-		Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
+		Apps: s.store, Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
 	})
 	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
 	s.health = metrics.NewHealth(watched{s.store}, set.log)
-	s.handler = s.route(s.authority.Handler(), wire)
+	s.handler = forwarded.Handler(proxies, s.route(s.authority.Handler(), wire))
 	if err := s.bindMetrics(); err != nil {
 		return nil, err
 	}
@@ -182,15 +188,19 @@ func (s *server) bind() error {
 		host = "localhost"
 	}
 	s.listener, s.base = l, "http://"+net.JoinHostPort(host, port)
-	var cert tls.Certificate
+	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	switch {
 	case s.tls == "local":
-		cert, s.caFile, err = localca.Load(filepath.Join(s.data, "tls"), []string{host}, time.Now())
-		if err == nil {
+		var cert tls.Certificate
+		cert, s.caFile, err = localca.Load(filepath.Join(s.data, "tls"), append([]string{host}, s.tlsNames...), time.Now())
+		if config.Certificates = []tls.Certificate{cert}; err == nil {
 			s.caFile, err = filepath.Abs(s.caFile)
 		}
 	case s.cert != "":
-		cert, err = tls.LoadX509KeyPair(s.cert, s.key)
+		var files *certificateFiles
+		if files, err = readCertificate(s.cert, s.key, s.log); err == nil {
+			config.GetCertificate = files.get
+		}
 	default:
 		return nil
 	}
@@ -199,7 +209,7 @@ func (s *server) bind() error {
 		return fmt.Errorf("TLS: %w", err)
 	}
 	s.base = "https://" + net.JoinHostPort(host, port)
-	s.listener = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	s.listener = tls.NewListener(l, config)
 	return nil
 }
 

@@ -1,46 +1,157 @@
 package graph
 
 import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
+	"induct/internal/oauth"
 	"induct/internal/provision"
 )
 
-// application is the provisioning app that a path names, by its service principal or by its application.
+// Apps keeps app registrations, each with its service principal; oauth.Store is one. Clients are in the order of their
+// creation; an error for one that there is not is oauth.ErrNotFound.
+type Apps interface {
+	Client(ctx context.Context, appID uuid.UUID) (*oauth.Client, error)
+	Clients(ctx context.Context) ([]*oauth.Client, error)
+	// PutClient creates or replaces; DeleteClient returns nil if there is none.
+	PutClient(ctx context.Context, c *oauth.Client) error
+	DeleteClient(ctx context.Context, appID uuid.UUID) error
+}
+
+// registered returns the app that the path names, by its application or by its service principal.
+func (c *call) registered() (*oauth.Client, error) {
+	k, application := c.params["{app}"]
+	if !application {
+		k = c.params["{sp}"]
+	}
+	return c.findClient(k, application)
+}
+
+// findClient returns the app with this key; application says whether the key is of its application or of its service principal.
+func (c *call) findClient(k key, application bool) (*oauth.Client, error) {
+	set := "servicePrincipals"
+	if application {
+		set = "applications"
+	}
+	var is func(*oauth.Client) bool
+	switch property := strings.ToLower(k.property); {
+	case property == "" || property == "id":
+		id, err := uuid.Parse(k.value)
+		is = func(a *oauth.Client) bool { return err == nil && objectID(a, application) == id }
+	case property == "appid":
+		id, err := uuid.Parse(k.value)
+		is = func(a *oauth.Client) bool { return err == nil && a.AppID == id }
+	case property == "uniquename" && application:
+		is = func(a *oauth.Client) bool { return uniqueName(a) == k.value }
+	default:
+		return nil, badRequest("'%s' is not a key of %s.", clip(k.property), set)
+	}
+	all, err := c.allClients()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if objectID(a, application) != uuid.Nil && is(a) {
+			return a, nil
+		}
+	}
+	return nil, objectNotFound(k.value)
+}
+
+// objectID is the id of a client's application or of its service principal; uuid.Nil if it has none.
+func objectID(a *oauth.Client, application bool) uuid.UUID {
+	if application {
+		return a.ApplicationID
+	}
+	return a.ObjectID
+}
+
+// allClients returns every app there is, Microsoft Graph last.
+func (c *call) allClients() ([]*oauth.Client, error) {
+	all, err := c.s.Apps.Clients(c.r.Context())
+	return append(all, c.s.graphClient()), err
+}
+
+// principalWith returns the app whose service principal has this id.
+func (c *call) principalWith(id string) (*oauth.Client, error) {
+	return c.findClient(key{value: id}, false)
+}
+
+var errGraphPrincipal = &problem{status: http.StatusForbidden, code: codeDenied, message: "Microsoft Graph's service principal is everybody's and cannot be changed."}
+
+// editClient changes the app that the path names, one request at a time, and has the audit log say so under activity, to which the
+// type of what the path names is added.
+func (c *call) editClient(activity string, change func(*oauth.Client) error) (*oauth.Client, error) {
+	c.s.registering.Lock()
+	defer c.s.registering.Unlock()
+	a, err := c.registered()
+	if err != nil {
+		return nil, err
+	}
+	_, application := c.params["{app}"]
+	kind := " service principal"
+	if application {
+		kind = " application"
+	}
+	return a, c.changeClient(a, deed{activity + kind, "Update", application}, change)
+}
+
+// changeClient changes an app; whoever calls it holds registering.
+func (c *call) changeClient(a *oauth.Client, d deed, change func(*oauth.Client) error) error {
+	if a.ObjectID == c.s.graphPrincipal() {
+		return errGraphPrincipal
+	}
+	before := facts(a)
+	if err := change(a); err != nil {
+		return err
+	}
+	return c.putClient(a, before, d)
+}
+
+// application is the provisioning side of the app that a path names.
 type application struct {
 	*provision.App
 	context string // of what belongs to it
+	client  *oauth.Client
 }
 
-// application returns the app that the path names. An application object has no id of its own here: it is its appId.
+// application returns what is provisioned for the app that the path names: nothing yet, without secrets, if it never had a job.
 func (c *call) application() (*application, error) {
-	k, own := c.params["{app}"]
-	set := "applications"
-	if !own {
-		k, set = c.params["{sp}"], "servicePrincipals"
+	client, err := c.registered()
+	if err != nil {
+		return nil, err
 	}
-	byID, byApp := k.property == "" || strings.EqualFold(k.property, "id"), strings.EqualFold(k.property, "appId")
-	if !byID && !byApp {
-		return nil, badRequest("'%s' is not a key of %s.", clip(k.property), set)
+	context := servicePrincipalContext(client.ObjectID.String())
+	if _, own := c.params["{app}"]; own {
+		context = "applications('" + client.ApplicationID.String() + "')"
 	}
 	apps, err := c.s.Service.Apps(c.r.Context())
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range apps {
-		id := a.ServicePrincipalID.String()
-		if own || byApp {
-			id = a.ApplicationID.String()
+		if client.ObjectID != uuid.Nil && a.ServicePrincipalID == client.ObjectID {
+			return &application{a, context, client}, nil
 		}
-		if !strings.EqualFold(k.value, id) {
-			continue
-		}
-		if own {
-			return &application{a, "applications('" + id + "')"}, nil
-		}
-		return &application{a, servicePrincipalContext(a.ServicePrincipalID.String())}, nil
 	}
-	return nil, objectNotFound(k.value)
+	return &application{&provision.App{ServicePrincipalID: client.ObjectID, ApplicationID: client.AppID, DisplayName: client.DisplayName}, context, client}, nil
+}
+
+// provisioned is application, and makes it one that can have jobs and secrets.
+func (c *call) provisioned() (*application, error) {
+	a, err := c.application()
+	if err != nil {
+		return nil, err
+	}
+	if a.client.ApplicationID == uuid.Nil || a.client.ObjectID == uuid.Nil {
+		return nil, badRequest("'%s' cannot be provisioned from: that needs an application with a service principal, such as POST /applicationTemplates/{id}/instantiate makes.", clip(a.DisplayName))
+	}
+	return a, c.s.Service.PutApp(c.r.Context(), a.ServicePrincipalID, a.ApplicationID, a.client.DisplayName)
 }
 
 func servicePrincipalContext(id string) string { return "servicePrincipals('" + id + "')" }
@@ -60,54 +171,44 @@ func (c *call) jobsOf(a *provision.App) ([]*provision.Job, error) {
 	return own, nil
 }
 
-func (c *call) listServicePrincipals() error {
-	o, err := c.options()
+// deletePrincipal ends all that hangs on a service principal: its jobs, what it was given, and what others have been given on it.
+// It holds registering.
+func (c *call) deletePrincipal(a *oauth.Client) error {
+	jobs, err := c.jobsOf(&provision.App{ServicePrincipalID: a.ObjectID})
 	if err != nil {
 		return err
 	}
-	filter, err := parseFilter(o.Filter)
+	for _, j := range jobs {
+		if err := c.s.Service.DeleteJob(c.r.Context(), j.PK); err != nil && !isNotFound(err) {
+			return err
+		}
+	}
+	all, err := c.s.Apps.Clients(c.r.Context())
 	if err != nil {
 		return err
 	}
-	apps, err := c.s.Service.Apps(c.r.Context())
-	if err != nil {
-		return err
-	}
-	value := []object{}
-	for _, a := range apps {
-		sp := servicePrincipalObject(a)
-		if filter != nil {
-			filter.Fold = true
-			ok, err := filter.Match(sp.get)
-			if err != nil {
-				return invalidFilter(err)
-			}
-			if !ok {
-				continue
+	for _, other := range all {
+		if other.AppID != a.AppID && forget(other, a.ObjectID) {
+			if err := c.s.Apps.PutClient(c.r.Context(), other); err != nil {
+				return err
 			}
 		}
-		value = append(value, sp.pick(o.Select))
 	}
-	return c.collection("servicePrincipals"+selection(o.Select, servicePrincipalObject(&provision.App{})), value, "", nil)
+	return nil
 }
 
-func (c *call) getServicePrincipal() error {
-	o, err := c.options()
-	if err != nil {
-		return err
-	}
-	app, err := c.application()
-	if err != nil {
-		return err
-	}
-	sp := servicePrincipalObject(app.App)
-	return c.entity("servicePrincipals"+selection(o.Select, sp)+"/$entity", sp.pick(o.Select))
+// forget takes a service principal out of what an app refers to, and reports whether it was there.
+func forget(a *oauth.Client, id uuid.UUID) bool {
+	before := len(a.Assignments) + len(a.Grants) + len(a.Owners)
+	a.Assignments = slices.DeleteFunc(a.Assignments, func(r oauth.RoleAssignment) bool { return r.Resource == id })
+	a.Grants = slices.DeleteFunc(a.Grants, func(g oauth.Grant) bool { return g.Resource == id })
+	a.Owners = slices.DeleteFunc(a.Owners, func(o uuid.UUID) bool { return o == id })
+	return len(a.Assignments)+len(a.Grants)+len(a.Owners) < before
 }
 
-func servicePrincipalObject(a *provision.App) object {
-	return object{
-		{"id", a.ServicePrincipalID.String()},
-		{"appId", a.ApplicationID.String()},
-		{"displayName", a.DisplayName},
-	}
+// uniqueName is the alternate key of an application, "" if it has none.
+func uniqueName(a *oauth.Client) string {
+	var name string
+	_ = json.Unmarshal(membersOf(a.Application)["uniqueName"], &name) // what is kept was checked when it came
+	return name
 }

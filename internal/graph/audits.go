@@ -10,14 +10,14 @@ import (
 	"induct/internal/provision"
 )
 
-// Names that stand in every audit entry.
+// Names that stand in entries about provisioning.
 const (
 	auditCategory = "ProvisioningManagement"
 	auditService  = "Account Provisioning"
 	auditTarget   = "ServicePrincipal"
 )
 
-// listAudits lists who changed what of the jobs (directoryAudit: list), newest first unless asked otherwise.
+// listAudits lists who changed what of the jobs and the apps (directoryAudit: list), newest first unless asked otherwise.
 func (c *call) listAudits() error {
 	o, err := c.options()
 	if err != nil {
@@ -164,19 +164,19 @@ func (c *call) getAudit() error {
 func auditObject(a *provision.Audit) object {
 	return object{
 		{"id", a.ID.String()},
-		{"category", auditCategory},
+		{"category", orDefault(a.Category, auditCategory)},
 		{"correlationId", a.ID.String()},
 		{"result", auditResult(a)},
 		{"resultReason", a.Reason},
 		{"activityDisplayName", a.Activity},
 		{"activityDateTime", timestamp(a.Time)},
-		{"loggedByService", auditService},
+		{"loggedByService", orDefault(a.Service, auditService)},
 		{"operationType", a.OperationType},
 		{"initiatedBy", initiatorObject(&a.Actor)},
 		{"targetResources", []object{{
 			{"id", a.TargetID},
 			{"displayName", a.TargetName},
-			{"type", auditTarget},
+			{"type", orDefault(a.TargetType, auditTarget)},
 			{"userPrincipalName", nil},
 			{"groupType", nil},
 			{"modifiedProperties", objects(a.Modified, modifiedObject)},
@@ -244,7 +244,7 @@ func auditProperty(a *provision.Audit, path string) any {
 	case "id", "correlationid":
 		return a.ID.String()
 	case "category":
-		return auditCategory
+		return orDefault(a.Category, auditCategory)
 	case "result":
 		return auditResult(a)
 	case "resultreason":
@@ -254,7 +254,7 @@ func auditProperty(a *provision.Audit, path string) any {
 	case "activitydatetime":
 		return a.Time.Truncate(time.Microsecond)
 	case "loggedbyservice":
-		return auditService
+		return orDefault(a.Service, auditService)
 	case "operationtype":
 		return a.OperationType
 	case "initiatedby/app/id", "initiatedby/app/serviceprincipalid":
@@ -268,7 +268,7 @@ func auditProperty(a *provision.Audit, path string) any {
 	case "initiatedby/app/appid", "initiatedby/user/userprincipalname":
 		return nil
 	case "targetresources":
-		return []func(string) any{getterOf(map[string]string{"id": a.TargetID, "displayname": a.TargetName, "type": auditTarget})}
+		return []func(string) any{getterOf(map[string]string{"id": a.TargetID, "displayname": a.TargetName, "type": orDefault(a.TargetType, auditTarget)})}
 	case "additionaldetails":
 		var all []func(string) any
 		for _, d := range auditDetails(a) {

@@ -301,7 +301,7 @@ func (c *call) scimBatch(body []byte) error {
 // uploadAddress is where the caller sends people: to its own job, or to the only one there is, if it may upload.
 func (c *call) uploadAddress() (string, error) {
 	const anywhere = "/servicePrincipals/{id}/synchronization/jobs/{job-id}/bulkUpload"
-	if !c.principal.Has(mayUpload...) {
+	if !c.principal.Has(mayUpload.permissions...) {
 		return c.root() + anywhere, nil
 	}
 	jobs, err := c.s.Service.Jobs(c.r.Context())

@@ -13,14 +13,14 @@ import (
 func deletedItemsRoutes() []route {
 	const items, users = "/directory/deletedItems", "/" + namespace + "user"
 	return []route{
-		{items + users, get((*call).listDeletedUsers, mayReadUsers, denied)},
-		{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers, denied)},
-		{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers, denied)},
+		{items + users, get((*call).listDeletedUsers, mayReadUsers)},
+		{items + users + "/$count", get((*call).countDeletedUsers, mayReadUsers)},
+		{items + "/{id}" + users, get((*call).getDeletedUser, mayReadUsers)},
 		{items + "/{id}", map[string]endpoint{
-			"GET":    {(*call).getDeletedItem, mayReadUsers, denied},
-			"DELETE": {(*call).deleteForever, mayDeleteUsers, denied},
+			"GET":    {(*call).getDeletedItem, mayReadUsers},
+			"DELETE": {(*call).deleteForever, mayDeleteUsers},
 		}},
-		{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers, denied)},
+		{items + "/{id}/restore", post((*call).restoreItem, mayDeleteUsers)},
 	}
 }
 

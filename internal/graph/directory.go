@@ -11,32 +11,38 @@ import (
 	"induct/internal/provision"
 )
 
-// Application permissions that open what stands beside users (Microsoft Graph permissions reference).
+// Who may read what stands beside users (Microsoft Graph permissions reference).
 var (
-	mayReadOrganization = []string{"Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
-	mayReadDomains      = []string{"Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
-	mayReadRoles        = []string{"RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", "Directory.Read.All", "Directory.ReadWrite.All"}
-	mayReadDirectory    = []string{"Directory.Read.All", "Directory.ReadWrite.All"}
+	anybody = access{anyone: true, deny: denied}
+
+	mayReadOrganization = access{roles: userReaders, deny: denied,
+		permissions: []string{"Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadDomains = access{roles: userReaders, deny: denied,
+		permissions: []string{"Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadRoles = access{roles: userReaders, deny: denied,
+		permissions: []string{"RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadDirectory = access{roles: userReaders, deny: denied,
+		permissions: []string{"Directory.Read.All", "Directory.ReadWrite.All"}}
 )
 
 // readingRoutes are those of the directory, users and what stands beside them, and of batches of requests.
 func readingRoutes() []route {
 	return slices.Concat(userRoutes(), groupRoutes(), []route{
-		{"/$batch", post((*call).batch, nil, denied)},
-		{"/$metadata", get((*call).metadata, nil, denied)},
-		{"/organization", get((*call).listOrganization, mayReadOrganization, denied)},
-		{"/organization/$count", get((*call).listOrganization, mayReadOrganization, denied)},
-		{"/organization/{id}", get((*call).getOrganization, mayReadOrganization, denied)},
-		{"/domains", get((*call).listDomains, mayReadDomains, denied)},
-		{"/domains/$count", get((*call).listDomains, mayReadDomains, denied)},
-		{"/domains/{id}", get((*call).getDomain, mayReadDomains, denied)},
-		{"/directoryRoles", get((*call).listDirectoryRoles, mayReadRoles, denied)},
-		{"/directoryRoles/{role}", get((*call).getDirectoryRole, mayReadRoles, denied)},
-		{"/directoryRoles/{role}/members", get((*call).listRoleMembers, mayReadRoles, denied)},
-		{"/directoryRoleTemplates", get((*call).listRoleTemplates, mayReadRoles, denied)},
-		{"/directoryRoleTemplates/{role}", get((*call).getRoleTemplate, mayReadRoles, denied)},
-		{"/directoryObjects/getByIds", post((*call).getByIDs, mayReadDirectory, denied)},
-		{"/directoryObjects/{id}", get((*call).getDirectoryObject, mayReadDirectory, denied)},
+		{"/$batch", post((*call).batch, anybody)},
+		{"/$metadata", get((*call).metadata, anybody)},
+		{"/organization", get((*call).listOrganization, mayReadOrganization)},
+		{"/organization/$count", get((*call).listOrganization, mayReadOrganization)},
+		{"/organization/{id}", get((*call).getOrganization, mayReadOrganization)},
+		{"/domains", get((*call).listDomains, mayReadDomains)},
+		{"/domains/$count", get((*call).listDomains, mayReadDomains)},
+		{"/domains/{id}", get((*call).getDomain, mayReadDomains)},
+		{"/directoryRoles", get((*call).listDirectoryRoles, mayReadRoles)},
+		{"/directoryRoles/{role}", get((*call).getDirectoryRole, mayReadRoles)},
+		{"/directoryRoles/{role}/members", get((*call).listRoleMembers, mayReadRoles)},
+		{"/directoryRoleTemplates", get((*call).listRoleTemplates, mayReadRoles)},
+		{"/directoryRoleTemplates/{role}", get((*call).getRoleTemplate, mayReadRoles)},
+		{"/directoryObjects/getByIds", post((*call).getByIDs, mayReadDirectory)},
+		{"/directoryObjects/{id}", get((*call).getDirectoryObject, mayReadDirectory)},
 	})
 }
 
@@ -84,7 +90,7 @@ func (c *call) listedBy(o odata.Options, set string, all []object, shape object)
 	}
 	if filter != nil {
 		filter.Fold = true
-		if _, err := filter.Match(shape.valueAt); err != nil { // also where there is nothing to match
+		if _, err := filter.Match(shape.filtered); err != nil { // also where there is nothing to match
 			return invalidFilter(err)
 		}
 	}
@@ -96,7 +102,7 @@ func (c *call) listedBy(o odata.Options, set string, all []object, shape object)
 	found := []object{}
 	for _, one := range all {
 		if filter != nil {
-			ok, err := filter.Match(one.valueAt)
+			ok, err := filter.Match(one.filtered)
 			if err != nil {
 				return invalidFilter(err)
 			}
@@ -345,7 +351,7 @@ func (c *call) getRoleTemplate() error {
 // directoryObjectOf returns the object with an id, of whatever type, with its type in front; nil if there is none.
 func (c *call) directoryObjectOf(id string, selected []string) (object, error) {
 	key, err := uuid.Parse(id)
-	if err != nil {
+	if err != nil || key == uuid.Nil {
 		return nil, nil
 	}
 	u, err := c.s.Service.Object(c.r.Context(), key.String())
@@ -360,13 +366,16 @@ func (c *call) directoryObjectOf(id string, selected []string) (object, error) {
 			return typed("directoryRole", c.roleObject(r).pick(selected)), nil
 		}
 	}
-	apps, err := c.s.Service.Apps(c.r.Context())
+	all, err := c.allClients()
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range apps {
-		if a.ServicePrincipalID == key {
-			return typed("servicePrincipal", servicePrincipalObject(a).pick(selected)), nil
+	for _, a := range all {
+		switch key {
+		case a.ObjectID:
+			return typed("servicePrincipal", c.servicePrincipalObject(a, false).pick(selected)), nil
+		case a.ApplicationID:
+			return typed("application", c.applicationObject(a, false).pick(selected)), nil
 		}
 	}
 	return nil, nil
@@ -384,11 +393,6 @@ func (c *call) directoryObjects(ids, selected []string) (found []object, err err
 		}
 	}
 	return found, nil
-}
-
-// typed is an object with its type in front, for where objects of several types can stand.
-func typed(kind string, o object) object {
-	return slices.Concat(object{{"@odata.type", "#microsoft.graph." + kind}}, o)
 }
 
 func directoryUser(u *provision.Object, selected []string) object {

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
+
+	"induct/internal/oauth"
 )
 
 func TestOrganizationAndDomains(t *testing.T) {
@@ -94,6 +98,11 @@ func TestDirectoryPermissions(t *testing.T) {
 	}
 }
 
+// asUser is a token of the person with this object id.
+func asUser(id string) string {
+	return bearer(oauth.Principal{ObjectID: uuid.MustParse(id), User: true, Scopes: []string{"User.Read"}})
+}
+
 func TestMe(t *testing.T) {
 	w := userWorld(t)
 	ana := w.fake.users[1].ID
@@ -106,12 +115,12 @@ func TestMe(t *testing.T) {
 		"/memberOf/microsoft.graph.group/$count":  "0",
 		"/transitiveMemberOf/graph.directoryRole": `"value":[]`,
 	} {
-		rec := w.get("/v1.0/me"+path, "Authorization", "Bearer person."+ana, "ConsistencyLevel", "eventual")
+		rec := w.get("/v1.0/me"+path, "Authorization", asUser(ana), "ConsistencyLevel", "eventual")
 		if rec.Code != 200 || !strings.Contains(rec.Body.String(), want) {
 			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
 		}
 	}
-	if rec := w.get("/v1.0/me", "Authorization", "Bearer person."+otherSP); rec.Code != 404 {
+	if rec := w.get("/v1.0/me", "Authorization", asUser(otherSP)); rec.Code != 404 {
 		t.Errorf("a person without a user: %d", rec.Code)
 	}
 }

@@ -24,6 +24,7 @@ const (
 	codeResourceNotFound  = "ResourceNotFound"
 	codeObjectNotFound    = "Request_ResourceNotFound"
 	codeUnknown           = "UnknownError"
+	codeSameKey           = "Request_MultipleObjectsWithSameKeyValue"
 )
 
 // Problem texts that clients may compare.
@@ -101,10 +102,10 @@ func deniedLogs(roles []string) *problem {
 }
 
 // deniedSync is the synchronization API's, which is seen to answer with 401; clients that retry a 403 fail at once.
-func deniedSync(roles []string) *problem {
+func deniedSync(lacking []string) *problem {
 	return &problem{status: http.StatusUnauthorized, code: codeUnknown, challenge: true,
-		message: "The token has none of the application permissions that allow this: " + strings.Join(roles, ", ") +
-			". Grant one of them to the app and ask for a new token."}
+		message: "The token has none of the permissions or directory roles that allow this: " + strings.Join(lacking, ", ") +
+			". Grant one of them and ask for a new token."}
 }
 
 // clip bounds what an error message repeats of a request.

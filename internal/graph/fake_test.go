@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"induct/internal/expr"
 	"induct/internal/mapping"
 	"induct/internal/oauth"
+	"induct/internal/oauth/oauthtest"
 	"induct/internal/provision"
 )
 
@@ -114,8 +116,15 @@ func (f *fakeService) JobStatus(context.Context, int64) (*provision.JobStatus, e
 
 func (f *fakeService) Apps(context.Context) ([]*provision.App, error) { return f.apps, nil }
 
-func (f *fakeService) CreateApp(_ context.Context, name string) (*provision.App, error) {
-	return &provision.App{DisplayName: name}, nil
+func (f *fakeService) PutApp(_ context.Context, sp, app uuid.UUID, name string) error {
+	for _, a := range f.apps {
+		if a.ServicePrincipalID == sp {
+			a.DisplayName = name
+			return nil
+		}
+	}
+	f.apps = append(f.apps, &provision.App{ServicePrincipalID: sp, ApplicationID: app, DisplayName: name})
+	return nil
 }
 
 // act notes that something is asked for, and by whom; it is refused if anything is.
@@ -176,7 +185,7 @@ func (f *fakeService) PauseJob(ctx context.Context, pk int64) error {
 }
 
 func (f *fakeService) RestartJob(ctx context.Context, pk int64, scope provision.ResetScope) (provision.Purge, error) {
-	return provision.Purge{}, f.act(ctx, "restart %d %d", pk, scope)
+	return provision.Purge{Uploads: 2, Records: 70}, f.act(ctx, "restart %d %d", pk, scope)
 }
 
 func (f *fakeService) SetSettings(ctx context.Context, pk int64, settings provision.JobSettings) error {
@@ -286,6 +295,12 @@ func (f *fakeService) QueryAudit(_ context.Context, q provision.AuditQuery) (pag
 		page.Entries = append(page.Entries, a)
 	}
 	return page, nil
+}
+
+func (f *fakeService) Record(ctx context.Context, a provision.Audit) error {
+	a.Seq, a.ID, a.Time, a.Actor = int64(len(f.audits)+1), uuid.New(), time.Date(2026, 8, 20, 10, len(f.audits), 0, 0, time.UTC), provision.ActorOf(ctx)
+	f.audits = append(f.audits, a)
+	return nil
 }
 
 func (f *fakeService) Notices(_ context.Context, _ int64, limit int) ([]provision.Notice, error) {
@@ -523,7 +538,8 @@ func (f *fakeService) DeleteForever(ctx context.Context, id string) error {
 	return err
 }
 
-// fakeTokens takes the token for the comma-separated roles it grants; "all" grants enough for every route.
+// fakeTokens takes the token for the comma-separated roles it grants; "all" grants enough for every route, and one of bearer is
+// a principal of its own.
 type fakeTokens struct{}
 
 func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, error) {
@@ -533,10 +549,16 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All,User.ReadWrite.All,Directory.Read.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All," +
+			"User.ReadWrite.All,Directory.Read.All,Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
 	}
-	if id, is := strings.CutPrefix(bearer, "person."); is {
-		return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(id), User: true}, nil
+	if encoded, ok := strings.CutPrefix(bearer, "p."); ok {
+		var p oauth.Principal
+		text, err := base64.RawURLEncoding.DecodeString(encoded)
+		if err == nil {
+			err = json.Unmarshal(text, &p)
+		}
+		return &p, err
 	}
 	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }
@@ -545,6 +567,7 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 type world struct {
 	t       testing.TB
 	fake    *fakeService
+	apps    *oauthtest.Store
 	handler http.Handler
 	now     time.Time
 	log     bytes.Buffer
@@ -553,14 +576,25 @@ type world struct {
 }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
-	w := &world{t: t, fake: newFake(), now: time.Date(2026, 8, 20, 10, 0, 0, 0, time.UTC)}
-	cfg := Config{Service: w.fake, Tokens: fakeTokens{}, Now: func() time.Time { return w.now },
+	w := &world{t: t, fake: newFake(), apps: oauthtest.NewStore(), now: time.Date(2026, 8, 20, 10, 0, 0, 0, time.UTC)}
+	for i, a := range w.fake.apps { // application and service principal have ids of their own, but these
+		w.put(&oauth.Client{AppID: a.ApplicationID, ApplicationID: a.ApplicationID, ObjectID: a.ServicePrincipalID, DisplayName: a.DisplayName, Created: w.now.Add(time.Duration(i) * time.Second)})
+	}
+	cfg := Config{Service: w.fake, Apps: w.apps, Tokens: fakeTokens{}, Now: func() time.Time { return w.now },
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
 	for _, c := range change {
 		c(&cfg)
 	}
 	w.handler = New(cfg)
 	return w
+}
+
+// put stores an app registration.
+func (w *world) put(a *oauth.Client) {
+	w.t.Helper()
+	if err := w.apps.PutClient(context.Background(), a); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // send sends a request with the token "all" unless headers say otherwise, and checks what is true of every answer.
@@ -624,6 +658,9 @@ func paths(t testing.TB) (rows []pathSchema) {
 		pathSchema{"POST", `directory/deletedItems/[^/]+/(microsoft\.graph\.)?restore`, "user", 200},
 		pathSchema{"PATCH", "servicePrincipals/[^/]+/synchronization/jobs/[^/]+", "synchronizationJob", 200},
 		pathSchema{"GET", "servicePrincipals/[^/]+/synchronization/jobs\\('[^/]+'\\)", "synchronizationJob", 200},
+		pathSchema{"POST", "(applications|servicePrincipals)/[^/]+/addPassword", "passwordCredential", 200},
+		pathSchema{"PATCH", "applications\\([^/]+\\)", "application", 201},
+		pathSchema{"PATCH", "servicePrincipals\\([^/]+\\)", "servicePrincipal", 201},
 		pathSchema{"GET", "applications/[^/]+/synchronization/secrets", "coll.synchronizationSecretKeyStringValuePair", 200},
 		pathSchema{"GET", "applications/[^/]+/synchronization", "synchronization", 200},
 	)

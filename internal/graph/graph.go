@@ -24,7 +24,8 @@ type Service interface {
 	Tenant() provision.Tenant
 	// Apps returns all provisioning apps, those without jobs too.
 	Apps(ctx context.Context) ([]*provision.App, error)
-	CreateApp(ctx context.Context, displayName string) (*provision.App, error)
+	// PutApp has a service principal be one that jobs can belong to, and gives it a name; its secrets stay.
+	PutApp(ctx context.Context, servicePrincipal, appID uuid.UUID, displayName string) error
 	// SetSecrets replaces all secrets of an app. Of confidential ones only the key is handed over; ErrNotFound.
 	SetSecrets(ctx context.Context, servicePrincipal uuid.UUID, secrets []provision.KeyValue) error
 	// Jobs returns all jobs of the tenant.
@@ -80,6 +81,8 @@ type Service interface {
 	SetSchema(ctx context.Context, jobPK int64, schema *mapping.Schema) error
 	// Preview tells what a record would do, by the schema or, if that is nil, by the job's own; it writes nothing.
 	Preview(ctx context.Context, jobPK int64, q provision.PreviewQuery) (*provision.Preview, error)
+	// Record adds an entry to the audit log; its id, time and actor are filled in.
+	Record(ctx context.Context, a provision.Audit) error
 	provision.Log
 	provision.Objects
 	provision.DeletedItems
@@ -95,9 +98,10 @@ type Verifier interface {
 // DefaultMaxBody bounds a request body after decompression: 4 MiB, Graph's general limit of a write.
 const DefaultMaxBody = 4 << 20
 
-// Config says what a handler serves. Service and Tokens are required.
+// Config says what a handler serves. Service, Apps and Tokens are required.
 type Config struct {
 	Service Service
+	Apps    Apps
 	Tokens  Verifier
 
 	// PublicURL is the scheme and host that clients use, for a server behind a proxy that ends TLS. Only its scheme
@@ -124,6 +128,8 @@ type server struct {
 	secure  bool              // clients use TLS even if this process does not see it
 	limiter *limiter
 	editing sync.Mutex // of schemas and settings: what is read, changed and written again is changed by one request at a time
+
+	registering sync.Mutex // the same of app registrations
 }
 
 // New returns the handler of everything below /v1.0 and /beta, in any case.

@@ -5,39 +5,41 @@ import (
 	"strings"
 )
 
-// Application permissions that open groups (Microsoft Graph permissions reference).
+// Who may read and write groups (Microsoft Graph permissions reference).
 var (
-	mayReadGroups  = []string{"GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
-	mayWriteGroups = []string{"Group.Create", "Group.ReadWrite.All", "Directory.ReadWrite.All"}
+	mayReadGroups = access{roles: userReaders, deny: denied,
+		permissions: []string{"GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayWriteGroups = access{roles: userAdmins, deny: denied,
+		permissions: []string{"Group.Create", "Group.ReadWrite.All", "Directory.ReadWrite.All"}}
 )
 
 // groupRoutes are those of groups. There are none in the directory yet: the collection is empty, and no id is a group's.
 func groupRoutes() []route {
 	of := map[string]endpoint{
-		"GET":    {(*call).noGroup, mayReadGroups, denied},
-		"PATCH":  {(*call).noGroup, mayWriteGroups, denied},
-		"DELETE": {(*call).noGroup, mayWriteGroups, denied},
+		"GET":    {(*call).noGroup, mayReadGroups},
+		"PATCH":  {(*call).noGroup, mayWriteGroups},
+		"DELETE": {(*call).noGroup, mayWriteGroups},
 	}
 	routes := []route{
 		{"/groups", map[string]endpoint{
-			"GET":  {(*call).listGroups, mayReadGroups, denied},
-			"POST": {(*call).lackGroups, mayWriteGroups, denied},
+			"GET":  {(*call).listGroups, mayReadGroups},
+			"POST": {(*call).lackGroups, mayWriteGroups},
 		}},
-		{"/groups/$count", get((*call).listGroups, mayReadGroups, denied)},
+		{"/groups/$count", get((*call).listGroups, mayReadGroups)},
 		{"/groups/{group}", of},
 	}
 	for _, navigation := range []string{"members", "transitiveMembers", "memberOf", "owners"} {
 		routes = append(routes,
-			route{"/groups/{group}/" + navigation, get((*call).noGroup, mayReadGroups, denied)},
-			route{"/groups/{group}/" + navigation + "/$count", get((*call).noGroup, mayReadGroups, denied)})
+			route{"/groups/{group}/" + navigation, get((*call).noGroup, mayReadGroups)},
+			route{"/groups/{group}/" + navigation + "/$count", get((*call).noGroup, mayReadGroups)})
 	}
 	for _, navigation := range []string{"members", "owners"} {
 		routes = append(routes,
 			route{"/groups/{group}/" + navigation + "/$ref", map[string]endpoint{
-				"GET":  {(*call).noGroup, mayReadGroups, denied},
-				"POST": {(*call).noGroup, mayWriteGroups, denied},
+				"GET":  {(*call).noGroup, mayReadGroups},
+				"POST": {(*call).noGroup, mayWriteGroups},
 			}},
-			route{"/groups/{group}/" + navigation + "/{id}/$ref", map[string]endpoint{"DELETE": {(*call).noGroup, mayWriteGroups, denied}}})
+			route{"/groups/{group}/" + navigation + "/{id}/$ref", map[string]endpoint{"DELETE": {(*call).noGroup, mayWriteGroups}}})
 	}
 	return routes
 }

@@ -105,7 +105,7 @@ func (c *call) postJob() error {
 	if len(n.Settings) > 0 {
 		return badRequest("synchronizationJobSettings cannot be given with a new job: leave them out, then set them with PATCH …/jobs/{id}.")
 	}
-	app, err := c.application()
+	app, err := c.provisioned()
 	if err != nil {
 		return err
 	}

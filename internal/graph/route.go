@@ -10,31 +10,11 @@ import (
 	"induct/internal/provision"
 )
 
-// Application permissions (Microsoft Graph permissions reference) that open the routes.
-var (
-	mayUpload      = []string{"SynchronizationData-User.Upload"}
-	mayReadSync    = []string{"Synchronization.Read.All", "Synchronization.ReadWrite.All"}
-	mayWriteSync   = []string{"Synchronization.ReadWrite.All"}
-	mayDiscover    = []string{"Synchronization.ReadWrite.All", "Directory.ReadWrite.All"}
-	mayReadUploads = []string{"SynchronizationData-User.Upload", "Synchronization.Read.All", "Synchronization.ReadWrite.All", "ProvisioningLog.Read.All"}
-	mayReadLogs    = []string{"ProvisioningLog.Read.All", "AuditLog.Read.All", "Directory.Read.All"}
-	mayReadUsers   = []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}
-	mayDeleteUsers = []string{"User.DeleteRestore.All", "User.ReadWrite.All"}
-	mayReadAudits  = []string{"AuditLog.Read.All", "Directory.Read.All"}
-	mayReadLinks   = []string{"SynchronizationMetadata.Read.All", "SynchronizationMetadata.ReadWrite.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
-	mayWriteLinks  = []string{"SynchronizationMetadata.ReadWrite.All", "Synchronization.ReadWrite.All"}
-	mayReadApps    = []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"}
-)
-
 // endpoint is what one method of a route does, and for whom.
 type endpoint struct {
-	serve func(c *call) error
-	roles []string // one of them is needed; none for what any token opens
-	deny  func(roles []string) *problem
+	serve  func(c *call) error
+	access access
 }
-
-// opens reports whether the principal may do it.
-func (e endpoint) opens(p *oauth.Principal) bool { return len(e.roles) == 0 || p.Has(e.roles...) }
 
 // route is a resource: a pattern of names and {parameters}, and its methods.
 type route struct {
@@ -46,69 +26,67 @@ const jobsPattern = "/servicePrincipals/{sp}/synchronization/jobs"
 
 // routes is everything there is. Of two that match, the first is taken.
 var routes = slices.Concat([]route{
-	{jobsPattern + "/{job}/bulkUpload", map[string]endpoint{"POST": {(*call).bulkUpload, mayUpload, denied}}},
+	{jobsPattern + "/{job}/bulkUpload", map[string]endpoint{"POST": {(*call).bulkUpload, mayUpload}}},
 	{jobsPattern + "/{job}/bulkUpload/$value", map[string]endpoint{}},
-	{jobsPattern + "/{job}/uploads/{upload}", get((*call).getUpload, mayReadUploads, deniedSync)},
-	{jobsPattern + "/{job}/uploads/{upload}/operations", get((*call).listOperations, mayReadUploads, deniedSync)},
-	{jobsPattern + "/{job}/unreadPaths", get((*call).listUnreadPaths, mayReadUploads, deniedSync)},
+	{jobsPattern + "/{job}/uploads/{upload}", get((*call).getUpload, mayReadUploads)},
+	{jobsPattern + "/{job}/uploads/{upload}/operations", get((*call).listOperations, mayReadUploads)},
+	{jobsPattern + "/{job}/unreadPaths", get((*call).listUnreadPaths, mayReadUploads)},
 	{jobsPattern, map[string]endpoint{
-		"GET":  {(*call).listJobs, mayReadSync, deniedSync},
-		"POST": {(*call).postJob, mayWriteSync, deniedSync},
+		"GET":  {(*call).listJobs, mayReadSync},
+		"POST": {(*call).postJob, mayWriteSync},
 	}},
-	{jobsPattern + "/$count", get((*call).countJobs, mayReadSync, deniedSync)},
-	{jobsPattern + "/validateCredentials", post((*call).validateCredentials, mayWriteSync, deniedSync)},
+	{jobsPattern + "/$count", get((*call).countJobs, mayReadSync)},
+	{jobsPattern + "/validateCredentials", post((*call).validateCredentials, mayWriteSync)},
 	{jobsPattern + "/{job}", map[string]endpoint{
-		"GET":    {(*call).getJob, mayReadSync, deniedSync},
-		"PATCH":  {(*call).patchJob, mayWriteSync, deniedSync},
-		"DELETE": {(*call).deleteJob, mayWriteSync, deniedSync},
+		"GET":    {(*call).getJob, mayReadSync},
+		"PATCH":  {(*call).patchJob, mayPatchJobs},
+		"DELETE": {(*call).deleteJob, mayWriteSync},
 	}},
-	{jobsPattern + "/{job}/start", post((*call).startJob, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/pause", post((*call).pauseJob, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/restart", post((*call).restartJob, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/validateCredentials", post((*call).validateCredentials, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/validateConnectivity", post((*call).lackConnectivity, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/provisionOnDemand", post((*call).provisionOnDemand, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/objectConnections", get((*call).listConnections, mayReadLinks, deniedSync)},
+	{jobsPattern + "/{job}/start", post((*call).startJob, mayWriteSync)},
+	{jobsPattern + "/{job}/pause", post((*call).pauseJob, mayWriteSync)},
+	{jobsPattern + "/{job}/restart", post((*call).restartJob, mayWriteSync)},
+	{jobsPattern + "/{job}/validateCredentials", post((*call).validateCredentials, mayWriteSync)},
+	{jobsPattern + "/{job}/validateConnectivity", post((*call).lackConnectivity, mayWriteSync)},
+	{jobsPattern + "/{job}/provisionOnDemand", post((*call).provisionOnDemand, mayWriteSync)},
+	{jobsPattern + "/{job}/objectConnections", get((*call).listConnections, mayReadLinks)},
 	{jobsPattern + "/{job}/objectConnections/{connection}", map[string]endpoint{
-		"GET":    {(*call).getConnection, mayReadLinks, deniedSync},
-		"PUT":    {(*call).putConnection, mayWriteLinks, deniedSync},
-		"DELETE": {(*call).deleteConnection, mayWriteLinks, deniedSync},
+		"GET":    {(*call).getConnection, mayReadLinks},
+		"PUT":    {(*call).putConnection, mayWriteLinks},
+		"DELETE": {(*call).deleteConnection, mayWriteLinks},
 	}},
-	{jobsPattern + "/{job}/heldChanges", get((*call).listHeldChanges, mayReadSync, deniedSync)},
-	{jobsPattern + "/{job}/heldChanges/approve", post((*call).approveHeldChanges, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/heldChanges/reject", post((*call).rejectHeldChanges, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/heldChanges/{place}", get((*call).getHeldChange, mayReadSync, deniedSync)},
-	{jobsPattern + "/{job}/escrows", get((*call).listEscrows, mayReadSync, deniedSync)},
-	{jobsPattern + "/{job}/notifications", get((*call).listNotices, mayReadSync, deniedSync)},
+	{jobsPattern + "/{job}/heldChanges", get((*call).listHeldChanges, mayReadSync)},
+	{jobsPattern + "/{job}/heldChanges/approve", post((*call).approveHeldChanges, mayWriteSync)},
+	{jobsPattern + "/{job}/heldChanges/reject", post((*call).rejectHeldChanges, mayWriteSync)},
+	{jobsPattern + "/{job}/heldChanges/{place}", get((*call).getHeldChange, mayReadSync)},
+	{jobsPattern + "/{job}/escrows", get((*call).listEscrows, mayReadSync)},
+	{jobsPattern + "/{job}/notifications", get((*call).listNotices, mayReadSync)},
 	{jobsPattern + "/{job}/schema", map[string]endpoint{
-		"GET":    {(*call).getSchema, mayReadSync, deniedSync},
-		"PUT":    {(*call).putSchema, mayWriteSync, deniedSync},
-		"PATCH":  {(*call).patchSchema, mayWriteSync, deniedSync},
-		"DELETE": {(*call).deleteSchema, mayWriteSync, deniedSync},
+		"GET":    {(*call).getSchema, mayReadSync},
+		"PUT":    {(*call).putSchema, mayWriteSync},
+		"PATCH":  {(*call).patchSchema, mayWriteSync},
+		"DELETE": {(*call).deleteSchema, mayWriteSync},
 	}},
-	{jobsPattern + "/{job}/schema/preview", post((*call).preview, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/schema/validate", post((*call).validateSchema, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/schema/functions", get((*call).listFunctions, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/schema/filterOperators", get((*call).listFilterOperators, mayWriteSync, deniedSync)},
-	{jobsPattern + "/{job}/schema/parseExpression", post((*call).parseExpression, mayWriteSync, deniedSync)},
+	{jobsPattern + "/{job}/schema/preview", post((*call).preview, mayWriteSync)},
+	{jobsPattern + "/{job}/schema/validate", post((*call).validateSchema, mayWriteSync)},
+	{jobsPattern + "/{job}/schema/functions", get((*call).listFunctions, mayWriteSync)},
+	{jobsPattern + "/{job}/schema/filterOperators", get((*call).listFilterOperators, mayWriteSync)},
+	{jobsPattern + "/{job}/schema/parseExpression", post((*call).parseExpression, mayWriteSync)},
 	{jobsPattern + "/{job}/schema/directories", map[string]endpoint{
-		"GET":  {(*call).listDirectories, mayReadSync, deniedSync},
-		"POST": {(*call).postDirectory, mayWriteSync, deniedSync},
+		"GET":  {(*call).listDirectories, mayReadSync},
+		"POST": {(*call).postDirectory, mayWriteSync},
 	}},
 	{jobsPattern + "/{job}/schema/directories/{directory}", map[string]endpoint{
-		"GET":    {(*call).getDirectory, mayReadSync, deniedSync},
-		"PUT":    {(*call).putDirectory, mayWriteSync, deniedSync},
-		"PATCH":  {(*call).patchDirectory, mayWriteSync, deniedSync},
-		"DELETE": {(*call).deleteDirectory, mayWriteSync, deniedSync},
+		"GET":    {(*call).getDirectory, mayReadSync},
+		"PUT":    {(*call).putDirectory, mayWriteSync},
+		"PATCH":  {(*call).patchDirectory, mayWriteSync},
+		"DELETE": {(*call).deleteDirectory, mayWriteSync},
 	}},
-	{jobsPattern + "/{job}/schema/directories/{directory}/discover", post((*call).discover, mayDiscover, deniedSync)},
-	{"/servicePrincipals", get((*call).listServicePrincipals, mayReadApps, denied)},
-	{"/servicePrincipals/{sp}", get((*call).getServicePrincipal, mayReadApps, denied)},
-	{"/auditLogs/provisioning", get((*call).listLogs, mayReadLogs, deniedLogs)},
-	{"/auditLogs/directoryAudits", get((*call).listAudits, mayReadAudits, deniedLogs)},
-	{"/auditLogs/directoryAudits/{id}", get((*call).getAudit, mayReadAudits, deniedLogs)},
-	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs, deniedLogs)},
-}, readingRoutes(), deletedItemsRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
+	{jobsPattern + "/{job}/schema/directories/{directory}/discover", post((*call).discover, mayDiscover)},
+	{"/auditLogs/provisioning", get((*call).listLogs, mayReadLogs)},
+	{"/auditLogs/directoryAudits", get((*call).listAudits, mayReadAudits)},
+	{"/auditLogs/directoryAudits/{id}", get((*call).getAudit, mayReadAudits)},
+	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs)},
+}, deletedItemsRoutes(), registrationRoutes(), readingRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
 
 // appRoutes are the routes of what belongs to an app, however it is named: its secrets and its templates.
 func appRoutes(app string) []route {
@@ -116,39 +94,39 @@ func appRoutes(app string) []route {
 	templates := root + "/templates"
 	schema := templates + "/{template}/schema"
 	return []route{
-		{root, get((*call).getSynchronization, mayReadSync, deniedSync)},
-		{root + "/acquireAccessToken", post((*call).acquireAccessToken, mayWriteSync, deniedSync)},
-		{root + "/connectivityParameters", map[string]endpoint{"PATCH": {(*call).lackConnectivity, mayWriteSync, deniedSync}}},
+		{root, get((*call).getSynchronization, mayReadSync)},
+		{root + "/acquireAccessToken", post((*call).acquireAccessToken, mayWriteSync)},
+		{root + "/connectivityParameters", map[string]endpoint{"PATCH": {(*call).lackConnectivity, mayWriteSync}}},
 		{root + "/secrets", map[string]endpoint{
-			"GET": {(*call).listSecrets, mayReadSync, deniedSync},
-			"PUT": {(*call).putSecrets, mayWriteSync, deniedSync},
+			"GET": {(*call).listSecrets, mayReadSync},
+			"PUT": {(*call).putSecrets, mayWriteSync},
 		}},
-		{root + "/secrets/$count", get((*call).countSecrets, mayReadSync, deniedSync)},
-		{templates, get((*call).listTemplates, mayReadSync, deniedSync)},
+		{root + "/secrets/$count", get((*call).countSecrets, mayReadSync)},
+		{templates, get((*call).listTemplates, mayReadSync)},
 		{templates + "/{template}", map[string]endpoint{
-			"GET":   {(*call).getTemplate, mayReadSync, deniedSync},
-			"PATCH": {(*call).keepTemplate, mayWriteSync, deniedSync},
+			"GET":   {(*call).getTemplate, mayReadSync},
+			"PATCH": {(*call).keepTemplate, mayWriteSync},
 		}},
 		{schema, map[string]endpoint{
-			"GET":    {(*call).getSchema, mayReadSync, deniedSync},
-			"PUT":    {(*call).keepTemplate, mayWriteSync, deniedSync},
-			"DELETE": {(*call).restoreTemplate, mayWriteSync, deniedSync},
+			"GET":    {(*call).getSchema, mayReadSync},
+			"PUT":    {(*call).keepTemplate, mayWriteSync},
+			"DELETE": {(*call).restoreTemplate, mayWriteSync},
 		}},
-		{schema + "/functions", get((*call).listFunctions, mayWriteSync, deniedSync)},
-		{schema + "/filterOperators", get((*call).listFilterOperators, mayWriteSync, deniedSync)},
-		{schema + "/parseExpression", post((*call).parseExpression, mayWriteSync, deniedSync)},
-		{schema + "/directories", get((*call).listDirectories, mayReadSync, deniedSync)},
-		{schema + "/directories/{directory}", get((*call).getDirectory, mayReadSync, deniedSync)},
-		{schema + "/directories/{directory}/discover", post((*call).discover, mayDiscover, deniedSync)},
+		{schema + "/functions", get((*call).listFunctions, mayWriteSync)},
+		{schema + "/filterOperators", get((*call).listFilterOperators, mayWriteSync)},
+		{schema + "/parseExpression", post((*call).parseExpression, mayWriteSync)},
+		{schema + "/directories", get((*call).listDirectories, mayReadSync)},
+		{schema + "/directories/{directory}", get((*call).getDirectory, mayReadSync)},
+		{schema + "/directories/{directory}/discover", post((*call).discover, mayDiscover)},
 	}
 }
 
-func get(serve func(*call) error, roles []string, deny func([]string) *problem) map[string]endpoint {
-	return map[string]endpoint{http.MethodGet: {serve, roles, deny}}
+func get(serve func(*call) error, a access) map[string]endpoint {
+	return map[string]endpoint{http.MethodGet: {serve, a}}
 }
 
-func post(serve func(*call) error, roles []string, deny func([]string) *problem) map[string]endpoint {
-	return map[string]endpoint{http.MethodPost: {serve, roles, deny}}
+func post(serve func(*call) error, a access) map[string]endpoint {
+	return map[string]endpoint{http.MethodPost: {serve, a}}
 }
 
 // match binds the segments of a path to the pattern. depth says how many segments matched before the first that did
@@ -246,6 +224,7 @@ type call struct {
 	params    map[string]key
 	principal *oauth.Principal
 	batched   bool // it is part of a batch
+	limited   bool // the principal may do this to what it owns only
 	event     event
 }
 
@@ -284,22 +263,29 @@ func (c *call) serve() error {
 		return err
 	}
 	c.event.app = c.principal.AppID.String()
-	c.r = c.r.WithContext(provision.WithActor(c.r.Context(), provision.Actor{
-		Kind: provision.ActorApp, ID: c.principal.ObjectID.String(), Name: c.principal.DisplayName,
-	}))
+	c.r = c.r.WithContext(provision.WithActor(c.r.Context(), actor(c.principal)))
 	e, ok := rt.methods[c.r.Method]
 	if !ok { // who may do nothing here learns no more than that
-		for _, e = range rt.methods {
-			if !e.opens(c.principal) {
-				return e.deny(e.roles)
+		for _, m := range rt.allowed() {
+			e = rt.methods[m]
+			if err := c.authorize(&e.access); err != nil {
+				return err
 			}
 		}
 		return &problem{status: http.StatusMethodNotAllowed, code: codeRequestBadRequest, message: textMethod, allow: rt.allowed()}
 	}
-	if !e.opens(c.principal) {
-		return e.deny(e.roles)
+	if err := c.authorize(&e.access); err != nil {
+		return err
 	}
 	return e.serve(c)
+}
+
+// actor is in whose name a principal acts: a person's, or the app's own.
+func actor(p *oauth.Principal) provision.Actor {
+	if p.User {
+		return provision.Actor{Kind: provision.ActorUser, ID: p.ObjectID.String(), Name: p.UPN}
+	}
+	return provision.Actor{Kind: provision.ActorApp, ID: p.ObjectID.String(), Name: p.DisplayName}
 }
 
 // param is a parameter of the route that is named by its value alone.

@@ -548,7 +548,7 @@ func TestTemplates(t *testing.T) {
 			t.Errorf("%s: %d %s", app, rec.Code, rec.Body)
 		}
 	}
-	if rec := w.get("/v1.0/applications(uniqueName='x')/synchronization/templates"); rec.Code != 400 {
+	if rec := w.get("/v1.0/applications(uniqueName='x')/synchronization/templates"); rec.Code != 404 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }

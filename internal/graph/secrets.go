@@ -80,7 +80,7 @@ func (c *call) putSecrets() error {
 	if err != nil {
 		return err
 	}
-	app, err := c.application()
+	app, err := c.provisioned()
 	if err != nil {
 		return err
 	}

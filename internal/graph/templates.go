@@ -33,7 +33,7 @@ func (c *call) listTemplates() error {
 	if err != nil {
 		return err
 	}
-	standard, err := c.defaultTemplate(app.App)
+	standard, err := c.defaultTemplate(app)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (c *call) getTemplate() error {
 	if err != nil {
 		return err
 	}
-	standard, err := c.defaultTemplate(app.App)
+	standard, err := c.defaultTemplate(app)
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (c *call) getTemplate() error {
 	return c.entity(app.context+"/synchronization/templates/$entity", o)
 }
 
-// defaultTemplate is the one that the app's first job was made of; without a job, the first there is.
-func (c *call) defaultTemplate(a *provision.App) (string, error) {
-	jobs, err := c.jobsOf(a)
+// defaultTemplate is the one that the app's first job was made of; without a job, that of the gallery's app, or the first there is.
+func (c *call) defaultTemplate(a *application) (string, error) {
+	jobs, err := c.jobsOf(a.App)
 	if err != nil || len(jobs) == 0 {
-		return mapping.Templates()[0], err
+		return orDefault(jobTemplateOf(a.client), mapping.Templates()[0]), err
 	}
 	return jobs[0].TemplateID, nil
 }

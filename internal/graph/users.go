@@ -24,32 +24,32 @@ var navigations = []string{"memberOf", "transitiveMemberOf", "ownedObjects", "sp
 func userRoutes() []route {
 	routes := []route{
 		{"/users", map[string]endpoint{
-			"GET":  {(*call).listUsers, mayReadUsers, denied},
-			"POST": {(*call).postUser, mayWriteUsers, denied},
+			"GET":  {(*call).listUsers, mayReadUsers},
+			"POST": {(*call).postUser, mayWriteUsers},
 		}},
-		{"/users/$count", get((*call).countUsers, mayReadUsers, denied)},
+		{"/users/$count", get((*call).countUsers, mayReadUsers)},
 		{"/users/{user}", map[string]endpoint{
-			"GET":    {(*call).getUser, mayReadUsers, denied},
-			"PATCH":  {(*call).patchUser, mayWriteUsers, denied},
-			"DELETE": {(*call).deleteUser, mayDeleteUsers, denied},
+			"GET":    {(*call).getUser, mayReadUsers},
+			"PATCH":  {(*call).patchUser, mayWriteUsers},
+			"DELETE": {(*call).deleteUser, mayDeleteUsers},
 		}},
 		{"/users/{user}/manager/$ref", map[string]endpoint{
-			"GET":    {(*call).getManagerRef, mayReadUsers, denied},
-			"PUT":    {(*call).putManager, mayWriteUsers, denied},
-			"DELETE": {(*call).deleteManager, mayWriteUsers, denied},
+			"GET":    {(*call).getManagerRef, mayReadUsers},
+			"PUT":    {(*call).putManager, mayWriteUsers},
+			"DELETE": {(*call).deleteManager, mayWriteUsers},
 		}},
-		{"/me", get((*call).getUser, nil, denied)},
-		{"/me/manager/$ref", get((*call).getManagerRef, nil, denied)},
+		{"/me", get((*call).getUser, anybody)},
+		{"/me/manager/$ref", get((*call).getManagerRef, anybody)},
 	}
-	for user, may := range map[string][]string{"/users/{user}": mayReadUsers, "/me": nil} {
+	for user, may := range map[string]access{"/users/{user}": mayReadUsers, "/me": anybody} {
 		routes = append(routes,
-			route{user + "/manager", get((*call).getManager, may, denied)},
-			route{user + "/directReports", get((*call).listReports, may, denied)},
-			route{user + "/directReports/$count", get((*call).countReports, may, denied)})
+			route{user + "/manager", get((*call).getManager, may)},
+			route{user + "/directReports", get((*call).listReports, may)},
+			route{user + "/directReports/$count", get((*call).countReports, may)})
 		for _, navigation := range navigations {
 			routes = append(routes,
-				route{user + "/" + navigation, get((*call).listNothing, may, denied)},
-				route{user + "/" + navigation + "/$count", get((*call).listNothing, may, denied)})
+				route{user + "/" + navigation, get((*call).listNone, may)},
+				route{user + "/" + navigation + "/$count", get((*call).listNone, may)})
 		}
 	}
 	return routes
@@ -331,8 +331,8 @@ func (c *call) countReports() error {
 	return c.countUsersIn(set)
 }
 
-// listNothing lists what users have none of here: groups they are in, licences, sponsors, roles on apps.
-func (c *call) listNothing() error {
+// listNone lists what users have none of here: groups they are in, licences, sponsors, roles on apps.
+func (c *call) listNone() error {
 	if _, err := c.user(); err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 	"induct/internal/provision"
 )
 
-// mayWriteUsers are the application permissions that let users be made and changed (user: create, update).
-var mayWriteUsers = []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}
+// mayWriteUsers says who may make and change users (user: create, update).
+var mayWriteUsers = access{roles: userAdmins, deny: denied, permissions: []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}}
 
 // requiredOfUsers is what a new user must have, beside passwordProfile (user: create).
 var requiredOfUsers = []string{"accountEnabled", "displayName", "mailNickname", "userPrincipalName"}

@@ -1,8 +1,9 @@
 // Package oauth issues and verifies the access tokens of one tenant: an OAuth
-// 2.0 token endpoint for the client credentials grant (RFC 6749 section 4.4)
-// that speaks as the Microsoft identity platform does, its discovery documents
-// (OpenID Connect Discovery 1.0), and the verification of bearer tokens
-// (RFC 6750).
+// 2.0 authorization server that speaks as the Microsoft identity platform does,
+// for apps (client credentials, RFC 6749 section 4.4, with secrets, certificates
+// and tokens of other issuers, RFC 7523) and for people (authorization code with
+// PKCE, RFC 7636, and OpenID Connect), its discovery documents, and the
+// verification of bearer tokens (RFC 6750).
 package oauth
 
 import (
@@ -32,6 +33,10 @@ type Config struct {
 	PublicURL string   // scheme and host clients use; needed behind a proxy that ends TLS
 	Hosts     []string // further hosts (host or host:port) this server is called by
 
+	People    People            // who may sign in beside those who have accounts of their own; default nobody
+	Federated []Issuer          // other issuers whose tokens clients may have federated credentials for; no other is ever asked
+	Transport http.RoundTripper // to them; default http.DefaultTransport
+
 	Now           func() time.Time // default time.Now
 	TokenLifetime time.Duration    // default 1 h; whole seconds, at least one minute
 	Logger        *slog.Logger     // one line per request; default discards
@@ -54,6 +59,10 @@ type Authority struct {
 	keys     keyring
 	verified *lru[[32]byte, *Principal]
 	failures *limiter
+	issuers  map[string]*issuer // by name
+	people   People             // may be nil
+	signIns  *throttle
+	hashing  chan struct{} // holds who computes a password's hash
 }
 
 // New returns the Authority that cfg describes. It reads nothing from the
@@ -74,7 +83,10 @@ func New(cfg Config, store Store) (*Authority, error) {
 		observe:  cfg.Observe,
 		store:    store,
 		verified: newLRU[[32]byte, *Principal](maxVerified),
-		failures: newLimiter(),
+		failures: newLimiter(maxFailures, failureWindow),
+		people:   cfg.People,
+		signIns:  newThrottle(),
+		hashing:  make(chan struct{}, hashesAtATime),
 	}
 	if a.now == nil {
 		a.now = time.Now
@@ -108,6 +120,10 @@ func New(cfg Config, store Store) (*Authority, error) {
 		}
 		a.https = u.Scheme == "https"
 		a.hosts = append(a.hosts, strings.ToLower(u.Host))
+	}
+	var err error
+	if a.issuers, err = newIssuers(cfg.Federated, cfg.Transport); err != nil {
+		return nil, err
 	}
 	a.keys = keyring{store: store, now: a.now, lifetime: a.lifetime}
 	return a, nil

@@ -20,13 +20,27 @@ const maxForm = 64 * 1024 // bytes of a token request
 
 // request is a token request as it was sent.
 type request struct {
-	grant     string
-	client    string
-	secret    string
-	assertion bool
-	scope     string
-	resource  string
+	grant         string
+	client        string
+	secret        string
+	assertionType string
+	assertion     string
+	scope         string
+	resource      string
+
+	code     string
+	redirect string
+	verifier string // of PKCE
+	refresh  string
+	info     bool // client_info=1
 }
+
+// Grants that the token endpoint takes.
+const (
+	grantClient  = "client_credentials"
+	grantCode    = "authorization_code"
+	grantRefresh = "refresh_token"
+)
 
 // tokenAnswer is the success answer of RFC 6749 section 5.1. The v1 endpoint
 // has all numbers in strings.
@@ -60,10 +74,16 @@ func (x *exchange) token() {
 		x.fail(err)
 		return
 	}
-	audience, err := x.audience(req)
-	if err != nil {
-		x.fail(err)
-		return
+	audience := ""
+	if req.grant == grantClient {
+		if audience, err = x.audience(req); err == nil && sharedTenant(strings.ToLower(x.tenantName)) {
+			err = &protocolError{status: http.StatusBadRequest, kind: "invalid_request", code: 50059,
+				text: "No tenant-identifying information found in either the request or implied by any provided credentials. Use the tenant's id or domain in place of '" + x.tenantName + "'."}
+		}
+		if err != nil {
+			x.fail(err)
+			return
+		}
 	}
 	client, err, failure := x.authenticate(req)
 	switch {
@@ -73,19 +93,27 @@ func (x *exchange) token() {
 	case err != nil:
 		x.fail(err)
 		return
-	}
-	g := grant{audience: audience, issuer: x.a.base(x.r) + "/v2.0", version: "2.0"}
-	if x.v1 {
-		g.issuer, g.version = x.a.issuerV1(), "1.0"
+	case req.grant != grantClient:
+		x.redeem(client, req)
+		return
 	}
 	now := x.now.Truncate(time.Second)
-	token, failure := x.a.issue(x.r.Context(), client, g, now)
+	token, failure := x.a.issue(x.r.Context(), client, nil, x.grantOf(req, audience, nil), now)
 	if failure != nil {
 		x.unavailable(failure)
 		return
 	}
 	x.outcome = TokenIssued
 	x.grant(token, cmp.Or(req.resource, audience), now)
+}
+
+// grantOf is what the token for a request says.
+func (x *exchange) grantOf(req request, audience string, scopes []string) grant {
+	g := grant{audience: audience, issuer: x.a.base(x.r) + "/v2.0", version: "2.0", proof: req.proof(), scopes: scopes}
+	if x.v1 {
+		g.issuer, g.version = x.a.issuerV1(), "1.0"
+	}
+	return g
 }
 
 // grant writes the success answer. The lifetime it tells is a second short of
@@ -99,6 +127,18 @@ func (x *exchange) grant(token, resource string, now time.Time) {
 	x.reply(http.StatusOK, "no-store, no-cache", tokenAnswerV1{
 		"Bearer", seconds, seconds, now.Add(x.a.lifetime).Unix(), now.Unix(), resource, token,
 	})
+}
+
+// proof is what the client has authenticated by, as the claim appidacr has it:
+// nothing, a secret or an assertion.
+func (r request) proof() string {
+	switch {
+	case r.assertion != "":
+		return "2"
+	case r.secret != "":
+		return "1"
+	}
+	return "0"
 }
 
 // readForm reads the body of a token request, of any declared type that is
@@ -127,22 +167,32 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *protocolErro
 	return form, nil
 }
 
+// once are the parameters of which a request may have one at most.
+var once = []string{"grant_type", "client_id", "client_secret", "client_assertion_type", "client_assertion", "scope", "resource",
+	"code", "redirect_uri", "code_verifier", "refresh_token"}
+
 // parseRequest takes the parameters from the form and the client's credentials
 // from there or from the Authorization header. On error the request is what
 // could be read.
 func parseRequest(form url.Values, authorization string) (req request, e *protocolError) {
-	for _, name := range []string{"grant_type", "client_id", "client_secret", "client_assertion", "scope", "resource"} {
+	for _, name := range once {
 		if len(form[name]) > 1 { // RFC 6749 section 3.2
 			return req, errInput("The parameter '" + name + "' is included more than once.")
 		}
 	}
 	req = request{
-		grant:     form.Get("grant_type"),
-		client:    form.Get("client_id"),
-		secret:    form.Get("client_secret"),
-		assertion: form.Get("client_assertion") != "",
-		scope:     form.Get("scope"),
-		resource:  form.Get("resource"),
+		grant:         form.Get("grant_type"),
+		client:        form.Get("client_id"),
+		secret:        form.Get("client_secret"),
+		assertionType: form.Get("client_assertion_type"),
+		assertion:     form.Get("client_assertion"),
+		scope:         form.Get("scope"),
+		resource:      form.Get("resource"),
+		code:          form.Get("code"),
+		redirect:      form.Get("redirect_uri"),
+		verifier:      form.Get("code_verifier"),
+		refresh:       form.Get("refresh_token"),
+		info:          form.Get("client_info") == "1",
 	}
 	if id, secret, ok := basic(authorization); ok {
 		if req.client != "" && !strings.EqualFold(req.client, id) || req.secret != "" && req.secret != secret {
@@ -150,12 +200,17 @@ func parseRequest(form url.Values, authorization string) (req request, e *protoc
 		}
 		req.client, req.secret = id, secret
 	}
+	if req.client == "" && req.assertion != "" { // RFC 7523 section 2.2: client_id may be left to it
+		if a, e := parseAssertion(req.assertion); e == nil {
+			req.client = a.claims.Subject
+		}
+	}
 	switch {
 	case req.grant == "":
 		return req, errMissing("grant_type")
-	case req.grant != "client_credentials":
+	case req.grant != grantClient && req.grant != grantCode && req.grant != grantRefresh:
 		return req, &protocolError{status: http.StatusBadRequest, kind: "unsupported_grant_type", code: 70003,
-			text: "The app requested an unsupported grant type '" + shown(req.grant) + "'. Use 'client_credentials'."}
+			text: "The app requested an unsupported grant type '" + shown(req.grant) + "'. Use 'client_credentials', 'authorization_code' or 'refresh_token'."}
 	case req.client == "":
 		return req, errMissing("client_id")
 	}
@@ -241,8 +296,9 @@ func (x *exchange) resource(name string) (string, *protocolError) {
 		text: "The resource principal named " + shown(name) + " was not found in the tenant named " + x.a.tenant.String() + ". This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. Use " + graphURI + "."}
 }
 
-// authenticate returns the client of the request. The protocol error is the
-// client's fault, the other one the store's.
+// authenticate returns the client of the request, which has proved who it is. The
+// protocol error is the client's fault, the other one that of the store or of
+// another issuer.
 func (x *exchange) authenticate(req request) (*Client, *protocolError, error) {
 	id, err := uuid.Parse(req.client)
 	if err != nil || len(req.client) != 36 {
@@ -255,20 +311,49 @@ func (x *exchange) authenticate(req request) (*Client, *protocolError, error) {
 	if client == nil {
 		return nil, x.refuse(req, errApplication(req.client, x.a.tenant)), nil
 	}
-	if req.secret == "" {
-		if req.assertion {
-			return nil, x.refuse(req, errClient(700027, "The certificate with identifier used to sign the client assertion is not registered on application. Use a client secret.")), nil
-		}
-		return nil, x.refuse(req, errClient(7000216, "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.")), nil
+	e, err := x.prove(client, req)
+	if err != nil {
+		return nil, nil, err
 	}
-	known, valid := client.checkSecret(req.secret, x.now)
-	switch {
-	case !known:
-		return nil, x.refuse(req, errClient(7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '"+id.String()+"'.")), nil
-	case !valid:
-		return nil, x.refuse(req, errClient(7000222, "The provided client secret keys for app '"+id.String()+"' are expired. Create a new secret for the app.")), nil
+	if e != nil {
+		return nil, x.refuse(req, e), nil
+	}
+	if client.Disabled { // said to nobody but who has its credentials
+		return nil, &protocolError{status: http.StatusBadRequest, kind: "unauthorized_client", code: 7000112,
+			text: "Application '" + id.String() + "' (" + shown(client.DisplayName) + ") is disabled."}, nil
 	}
 	return client, nil, nil
+}
+
+// prove checks the client's credentials in the request.
+func (x *exchange) prove(c *Client, req request) (*protocolError, error) {
+	id := c.AppID.String()
+	switch {
+	case c.Managed:
+		return &protocolError{status: http.StatusBadRequest, kind: "unauthorized_client", code: 700016,
+			text: "Application with identifier '" + id + "' is a managed identity: it gets tokens from the endpoint for local processes only."}, nil
+	case c.Public && req.grant != grantClient && req.proof() == "0": // what it brings is its proof
+		return nil, nil
+	case c.Public:
+		return errClient(700025, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented, and the 'client_credentials' grant type is not for it."), nil
+	case req.secret != "" && req.assertion != "":
+		return errInput("Send 'client_secret' or 'client_assertion', not both."), nil
+	case req.assertion != "" && req.assertionType == "":
+		return errMissing("client_assertion_type"), nil
+	case req.assertion != "" && req.assertionType != assertionType:
+		return errInput("The 'client_assertion_type' must be " + assertionType + "."), nil
+	case req.assertion != "":
+		return x.checkAssertion(x.r.Context(), c, req)
+	case req.secret == "":
+		return errClient(7000216, "'client_assertion', 'client_secret' or 'request' is required for the '"+req.grant+"' grant type."), nil
+	}
+	switch known, valid := c.checkSecret(req.secret, x.now); {
+	case !known:
+		return errClient(7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '"+id+"'."), nil
+	case !valid:
+		return errClient(7000222, "The provided client secret keys for app '"+id+"' are expired. Create a new secret for the app."), nil
+	}
+	return nil, nil
 }
 
 // lookUp returns nil if there is no such client.

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -77,9 +76,8 @@ func (x *exchange) fail(e *protocolError) {
 		x.w.Header().Set("WWW-Authenticate", `Basic realm="`+x.a.tenant.String()+`", charset="UTF-8"`)
 	}
 	x.reply(e.status, "no-store, no-cache", errorBody{
-		Error: e.kind,
-		Description: fmt.Sprintf("AADSTS%d: %s Trace ID: %s Correlation ID: %s Timestamp: %s",
-			e.code, e.text, x.trace, x.correlation, stamp),
+		Error:         e.kind,
+		Description:   x.describe(e),
 		Codes:         []int{e.code},
 		Timestamp:     stamp,
 		TraceID:       x.trace,

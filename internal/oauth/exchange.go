@@ -17,7 +17,8 @@ type exchange struct {
 	v1                 bool   // of the token endpoints
 	now                time.Time
 	trace, correlation uuid.UUID
-	client             string // as the request names it, for the log
+	client             string    // as the request names it, for the log
+	person             uuid.UUID // who has signed in, for the log
 
 	endpoint endpoint
 	began    time.Time
@@ -68,6 +69,9 @@ func (x *exchange) ended() {
 		slog.String("request_id", x.trace.String()), slog.String("client_request_id", x.correlation.String()))
 	if id, err := uuid.Parse(x.client); err == nil { // else it may be anything, such as a secret in the wrong field
 		attrs = append(attrs, slog.String("app_id", id.String()))
+	}
+	if x.person != uuid.Nil {
+		attrs = append(attrs, slog.String("person_id", x.person.String()))
 	}
 	if e := x.refused; e != nil {
 		attrs = append(attrs, slog.String("code", e.kind), slog.Int("aadsts", e.code), slog.String("remote", remoteHost(x.r)))

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
@@ -21,12 +20,21 @@ const (
 	metadataV2
 	keySet
 	instance
+	authorizeV1
+	authorizeV2
+	loginPage
+	logoutV1
+	logoutV2
+	setupPage
+	userInfo
 )
 
 // pattern is an endpoint as logs and metrics name it: the documented form of its path.
 func (e endpoint) pattern() string {
 	return [...]string{"", "/{tenant}/oauth2/token", "/{tenant}/oauth2/v2.0/token", "/{tenant}/.well-known/openid-configuration",
-		"/{tenant}/v2.0/.well-known/openid-configuration", "/{tenant}/discovery/keys", "/{tenant}/discovery/instance"}[e]
+		"/{tenant}/v2.0/.well-known/openid-configuration", "/{tenant}/discovery/keys", "/{tenant}/discovery/instance",
+		"/{tenant}/oauth2/authorize", "/{tenant}/oauth2/v2.0/authorize", "/{tenant}/login", "/{tenant}/oauth2/logout", "/{tenant}/oauth2/v2.0/logout", "/{tenant}/setup",
+		"/oidc/userinfo"}[e]
 }
 
 // route splits a path into the tenant's name and the endpoint, of which the
@@ -46,6 +54,22 @@ func route(path string) (tenant string, e endpoint) {
 		e = keySet
 	case "discovery/instance":
 		e = instance
+	case "oauth2/authorize":
+		e = authorizeV1
+	case "oauth2/v2.0/authorize":
+		e = authorizeV2
+	case "login":
+		e = loginPage
+	case "oauth2/logout":
+		e = logoutV1
+	case "oauth2/v2.0/logout":
+		e = logoutV2
+	case "setup":
+		e = setupPage
+	case "userinfo":
+		if strings.EqualFold(tenant, "oidc") {
+			e = userInfo
+		}
 	}
 	if tenant == "" {
 		e = noEndpoint
@@ -68,9 +92,14 @@ func Serves(path string) bool {
 //	GET  /{tenant}/v2.0/.well-known/openid-configuration, /{tenant}/.well-known/openid-configuration
 //	GET  /{tenant}/discovery/v2.0/keys, /{tenant}/discovery/keys
 //	GET  /common/discovery/instance
+//	GET  /{tenant}/oauth2/v2.0/authorize, /{tenant}/oauth2/v2.0/logout, both by POST and without v2.0, too
+//	GET  /{tenant}/login, POST
+//	GET  /{tenant}/setup, POST
+//	GET  /oidc/userinfo, POST
 //
-// The tenant is its id or one of its domains; discovery takes common and
-// organizations for it as well.
+// The tenant is its id or one of its domains. Where it is clear what is meant,
+// common and organizations stand for it as well: everywhere but in a request for
+// an app's own token.
 func (a *Authority) Handler() http.Handler { return http.HandlerFunc(a.serve) }
 
 func (a *Authority) serve(w http.ResponseWriter, r *http.Request) {
@@ -85,6 +114,13 @@ func (a *Authority) serve(w http.ResponseWriter, r *http.Request) {
 			text: "There is no such endpoint; see /{tenant}/v2.0/.well-known/openid-configuration for those there are."})
 		return
 	}
+	if e.open() {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			x.preflight(e)
+			return
+		}
+	}
 	if err := x.admit(e); err != nil {
 		x.fail(err)
 		return
@@ -98,44 +134,65 @@ func (a *Authority) serve(w http.ResponseWriter, r *http.Request) {
 		x.keySet()
 	case instance:
 		x.instance()
+	case authorizeV1, authorizeV2:
+		x.authorize()
+	case loginPage:
+		x.login()
+	case logoutV1, logoutV2:
+		x.logout()
+	case setupPage:
+		x.setup()
+	case userInfo:
+		x.userInfo()
 	}
 }
 
+// methods are those that an endpoint takes, as Allow names them.
+func (e endpoint) methods() string {
+	switch e {
+	case tokenV1, tokenV2:
+		return "POST"
+	case metadataV1, metadataV2, keySet, instance:
+		return "GET, HEAD"
+	}
+	return "GET, HEAD, POST"
+}
+
+// open reports whether scripts of any site may call the endpoint (the Fetch
+// standard's CORS): where no cookie counts, a script gets no more than anybody.
+func (e endpoint) open() bool { return e <= instance || e == userInfo }
+
 // admit checks what all endpoints have in common: method, host and tenant.
 func (x *exchange) admit(e endpoint) *protocolError {
-	isToken := e == tokenV1 || e == tokenV2
-	method := x.r.Method
-	if isToken && method != http.MethodPost {
-		x.w.Header().Set("Allow", "POST")
+	allowed, method := e.methods(), x.r.Method
+	if !slices.Contains(strings.Split(allowed, ", "), method) {
+		x.w.Header().Set("Allow", allowed)
+		first, _, _ := strings.Cut(allowed, ",")
 		return &protocolError{status: http.StatusMethodNotAllowed, kind: "invalid_request", code: 900561,
-			text: "The endpoint only accepts POST requests. Received a " + shown(method) + " request."}
-	}
-	if !isToken && method != http.MethodGet && method != http.MethodHead {
-		x.w.Header().Set("Allow", "GET, HEAD")
-		return &protocolError{status: http.StatusMethodNotAllowed, kind: "invalid_request", code: 900561,
-			text: "The endpoint only accepts GET requests. Received a " + shown(method) + " request."}
+			text: "The endpoint only accepts " + first + " requests. Received a " + shown(method) + " request."}
 	}
 	if host := x.r.Host; host == "" || len(host) > 261 || strings.ContainsAny(host, "/\\\"<>@?# ") {
 		return errInput("The Host header is not the name of a host.")
 	}
-	switch {
-	case e == instance || x.a.named(x.tenantName):
+	name := strings.ToLower(x.tenantName)
+	if e == instance || e == userInfo || x.a.named(name) || name == "common" || name == "organizations" {
 		return nil
-	case !sharedTenant(strings.ToLower(x.tenantName)):
-		err := errTenant(x.tenantName)
-		if !isToken {
-			err.kind = "invalid_tenant"
-		}
-		return err
-	case isToken:
-		return &protocolError{status: http.StatusBadRequest, kind: "invalid_request", code: 50059,
-			text: "No tenant-identifying information found in either the request or implied by any provided credentials. Use the tenant's id or domain in place of '" + x.tenantName + "'."}
-	case strings.EqualFold(x.tenantName, "consumers"):
-		err := errTenant(x.tenantName)
-		err.kind = "invalid_tenant"
-		return err
 	}
-	return nil
+	err := errTenant(x.tenantName)
+	if e == metadataV1 || e == metadataV2 || e == keySet {
+		err.kind = "invalid_tenant"
+	}
+	return err
+}
+
+// preflight answers a browser that asks whether a script may call the endpoint.
+func (x *exchange) preflight(e endpoint) {
+	h := x.w.Header()
+	h.Set("Access-Control-Allow-Methods", e.methods())
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, client-request-id, return-client-request-id, x-client-sku, x-client-ver, x-client-os, x-client-cpu, x-ms-lib-capability, x-client-current-telemetry, x-client-last-telemetry")
+	h.Set("Access-Control-Max-Age", "86400")
+	x.status = http.StatusNoContent
+	x.w.WriteHeader(x.status)
 }
 
 // providerMetadata is a discovery document (OpenID Connect Discovery 1.0
@@ -153,7 +210,10 @@ type providerMetadata struct {
 	Scopes            []string `json:"scopes_supported"`
 	Issuer            string   `json:"issuer"`
 	RequestURI        bool     `json:"request_uri_parameter_supported"`
-	Authorization     string   `json:"authorization_endpoint"` // MSAL refuses a document without it
+	Authorization     string   `json:"authorization_endpoint"`
+	EndSession        string   `json:"end_session_endpoint"`
+	UserInfo          string   `json:"userinfo_endpoint"`
+	Challenges        []string `json:"code_challenge_methods_supported"`
 	Region            *string  `json:"tenant_region_scope"`
 	CloudInstance     string   `json:"cloud_instance_name"`
 	GraphHost         string   `json:"msgraph_host"`
@@ -167,35 +227,42 @@ func (x *exchange) metadata(e endpoint) {
 	}
 	x.reply(http.StatusOK, "private, max-age=3600", providerMetadata{
 		TokenEndpoint:     base + "/oauth2" + version + "/token",
-		TokenAuthMethods:  []string{"client_secret_post", "client_secret_basic"},
+		TokenAuthMethods:  []string{"client_secret_post", "private_key_jwt", "client_secret_basic", "none"},
 		JWKSURI:           base + "/discovery" + version + "/keys",
 		ResponseModes:     []string{"query", "fragment", "form_post"},
 		SubjectTypes:      []string{"pairwise"},
 		IDTokenAlgorithms: []string{"RS256"},
 		ResponseTypes:     []string{"code"},
-		Grants:            []string{"client_credentials"},
+		Grants:            []string{grantClient, grantCode, grantRefresh},
 		Scopes:            []string{"openid", "profile", "email", "offline_access"},
 		Issuer:            issuer,
 		Authorization:     base + "/oauth2" + version + "/authorize",
+		EndSession:        base + "/oauth2" + version + "/logout",
+		UserInfo:          x.a.root(x.r) + "/oidc/userinfo",
+		Challenges:        []string{"S256"},
 		CloudInstance:     "microsoftonline.com",
 		GraphHost:         strings.ToLower(x.r.Host),
 	})
 }
 
-// webKey is a public key in a set (RFC 7517 section 4, RFC 7518 section 6.3).
+// webKey is a public key in a set (RFC 7517 section 4, RFC 7518 section 6.3),
+// with what clients of the Microsoft identity platform look for beside it.
 type webKey struct {
-	Type      string `json:"kty"`
-	Use       string `json:"use"`
-	Algorithm string `json:"alg"`
-	ID        string `json:"kid"`
-	N         string `json:"n"`
-	E         string `json:"e"`
-	Issuer    string `json:"issuer"`
+	Type      string   `json:"kty"`
+	Use       string   `json:"use"`
+	Algorithm string   `json:"alg"`
+	ID        string   `json:"kid"`
+	X5T       string   `json:"x5t"`
+	N         string   `json:"n"`
+	E         string   `json:"e"`
+	X5C       [][]byte `json:"x5c"`
+	Issuer    string   `json:"issuer"`
 }
 
-func newWebKey(id string, public *rsa.PublicKey, issuer string) webKey {
+func newWebKey(k key, issuer string) webKey {
+	public := &k.private.PublicKey
 	return webKey{
-		Type: "RSA", Use: "sig", Algorithm: "RS256", ID: id, Issuer: issuer,
+		Type: "RSA", Use: "sig", Algorithm: "RS256", ID: k.id, X5T: k.x5t(), X5C: [][]byte{k.cert}, Issuer: issuer,
 		N: base64.RawURLEncoding.EncodeToString(public.N.Bytes()),
 		E: base64.RawURLEncoding.EncodeToString(big.NewInt(int64(public.E)).Bytes()),
 	}
@@ -211,7 +278,7 @@ func (x *exchange) keySet() {
 		Keys []webKey `json:"keys"`
 	}{make([]webKey, 0, len(keys))}
 	for _, k := range keys {
-		set.Keys = append(set.Keys, newWebKey(k.id, &k.private.PublicKey, x.a.base(x.r)+"/v2.0"))
+		set.Keys = append(set.Keys, newWebKey(k, x.a.base(x.r)+"/v2.0"))
 	}
 	x.reply(http.StatusOK, "private, max-age=3600", set)
 }

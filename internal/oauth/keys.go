@@ -5,9 +5,13 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
+	"math/big"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +23,7 @@ const (
 	keyBits    = 2048
 	keyRefresh = 5 * time.Minute // how long a process may miss that another one has rotated the key
 	keyRetry   = time.Second     // between reads of the store for key ids that are not known
+	keyLead    = 2 * keyRefresh  // how long a new key is published before it signs
 )
 
 // keyring holds the signing keys of the store that are in use: those that may
@@ -36,24 +41,30 @@ type keyring struct {
 type key struct {
 	id      string
 	private *rsa.PrivateKey
-	retired time.Time
+	created time.Time
+	retired time.Time // zero, or from when on it does not sign
+	cert    []byte    // X.509, for clients that want one: what a key set has as x5c and x5t
 }
 
-// signing returns the newest key that is not retired, and makes it if there is
-// none.
+// signing returns the newest key that has been published for a while, so that
+// whoever verifies tokens has had the time to fetch it; a first key signs at
+// once. It makes one if there is none.
 func (r *keyring) signing(ctx context.Context) (key, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.refresh(ctx, keyRefresh); err != nil {
 		return key{}, err
 	}
-	if i := slices.IndexFunc(r.keys, key.signs); i >= 0 {
-		return r.keys[i], nil
+	now := r.now()
+	signs := slices.DeleteFunc(slices.Clone(r.keys), func(k key) bool { return !k.retired.IsZero() && !now.Before(k.retired) })
+	if len(signs) == 0 {
+		return r.add(ctx)
 	}
-	return r.add(ctx)
+	if i := slices.IndexFunc(signs, func(k key) bool { return !now.Before(k.created.Add(keyLead)) }); i >= 0 {
+		return signs[i], nil
+	}
+	return signs[len(signs)-1], nil
 }
-
-func (k key) signs() bool { return k.retired.IsZero() }
 
 // find returns the published key with the id. A key that another process has
 // made is found in the store.
@@ -82,10 +93,22 @@ func (r *keyring) public(ctx context.Context) ([]key, error) {
 	return slices.DeleteFunc(slices.Clone(r.keys), func(k key) bool { return !r.published(k.retired) }), nil
 }
 
-// rotate makes a new signing key and retires all others.
-func (r *keyring) rotate(ctx context.Context) error {
+// rotateAfter rotates if the newest key is older than age.
+func (r *keyring) rotateAfter(ctx context.Context, age time.Duration) (rotated bool, err error) {
+	if _, err := r.signing(ctx); err != nil {
+		return false, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.now().Before(r.keys[0].created.Add(age)) {
+		return false, nil
+	}
+	return true, r.rotate(ctx)
+}
+
+// rotate makes a new signing key, has the others retire when that begins to
+// sign, and forgets those of which no token is left. The caller holds the lock.
+func (r *keyring) rotate(ctx context.Context) error {
 	made, err := r.add(ctx)
 	if err != nil {
 		return err
@@ -95,11 +118,15 @@ func (r *keyring) rotate(ctx context.Context) error {
 		return fmt.Errorf("oauth: reading signing keys: %w", err)
 	}
 	for _, k := range stored {
-		if k.KeyID == made.id || !k.Retired.IsZero() {
-			continue
+		switch {
+		case k.KeyID == made.id:
+		case k.Retired.IsZero():
+			k.Retired = made.created.Add(keyLead)
+			err = r.store.PutSigningKey(ctx, k)
+		case !r.published(k.Retired):
+			err = r.store.DeleteSigningKey(ctx, k.KeyID)
 		}
-		k.Retired = r.now()
-		if err := r.store.PutSigningKey(ctx, k); err != nil {
+		if err != nil {
 			return fmt.Errorf("oauth: retiring signing key %s: %w", k.KeyID, err)
 		}
 	}
@@ -126,10 +153,13 @@ func (r *keyring) add(ctx context.Context) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
-	if err := r.store.PutSigningKey(ctx, SigningKey{KeyID: id, Private: der, Created: r.now()}); err != nil {
+	made := key{id: id, private: private, created: r.now().Truncate(time.Second)} // as exact as a certificate is
+	if made.cert, err = made.certify(); err != nil {
+		return key{}, err
+	}
+	if err := r.store.PutSigningKey(ctx, SigningKey{KeyID: id, Private: der, Created: made.created}); err != nil {
 		return key{}, fmt.Errorf("oauth: storing a signing key: %w", err)
 	}
-	made := key{id: id, private: private}
 	r.keys = slices.Insert(r.keys, 0, made)
 	return made, nil
 }
@@ -162,7 +192,9 @@ func (r *keyring) refresh(ctx context.Context, age time.Duration) error {
 // parse decodes a stored key, unless that was done before.
 func (r *keyring) parse(s SigningKey) (key, error) {
 	if i := slices.IndexFunc(r.keys, func(k key) bool { return k.id == s.KeyID }); i >= 0 {
-		return key{id: s.KeyID, private: r.keys[i].private, retired: s.Retired}, nil
+		k := r.keys[i]
+		k.retired = s.Retired
+		return k, nil
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(s.Private)
 	if err != nil {
@@ -172,7 +204,30 @@ func (r *keyring) parse(s SigningKey) (key, error) {
 	if !ok {
 		return key{}, fmt.Errorf("oauth: signing key %s is of type %T, not RSA", s.KeyID, parsed)
 	}
-	return key{id: s.KeyID, private: private, retired: s.Retired}, nil
+	k := key{id: s.KeyID, private: private, created: s.Created, retired: s.Retired}
+	k.cert, err = k.certify()
+	return k, err
+}
+
+// certify makes the key's certificate, the same one each time: it is signed by
+// the key itself and proves nothing beyond the key set that it stands in.
+func (k key) certify() ([]byte, error) {
+	sum := sha256.Sum256([]byte(k.id))
+	tmpl := &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes(sum[:15]), Subject: pkix.Name{CommonName: "Induct token signing"},
+		NotBefore: k.created.UTC(), NotAfter: k.created.UTC().AddDate(10, 0, 0), SignatureAlgorithm: x509.SHA256WithRSA,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.private.PublicKey, k.private)
+	if err != nil {
+		return nil, fmt.Errorf("oauth: certificate of signing key %s: %w", k.id, err)
+	}
+	return der, nil
+}
+
+// x5t is the key's name by its certificate (RFC 7515 section 4.1.7).
+func (k key) x5t() string {
+	sum := sha1.Sum(k.cert)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // thumbprint is the key id of a public key (RFC 7638).
@@ -184,6 +239,18 @@ func thumbprint(public *rsa.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum), nil
 }
 
-// RotateKey makes a new signing key and retires the others. Those stay
-// published until the last token they signed has expired.
-func (a *Authority) RotateKey(ctx context.Context) error { return a.keys.rotate(ctx) }
+// RotateKey makes a new signing key. It is published at once and signs ten
+// minutes later; the others then stop, and stay published until the last token
+// they signed has expired. No client notices, and other processes with the same
+// store follow within five minutes.
+func (a *Authority) RotateKey(ctx context.Context) error {
+	a.keys.mu.Lock()
+	defer a.keys.mu.Unlock()
+	return a.keys.rotate(ctx)
+}
+
+// RotateKeyAfter is RotateKey if the newest key is older than age; it reports
+// whether it was.
+func (a *Authority) RotateKeyAfter(ctx context.Context, age time.Duration) (rotated bool, err error) {
+	return a.keys.rotateAfter(ctx, age)
+}

@@ -13,7 +13,11 @@ const (
 // log. A valid secret is never refused: several clients may share an address
 // (a proxy's), and client ids are no secret, so refusing would let anyone lock
 // others out; and the secrets are too long to be guessed anyway.
+//
+// The throttle of passwords, which can be guessed, also asks wait before a try.
 type limiter struct {
+	max    int // failures
+	window time.Duration
 	failed *lru[origin, tally]
 }
 
@@ -24,20 +28,33 @@ type tally struct {
 	since time.Time
 }
 
-func newLimiter() *limiter { return &limiter{newLRU[origin, tally](maxWatched)} }
+func newLimiter(max int, window time.Duration) *limiter {
+	return &limiter{max, window, newLRU[origin, tally](maxWatched)}
+}
 
 // fail counts a failure at now. If there were too many it returns how long the
 // origin has to wait, otherwise 0.
 func (l *limiter) fail(o origin, now time.Time) time.Duration {
 	t := l.failed.update(o, func(t tally) tally {
-		if age := now.Sub(t.since); age < 0 || age >= failureWindow {
+		if age := now.Sub(t.since); age < 0 || age >= l.window {
 			t = tally{since: now}
 		}
 		t.count++
 		return t
 	})
-	if t.count <= maxFailures {
+	if t.count <= l.max {
 		return 0
 	}
-	return failureWindow - now.Sub(t.since)
+	return l.window - now.Sub(t.since)
 }
+
+// wait is how long an origin has to wait that has failed max times or more.
+func (l *limiter) wait(o origin, now time.Time) time.Duration {
+	t, _ := l.failed.get(o)
+	if age := now.Sub(t.since); t.count < l.max || age < 0 || age >= l.window {
+		return 0
+	}
+	return l.window - now.Sub(t.since)
+}
+
+func (l *limiter) forget(o origin) { l.failed.remove(o) }

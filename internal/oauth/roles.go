@@ -17,4 +17,9 @@ var RoleIDs = map[string]uuid.UUID{
 	"User.Read.All":                           uuid.MustParse("df021288-bdef-4463-88db-98f22de89214"),
 	"User.ReadWrite.All":                      uuid.MustParse("741f803b-c850-494e-b5df-cde7c675a1ca"),
 	"User.DeleteRestore.All":                  uuid.MustParse("eccc023d-eccf-4e7b-9683-8813ab36cecc"),
+	"Application.ReadWrite.All":               uuid.MustParse("1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9"),
+	"Application.ReadWrite.OwnedBy":           uuid.MustParse("18a4783c-866b-4cc7-a460-3d5e5662c884"),
+	"AppRoleAssignment.ReadWrite.All":         uuid.MustParse("06b708a9-e830-4db3-a914-8e69da51d44f"),
+	"DelegatedPermissionGrant.ReadWrite.All":  uuid.MustParse("8e8e4742-1d95-4f68-9d56-6ee75648c72a"),
+	"Directory.ReadWrite.All":                 uuid.MustParse("19dbc75e-c2e2-444c-a770-ec69d8559fc7"),
 }

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrNotFound is returned by a Store for a client that does not exist.
+// ErrNotFound is returned by a Store for a client, account or ticket that does not exist.
 var ErrNotFound = errors.New("oauth: not found")
 
 // Client is an app registration (Graph's application) with its service principal: what asks for tokens, and what may be granted
@@ -86,10 +87,10 @@ type SigningKey struct {
 	KeyID   string
 	Private []byte // PKCS #8
 	Created time.Time
-	Retired time.Time // zero while it may sign; a retired key is still published until its tokens have expired
+	Retired time.Time // zero, or from when on it does not sign; it is published until its last tokens have expired
 }
 
-// Store keeps clients and signing keys. Its methods may be called concurrently.
+// Store keeps clients, signing keys, accounts and tickets. Its methods may be called concurrently.
 type Store interface {
 	Client(ctx context.Context, appID uuid.UUID) (*Client, error) // ErrNotFound
 	PutClient(ctx context.Context, c *Client) error               // creates or replaces
@@ -97,4 +98,17 @@ type Store interface {
 	DeleteClient(ctx context.Context, appID uuid.UUID) error      // nil if there is none
 	SigningKeys(ctx context.Context) ([]SigningKey, error)        // newest first
 	PutSigningKey(ctx context.Context, k SigningKey) error        // creates or replaces
+	DeleteSigningKey(ctx context.Context, id string) error        // nil if there is none
+
+	Account(ctx context.Context, id uuid.UUID) (*Account, error)         // ErrNotFound
+	AccountNamed(ctx context.Context, upn string) (*Account, error)      // one that is in no directory, by its UPN; ErrNotFound
+	Accounts(ctx context.Context) ([]*Account, error)                    // in the order of their creation
+	PutAccount(ctx context.Context, a *Account) error                    // creates or replaces; two must not have one UPN
+	PutTicket(ctx context.Context, t Ticket) error                       // and forgets those that had expired when it was issued
+	Ticket(ctx context.Context, hash [sha256.Size]byte) (*Ticket, error) // ErrNotFound
+	// UseTicket marks a ticket as used, unless it was, and returns it as it was before: of several callers at once one gets
+	// it unused. ErrNotFound.
+	UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (*Ticket, error)
+	DeleteTickets(ctx context.Context, family uuid.UUID) error
+	DeleteTicketsOf(ctx context.Context, person uuid.UUID) error
 }

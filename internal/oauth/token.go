@@ -2,9 +2,7 @@ package oauth
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,8 +19,8 @@ const (
 	maxToken    = 16 * 1024 // bytes of a bearer token
 )
 
-// claims are those of an application's access token for Graph (Microsoft
-// identity platform access token claims reference).
+// claims are those of an access token for Graph, of an application or of a
+// person (Microsoft identity platform access token claims reference).
 type claims struct {
 	Audience    jwt.Audience     `json:"aud"`
 	Issuer      string           `json:"iss"`
@@ -31,17 +29,22 @@ type claims struct {
 	Expires     *jwt.NumericDate `json:"exp"`
 	DisplayName string           `json:"app_displayname,omitempty"`
 	AppID       uuid.UUID        `json:"appid"`
-	AppIDACR    string           `json:"appidacr"` // "1": authenticated by a secret
+	AppIDACR    string           `json:"appidacr"` // "0": public, "1": by a secret, "2": by a certificate or another issuer
 	AZP         uuid.UUID        `json:"azp"`
 	AZPACR      string           `json:"azpacr"`
 	IDP         string           `json:"idp"`
 	IDType      string           `json:"idtyp"`
 	ObjectID    uuid.UUID        `json:"oid"`
 	Roles       []string         `json:"roles,omitempty"`
-	Subject     uuid.UUID        `json:"sub"`
+	Name        string           `json:"name,omitempty"`
+	Scopes      string           `json:"scp,omitempty"`
+	Subject     string           `json:"sub"`
 	TenantID    uuid.UUID        `json:"tid"`
+	UniqueName  string           `json:"unique_name,omitempty"`
+	UPN         string           `json:"upn,omitempty"`
 	UTI         string           `json:"uti"`
 	Version     string           `json:"ver"`
+	WIDs        []string         `json:"wids,omitempty"` // templates of the person's directory roles
 }
 
 // grant is what a token says beyond its client.
@@ -49,23 +52,20 @@ type grant struct {
 	audience string
 	issuer   string
 	version  string // "1.0" or "2.0"
+	proof    string // appidacr
+	scopes   []string
 }
 
-// issue signs a token for the client, valid from now for the token lifetime.
-func (a *Authority) issue(ctx context.Context, c *Client, g grant, now time.Time) (string, error) {
-	k, err := a.keys.signing(ctx)
-	if err != nil {
-		return "", err
-	}
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: k.private, KeyID: k.id}},
-		(&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		return "", fmt.Errorf("oauth: signing a token: %w", err)
-	}
-	uti := make([]byte, 16)
-	rand.Read(uti)
-	token, err := jwt.Signed(signer).Claims(claims{
+// idTypes of a token's subject.
+const (
+	ofApp  = "app"
+	ofUser = "user"
+)
+
+// issue signs a token for the client, valid from now for the token lifetime:
+// its own, or one to act for a person.
+func (a *Authority) issue(ctx context.Context, c *Client, p *Person, g grant, now time.Time) (string, error) {
+	t := claims{
 		Audience:    jwt.Audience{g.audience},
 		Issuer:      g.issuer,
 		IssuedAt:    jwt.NewNumericDate(now),
@@ -73,33 +73,57 @@ func (a *Authority) issue(ctx context.Context, c *Client, g grant, now time.Time
 		Expires:     jwt.NewNumericDate(now.Add(a.lifetime)),
 		DisplayName: c.DisplayName,
 		AppID:       c.AppID,
-		AppIDACR:    "1",
+		AppIDACR:    g.proof,
 		AZP:         c.AppID,
-		AZPACR:      "1",
+		AZPACR:      g.proof,
 		IDP:         g.issuer,
-		IDType:      "app",
-		ObjectID:    c.ObjectID,
-		Roles:       c.Roles,
-		Subject:     c.ObjectID,
 		TenantID:    a.tenant,
-		UTI:         base64.RawURLEncoding.EncodeToString(uti),
+		UTI:         newUTI(),
 		Version:     g.version,
-	}).Serialize()
+	}
+	if p == nil {
+		t.IDType, t.ObjectID, t.Subject, t.Roles = ofApp, c.ObjectID, c.ObjectID.String(), c.Roles
+	} else {
+		t.IDType, t.ObjectID, t.Subject = ofUser, p.ObjectID, a.subject(c.AppID, p)
+		t.Name, t.UPN, t.UniqueName = p.DisplayName, p.UPN, p.UPN
+		t.Scopes, t.WIDs = strings.Join(g.scopes, " "), p.DirectoryRoles
+	}
+	return a.sign(ctx, t)
+}
+
+// sign makes a JSON Web Token of claims.
+func (a *Authority) sign(ctx context.Context, claims any) (string, error) {
+	k, err := a.keys.signing(ctx)
+	if err != nil {
+		return "", err
+	}
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: k.private, KeyID: k.id}},
+		(&jose.SignerOptions{}).WithType("JWT").WithHeader("x5t", k.x5t()))
+	if err != nil {
+		return "", fmt.Errorf("oauth: signing a token: %w", err)
+	}
+	token, err := jwt.Signed(signer).Claims(claims).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("oauth: signing a token: %w", err)
 	}
 	return token, nil
 }
 
-// Principal is the application that a verified token speaks for. It may be
-// shared with other requests and is not to be changed.
+// Principal is the application that a verified token speaks for, or the person
+// for whom it acts. It may be shared with other requests and is not to be
+// changed.
 type Principal struct {
 	AppID       uuid.UUID
-	ObjectID    uuid.UUID // of its service principal
-	DisplayName string    // of the app when the token was issued
+	ObjectID    uuid.UUID // of its service principal, or of the person
+	DisplayName string    // of the app, or the person, when the token was issued
 	Roles       []string  // application permissions it had then
 	Expires     time.Time
-	User        bool // it is a person, who signed in; ObjectID is that of the person
+
+	User           bool // a person has signed in; the rest is about that person
+	UPN            string
+	Scopes         []string // delegated permissions
+	DirectoryRoles []string // template ids
 }
 
 // Has reports whether the principal has at least one of the roles.
@@ -212,5 +236,14 @@ func (a *Authority) accept(c *claims) (*Principal, error) {
 	case c.TenantID != a.tenant || c.Issuer != a.issuerV1() && !strings.HasSuffix(c.Issuer, "/"+a.tenant.String()+"/v2.0"):
 		return nil, ErrTokenIssuer
 	}
-	return &Principal{AppID: c.AppID, ObjectID: c.ObjectID, DisplayName: c.DisplayName, Roles: c.Roles, Expires: c.Expires.Time()}, nil
+	p := &Principal{AppID: c.AppID, ObjectID: c.ObjectID, DisplayName: c.DisplayName, Expires: c.Expires.Time()}
+	switch c.IDType {
+	case ofApp:
+		p.Roles = c.Roles
+	case ofUser:
+		p.User, p.UPN, p.DisplayName, p.Scopes, p.DirectoryRoles = true, c.UPN, c.Name, strings.Fields(c.Scopes), c.WIDs
+	default: // an id token, if it had the audience
+		return nil, ErrTokenMalformed
+	}
+	return p, nil
 }

@@ -148,6 +148,7 @@ type Pending struct {
 	Staged     bool // a verdict is asked of people: the threshold was exceeded
 	Verdict    Verdict
 	By         string // whose verdict; "" is the engine's own
+	Allowed    bool   // people approved it, and it is retried because the target failed: no other verdict is needed
 	Code       string // of the latest failure
 	Attribute  string
 	Reason     string
@@ -219,6 +220,9 @@ type Audit struct {
 	TargetName    string
 	Activity      string // Graph's activityDisplayName, such as "Disable/pause provisioning configuration"
 	OperationType string // Add, Update, Delete, …
+	Category      string `json:",omitempty"` // Category, Service and TargetType as Graph spells them; "": those of provisioning
+	Service       string `json:",omitempty"`
+	TargetType    string `json:",omitempty"`
 	Actor         Actor
 	Failed        bool
 	Reason        string // of a failure, or more about a success

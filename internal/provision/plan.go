@@ -94,7 +94,7 @@ func planUpdate(out *mapping.Outcome, current *Object, allow mapping.FlowTypes) 
 	switch {
 	case !p.writes():
 		return p
-	case !allow.Update:
+	case !allow.Update, p.Restore && !allow.Add: // to bring an account back is as good as to create one
 		return Planned{End: EndSkipped}
 	case p.Restore:
 		p.End = EndUpdated

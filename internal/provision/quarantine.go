@@ -39,6 +39,9 @@ func retryAfter(attempts int64) time.Duration {
 func (s *Service) quarantine(u Unit, job *Job, cond *Condition, f fault, n Notice) error {
 	now := s.now()
 	q := cond.Quarantine
+	if cond.braked() { // whatever else is at fault, people have to decide
+		f = fault{q.Reason, q.Code, q.Message, q.Actionable}
+	}
 	news := q == nil || q.Reason != f.reason || q.Code != f.code
 	switch {
 	case q == nil:
@@ -147,6 +150,9 @@ func (s *Service) down(u Unit, job *Job, cond *Condition, cause error) error {
 	}
 	cond.Last = &Execution{State: ExecutionFailed, Began: now, Ended: now, Counts: map[End]int64{}, Code: f.code, Message: f.message}
 	attempt := cond.Quarantine != nil && !now.Before(cond.Quarantine.NextAttempt)
+	if q := cond.Quarantine; attempt && cond.braked() { // what people are asked about stays the reason: an attempt that succeeds answers nothing
+		f = fault{q.Reason, q.Code, q.Message, q.Actionable}
+	}
 	if attempt || cond.Quarantine == nil && (f.code == "InvalidCredentials" || now.Sub(cond.Unreachable) >= unreachableLimit) {
 		return s.quarantine(u, job, cond, f, Notice{})
 	}

@@ -103,11 +103,17 @@ type watched struct{ Target }
 
 func (w watched) Find(ctx context.Context, queries []Query) ([]Found, error) {
 	found, err := w.Target.Find(ctx, queries)
+	if err == nil && len(found) != len(queries) {
+		err = fmt.Errorf("%d answers to %d queries", len(found), len(queries))
+	}
 	return found, downOr(ctx, err)
 }
 
 func (w watched) Apply(ctx context.Context, changes []Change) ([]Result, error) {
 	results, err := w.Target.Apply(ctx, changes)
+	if err == nil && len(results) != len(changes) {
+		err = fmt.Errorf("%d results of %d changes", len(results), len(changes))
+	}
 	return results, downOr(ctx, err)
 }
 
@@ -159,6 +165,8 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return true, r.unlink(ctx, lane)
 	case lane.Refused:
 		return true, r.refuse(ctx, job, lane)
+	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
+		return true, r.s.giveUp(ctx, job)
 	case lane.Approved && active:
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetApproved)
@@ -166,8 +174,6 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return true, r.stage(ctx, job, lane)
 	case active && q == nil && lane.ripe(now):
 		return true, r.judgeAlone(ctx, job, lane)
-	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
-		return true, r.s.giveUp(ctx, job)
 	case lane.Cycle != nil && lane.Position >= lane.Cycle.To && job.State != JobDisabled:
 		return true, r.closeCycle(ctx, job, lane)
 	case q != nil && now.Before(q.NextAttempt):
@@ -197,6 +203,10 @@ func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program
 	if !lane.Due.IsZero() && !r.s.now().Before(lane.Due) {
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetDue)
+	}
+	if !lane.Deferred.IsZero() && !r.s.now().Before(lane.Deferred) {
+		r.ahead = nil
+		return true, r.resolveReady(ctx, job, &Cycle{Number: lane.Latest}, lane.Position, func(Unit) error { return nil })
 	}
 	worked, err := r.reevaluate(ctx, lane)
 	switch {
@@ -402,7 +412,7 @@ func (r *runner) note(u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
 	} else {
 		cond.LastSuccess = e
 	}
-	if counts[EndCreated]+counts[EndUpdated]+counts[EndDisabled]+counts[EndDeleted]+e.References > 0 {
+	if e.State == ExecutionSucceeded && counts[EndCreated]+counts[EndUpdated]+counts[EndDisabled]+counts[EndDeleted]+e.References > 0 {
 		cond.LastWithExports = e
 	}
 	if cond.SteadyLast = now; cond.SteadyFirst.IsZero() {
@@ -427,7 +437,7 @@ func (r *runner) references(cycle *Cycle) int64 {
 
 // resolveSome resolves references that are ready, and reports whether there may be more.
 func (r *runner) resolveSome(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
-	refs, err := u.ReadyReferences(referenceBatch)
+	refs, err := u.ReadyReferences(r.s.now(), referenceBatch)
 	if err != nil || len(refs) == 0 {
 		return false, err
 	}

@@ -80,11 +80,11 @@ func (s *Service) steer(ctx context.Context, jobPK int64, change func(*Job), als
 func (s *Service) StartJob(ctx context.Context, jobPK int64) error {
 	return s.inLane(ctx, jobPK, func(_ *runner, was *Job, _ *mapping.Program, _ Lane) error {
 		return s.steer(ctx, jobPK, func(j *Job) { j.State = JobActive }, func(u Unit, j *Job, cond *Condition) error {
-			var err error
+			held, err := u.Held()
 			switch {
-			case cond.Quarantine != nil && !cond.braked():
-				err = s.release(u, j, cond, "the job was started")
-			case cond.braked() && was.State == JobDisabled: // its time begins anew
+			case cond.Quarantine != nil && (!cond.braked() || held == 0):
+				err = errors.Join(err, s.release(u, j, cond, "the job was started"))
+			case cond.braked() && was.State != JobActive: // its time begins anew
 				q, now := *cond.Quarantine, s.now()
 				q.SeriesBegan, q.SeriesCount, q.NextAttempt = now, 0, now.Add(retryAfter(0))
 				cond.Quarantine = &q
@@ -126,7 +126,7 @@ func (s *Service) SetSettings(ctx context.Context, jobPK int64, set JobSettings)
 		if before.DisableMissing != set.DisableMissing {
 			err = errors.Join(err, u.BeginReevaluation(s.now()))
 		}
-		return err
+		return errors.Join(err, s.attemptNow(u, j))
 	})
 }
 
@@ -180,8 +180,11 @@ func (s *Service) reset(u Unit, j *Job, cond *Condition, scope ResetScope, by Ac
 		errs = append(errs, s.release(u, j, cond, "the job was restarted by "+by.label()))
 		cond.Window = Window{}
 	case cond.Quarantine != nil: // it is tried at once
-		q := *cond.Quarantine
-		q.NextAttempt = s.now()
+		q, now := *cond.Quarantine, s.now()
+		q.NextAttempt = now
+		if !now.Before(q.SeriesBegan.Add(quarantineLimit)) { // its time begins anew, else it would be given up again at once
+			q.SeriesBegan, q.SeriesCount = now, 0
+		}
 		cond.Quarantine = &q
 	}
 	return errors.Join(errs...)
@@ -268,6 +271,27 @@ func (s *Service) CreateApp(ctx context.Context, displayName string) (*App, erro
 	return a, s.putApp(ctx, a, nil)
 }
 
+// PutApp makes an app of a service principal, or gives the one that it is another name; its secrets stay.
+func (s *Service) PutApp(ctx context.Context, servicePrincipal, appID uuid.UUID, displayName string) error {
+	s.editing.Lock()
+	defer s.editing.Unlock()
+	next := App{ServicePrincipalID: servicePrincipal, ApplicationID: appID}
+	apps, err := s.Apps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range apps {
+		if a.ServicePrincipalID == servicePrincipal {
+			next = *a
+		}
+	}
+	if next.DisplayName == displayName {
+		return nil
+	}
+	next.DisplayName = displayName
+	return s.putApp(ctx, &next, nil)
+}
+
 // putApp stores an app, with what also does in the same transaction, and puts it in place of the one with its id.
 func (s *Service) putApp(ctx context.Context, a *App, also func(Unit) error) error {
 	err := s.store.Unit(ctx, Fence{Free: true}, func(u Unit) error {
@@ -331,19 +355,21 @@ func (s *Service) SetSecrets(ctx context.Context, sp uuid.UUID, secrets []KeyVal
 func (s *Service) attemptForMail(ctx context.Context, sp uuid.UUID) error {
 	jobs, err := s.Jobs(ctx)
 	for _, j := range jobs {
-		if j.ServicePrincipalID != sp || s.needsMail(j) {
-			continue
+		if j.ServicePrincipalID == sp && !s.needsMail(j) {
+			err = errors.Join(err, s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error { return s.attemptNow(u, j) }))
 		}
-		err = errors.Join(err, s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error {
-			cond, err := u.Condition()
-			if err != nil || cond.Quarantine == nil || cond.Quarantine.Code != codeNoMail {
-				return err
-			}
-			cond.Quarantine.NextAttempt = s.now()
-			return u.PutCondition(cond)
-		}))
 	}
 	return err
+}
+
+// attemptNow has a job attempted that waited for somebody to notify and needs nobody any more.
+func (s *Service) attemptNow(u Unit, j *Job) error {
+	cond, err := u.Condition()
+	if err != nil || cond.Quarantine == nil || cond.Quarantine.Code != codeNoMail || s.needsMail(j) {
+		return err
+	}
+	cond.Quarantine.NextAttempt = s.now()
+	return u.PutCondition(cond)
 }
 
 // keysAndSettings are secrets as the audit log shows them: values of notification settings, and otherwise keys.

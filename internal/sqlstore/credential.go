@@ -83,6 +83,13 @@ func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
 	})
 }
 
+// DeleteSigningKey implements oauth.Store.
+func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
+	return s.w.do(ctx, func(c *sqlite.Conn) error {
+		return query(c, "DELETE FROM signing_key WHERE key_id = ?1", []any{id}, nil)
+	})
+}
+
 func zeroMicro(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

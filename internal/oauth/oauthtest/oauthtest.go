@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +23,11 @@ import (
 
 // Store is an oauth.Store in memory. The zero Store is empty and ready for use.
 type Store struct {
-	mu      sync.Mutex
-	clients map[uuid.UUID]*oauth.Client
-	keys    []oauth.SigningKey
+	mu       sync.Mutex
+	clients  map[uuid.UUID]*oauth.Client
+	keys     []oauth.SigningKey
+	accounts []oauth.Account
+	tickets  []oauth.Ticket
 }
 
 // NewStore returns an empty store.
@@ -112,6 +116,120 @@ func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
 	return nil
 }
 
+// DeleteSigningKey implements oauth.Store.
+func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = slices.DeleteFunc(s.keys, func(o oauth.SigningKey) bool { return o.KeyID == id })
+	return ctx.Err()
+}
+
+// Account implements oauth.Store.
+func (s *Store) Account(ctx context.Context, id uuid.UUID) (*oauth.Account, error) {
+	return s.account(ctx, func(a oauth.Account) bool { return a.ObjectID == id })
+}
+
+// AccountNamed implements oauth.Store.
+func (s *Store) AccountNamed(ctx context.Context, upn string) (*oauth.Account, error) {
+	return s.account(ctx, func(a oauth.Account) bool { return upn != "" && a.UPN == upn })
+}
+
+func (s *Store) account(ctx context.Context, is func(oauth.Account) bool) (*oauth.Account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(s.accounts, is)
+	if i < 0 {
+		return nil, oauth.ErrNotFound
+	}
+	a := s.accounts[i]
+	a.Roles = slices.Clone(a.Roles)
+	return &a, nil
+}
+
+// Accounts implements oauth.Store.
+func (s *Store) Accounts(ctx context.Context) (all []*oauth.Account, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.accounts {
+		a.Roles = slices.Clone(a.Roles)
+		all = append(all, &a)
+	}
+	return all, ctx.Err()
+}
+
+// PutAccount implements oauth.Store.
+func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.accounts, func(o oauth.Account) bool { return o.ObjectID != a.ObjectID && a.UPN != "" && o.UPN == a.UPN }) {
+		return errors.New("oauthtest: two accounts have one UPN")
+	}
+	c := *a
+	c.Roles = slices.Clone(a.Roles)
+	s.accounts = append(slices.DeleteFunc(s.accounts, func(o oauth.Account) bool { return o.ObjectID == a.ObjectID }), c)
+	slices.SortStableFunc(s.accounts, func(a, b oauth.Account) int { return a.Created.Compare(b.Created) })
+	return ctx.Err()
+}
+
+// PutTicket implements oauth.Store.
+func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tickets = slices.DeleteFunc(s.tickets, func(o oauth.Ticket) bool { return o.Expires.Before(t.Issued) })
+	t.Content = bytes.Clone(t.Content)
+	s.tickets = append(s.tickets, t)
+	return ctx.Err()
+}
+
+// Ticket implements oauth.Store.
+func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (*oauth.Ticket, error) {
+	return s.ticket(ctx, hash, func(*oauth.Ticket) {})
+}
+
+// UseTicket implements oauth.Store.
+func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (*oauth.Ticket, error) {
+	return s.ticket(ctx, hash, func(t *oauth.Ticket) {
+		if t.Used.IsZero() {
+			t.Used = now
+		}
+	})
+}
+
+func (s *Store) ticket(ctx context.Context, hash [sha256.Size]byte, change func(*oauth.Ticket)) (*oauth.Ticket, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(s.tickets, func(t oauth.Ticket) bool { return t.Hash == hash })
+	if i < 0 {
+		return nil, oauth.ErrNotFound
+	}
+	t := s.tickets[i]
+	t.Content = bytes.Clone(t.Content)
+	change(&s.tickets[i])
+	return &t, nil
+}
+
+// DeleteTickets implements oauth.Store.
+func (s *Store) DeleteTickets(ctx context.Context, family uuid.UUID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tickets = slices.DeleteFunc(s.tickets, func(t oauth.Ticket) bool { return t.Family == family })
+	return ctx.Err()
+}
+
+// DeleteTicketsOf implements oauth.Store.
+func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tickets = slices.DeleteFunc(s.tickets, func(t oauth.Ticket) bool { return t.Person == person })
+	return ctx.Err()
+}
+
 // clone copies a client as a store that writes JSON would.
 func clone(c *oauth.Client) *oauth.Client {
 	text, err := json.Marshal(c)
@@ -136,6 +254,8 @@ func TestStore(t *testing.T, open func() oauth.Store) {
 	t.Run("clients", func(t *testing.T) { testClients(t, open()) })
 	t.Run("a client is the store's own copy", func(t *testing.T) { testCopy(t, open()) })
 	t.Run("signing keys", func(t *testing.T) { testKeys(t, open()) })
+	t.Run("accounts", func(t *testing.T) { testAccounts(t, open()) })
+	t.Run("tickets", func(t *testing.T) { testTickets(t, open()) })
 	t.Run("concurrent use", func(t *testing.T) { testConcurrent(t, open()) })
 }
 
@@ -193,6 +313,111 @@ func testKeys(t *testing.T, s oauth.Store) {
 	mid.Retired = start.Add(3 * time.Hour)
 	putKey(t, s, mid)
 	wantKeys(t, s, young, mid, old)
+	for range 2 { // the second time there is none
+		if err := s.DeleteSigningKey(t.Context(), old.KeyID); err != nil {
+			t.Error(err)
+		}
+	}
+	wantKeys(t, s, young, mid)
+}
+
+func testAccounts(t *testing.T, s oauth.Store) {
+	ctx := t.Context()
+	a := &oauth.Account{ObjectID: uuid.New(), UPN: "admin@x.example", DisplayName: "Ada", Password: "$argon2id$…", Roles: []string{"r"}, Created: start}
+	b := &oauth.Account{ObjectID: uuid.New(), Password: "x", Disabled: true, Created: start.Add(time.Second)}
+	c := &oauth.Account{ObjectID: uuid.New(), Created: start.Add(2 * time.Second)} // a second one without UPN
+	for _, x := range []*oauth.Account{b, a, c} {
+		if err := s.PutAccount(ctx, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same := func(got, want *oauth.Account) bool {
+		return got.ObjectID == want.ObjectID && got.UPN == want.UPN && got.DisplayName == want.DisplayName && got.Password == want.Password &&
+			slices.Equal(got.Roles, want.Roles) && got.Disabled == want.Disabled && got.Created.Equal(want.Created)
+	}
+	for _, want := range []*oauth.Account{a, b} {
+		if got, err := s.Account(ctx, want.ObjectID); err != nil || !same(got, want) {
+			t.Errorf("account %+v, %v; want %+v", got, err, want)
+		}
+	}
+	if got, err := s.AccountNamed(ctx, a.UPN); err != nil || !same(got, a) {
+		t.Errorf("named: %+v, %v", got, err)
+	}
+	for _, name := range []string{"", "nobody@x.example"} {
+		if _, err := s.AccountNamed(ctx, name); !errors.Is(err, oauth.ErrNotFound) {
+			t.Errorf("named %q: %v", name, err)
+		}
+	}
+	if _, err := s.Account(ctx, uuid.New()); !errors.Is(err, oauth.ErrNotFound) {
+		t.Errorf("no such account: %v", err)
+	}
+	b.Password, b.Disabled = "y", false
+	if err := s.PutAccount(ctx, b); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.Accounts(ctx); err != nil || len(all) != 3 || !same(all[0], a) || !same(all[1], b) {
+		t.Errorf("accounts %v, %v", all, err)
+	}
+	if err := s.PutAccount(ctx, &oauth.Account{ObjectID: uuid.New(), UPN: a.UPN}); err == nil {
+		t.Error("two accounts have one UPN")
+	}
+}
+
+func testTickets(t *testing.T, s oauth.Store) {
+	ctx := t.Context()
+	ticket := func(name string) oauth.Ticket {
+		return oauth.Ticket{Hash: sha256.Sum256([]byte(name)), Kind: "code", Family: uuid.New(), Person: uuid.New(), Issued: start, Expires: start.Add(time.Minute), Content: []byte(`{"a":1}`)}
+	}
+	a, b, old := ticket("a"), ticket("b"), ticket("old")
+	old.Expires = start.Add(-time.Second)
+	b.Family = a.Family
+	for _, x := range []oauth.Ticket{old, a, b} {
+		if err := s.PutTicket(ctx, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := func(x oauth.Ticket, why string) {
+		t.Helper()
+		_, err := s.Ticket(ctx, x.Hash)
+		_, err2 := s.UseTicket(ctx, x.Hash, start)
+		if !errors.Is(err, oauth.ErrNotFound) || !errors.Is(err2, oauth.ErrNotFound) {
+			t.Errorf("%s: %v, %v", why, err, err2)
+		}
+	}
+	gone(old, "expired before the next was issued")
+	got, err := s.Ticket(ctx, a.Hash)
+	if err != nil || got.Hash != a.Hash || got.Kind != a.Kind || got.Family != a.Family || got.Person != a.Person || !got.Issued.Equal(a.Issued) ||
+		!got.Expires.Equal(a.Expires) || !got.Used.IsZero() || string(got.Content) != string(a.Content) {
+		t.Errorf("ticket %+v, %v; want %+v", got, err, a)
+	}
+	var unused atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got, err := s.UseTicket(ctx, a.Hash, start.Add(time.Second)); err != nil {
+				t.Error(err)
+			} else if got.Used.IsZero() {
+				unused.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got, err := s.UseTicket(ctx, a.Hash, start.Add(time.Hour)); err != nil || !got.Used.Equal(start.Add(time.Second)) || unused.Load() != 1 {
+		t.Errorf("%d callers got it unused; now %+v, %v", unused.Load(), got, err)
+	}
+	c := ticket("c")
+	if err := errors.Join(s.PutTicket(ctx, c), s.DeleteTickets(ctx, a.Family)); err != nil {
+		t.Fatal(err)
+	}
+	gone(a, "its family")
+	gone(b, "its family")
+	if _, err := s.Ticket(ctx, c.Hash); err != nil {
+		t.Error(err)
+	}
+	if err := s.DeleteTicketsOf(ctx, c.Person); err != nil {
+		t.Fatal(err)
+	}
+	gone(c, "its person")
 }
 
 func testConcurrent(t *testing.T, s oauth.Store) {
