@@ -166,6 +166,9 @@ func TestRoleMembers(t *testing.T) {
 		}
 	})
 	w.fake.addUser("Ana", nil)
+	if got := w.page("/v1.0/users/ana@contoso.example/transitiveMemberOf/microsoft.graph.directoryRole?$select=displayName"); len(got.Value) != 8 || got.Value[0]["displayName"] != "Global Administrator" {
+		t.Errorf("%+v", got)
+	}
 	p := w.page("/v1.0/directoryRoles(roleTemplateId='62e90394-69f5-4237-9190-012177145e10')/members?$select=id")
 	if asked != "62e90394-69f5-4237-9190-012177145e10" || len(p.Value) != 1 || p.Value[0]["id"] != w.fake.users[0].ID {
 		t.Errorf("%s: %+v", asked, p)

@@ -17,8 +17,10 @@ const (
 )
 
 // navigations lead from a user to what there is none of here.
-var navigations = []string{"memberOf", "transitiveMemberOf", "ownedObjects", "sponsors", "licenseDetails", "appRoleAssignments",
-	"memberOf/" + namespace + "group", "memberOf/" + namespace + "directoryRole", "transitiveMemberOf/" + namespace + "group", "transitiveMemberOf/" + namespace + "directoryRole"}
+var navigations = []string{"ownedObjects", "sponsors", "licenseDetails", "appRoleAssignments", "memberOf/" + namespace + "group", "transitiveMemberOf/" + namespace + "group"}
+
+// roleNavigations lead from a user to directory roles, which are all that users can be members of.
+var roleNavigations = []string{"memberOf", "transitiveMemberOf", "memberOf/" + namespace + "directoryRole", "transitiveMemberOf/" + namespace + "directoryRole"}
 
 // userRoutes are those of users, and of the person who asks.
 func userRoutes() []route {
@@ -46,6 +48,11 @@ func userRoutes() []route {
 			route{user + "/manager", get((*call).getManager, may)},
 			route{user + "/directReports", get((*call).listReports, may)},
 			route{user + "/directReports/$count", get((*call).countReports, may)})
+		for _, navigation := range roleNavigations {
+			routes = append(routes,
+				route{user + "/" + navigation, get((*call).listMemberships, may)},
+				route{user + "/" + navigation + "/$count", get((*call).listMemberships, may)})
+		}
 		for _, navigation := range navigations {
 			routes = append(routes,
 				route{user + "/" + navigation, get((*call).listNone, may)},
@@ -329,6 +336,19 @@ func (c *call) countReports() error {
 		return err
 	}
 	return c.countUsersIn(set)
+}
+
+// listMemberships lists what a user is a member of (user: list memberOf): directory roles.
+func (c *call) listMemberships() error {
+	u, err := c.user()
+	if err != nil {
+		return err
+	}
+	roles, err := c.rolesOf(u)
+	if err != nil {
+		return err
+	}
+	return c.advanced("directoryObjects", roles, c.roleObject(directoryRoles[0]))
 }
 
 // listNone lists what users have none of here: groups they are in, licences, sponsors, roles on apps.
