@@ -72,6 +72,8 @@ func TestDirectoryErrors(t *testing.T) {
 		"/v1.0/me":                               "400 BadRequest",
 		"/v1.0/me/manager":                       "400 BadRequest",
 		"/v1.0/$metadata":                        "501 NotImplemented",
+		"/v1.0/users/delta()":                    "501 NotImplemented",
+		"/v1.0/users/microsoft.graph.delta":      "501 NotImplemented",
 		"/v1.0/users/nobody/memberOf":            "404 Request_ResourceNotFound",
 		"/v1.0/users/nobody/directReports":       "404 Request_ResourceNotFound",
 	} {

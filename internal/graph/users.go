@@ -30,6 +30,7 @@ func userRoutes() []route {
 			"POST": {(*call).postUser, mayWriteUsers},
 		}},
 		{"/users/$count", get((*call).countUsers, mayReadUsers)},
+		{"/users/delta", get((*call).lackDelta, mayReadUsers)},
 		{"/users/{user}", map[string]endpoint{
 			"GET":    {(*call).getUser, mayReadUsers},
 			"PATCH":  {(*call).patchUser, mayWriteUsers},
@@ -42,6 +43,9 @@ func userRoutes() []route {
 		}},
 		{"/me", get((*call).getUser, anybody)},
 		{"/me/manager/$ref", get((*call).getManagerRef, anybody)},
+	}
+	for _, action := range []string{"revokeSignInSessions", "assignLicense", "changePassword"} {
+		routes = append(routes, route{"/users/{user}/" + action, post((*call).lackAction, mayWriteUsers)})
 	}
 	for user, may := range map[string]access{"/users/{user}": mayReadUsers, "/me": anybody} {
 		routes = append(routes,
@@ -357,4 +361,15 @@ func (c *call) listNone() error {
 		return err
 	}
 	return c.advanced("directoryObjects", nil, groupShape())
+}
+
+func (c *call) lackDelta() error {
+	return notSupported("Changes of users cannot be followed by delta queries: the provisioning log, /auditLogs/provisioning, has them in order.")
+}
+
+func (c *call) lackAction() error {
+	if _, err := c.user(); err != nil {
+		return err
+	}
+	return notSupported("Licences, passwords and sessions are not kept in this directory.")
 }
