@@ -22,9 +22,9 @@ const (
 func registrationRoutes() []route {
 	const app, sp = "/applications/{app}", "/servicePrincipals/{sp}"
 	routes := []route{
-		{"/applicationTemplates", get((*call).listGallery, mayReadGallery)},
-		{"/applicationTemplates/$count", get((*call).countGallery, mayReadGallery)},
-		{"/applicationTemplates/{gallery}", get((*call).getGallery, mayReadGallery)},
+		{"/applicationTemplates", get((*call).listGallery, anybody)},
+		{"/applicationTemplates/$count", get((*call).countGallery, anybody)},
+		{"/applicationTemplates/{gallery}", get((*call).getGallery, anybody)},
 		{"/applicationTemplates/{gallery}/instantiate", post((*call).instantiate, mayWriteApps)},
 
 		{"/applications", map[string]endpoint{
@@ -66,7 +66,7 @@ func registrationRoutes() []route {
 			"DELETE": {(*call).deleteServicePrincipal, mayWriteApps},
 		}},
 		{sp + "/ownedObjects", get((*call).listOwned, mayReadApps)},
-		{sp + "/memberOf", get((*call).listNothing, mayReadApps)},
+		{sp + "/memberOf", get((*call).listMemberOf, mayReadApps)},
 		{sp + "/appRoleAssignments", map[string]endpoint{
 			"GET":  {(*call).listAssignments, mayReadAssignments},
 			"POST": {(*call).postAssignment, mayAssign},

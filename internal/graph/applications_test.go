@@ -252,6 +252,10 @@ func TestApplicationRefused(t *testing.T) {
 		`{"displayName":"x","owners@odata.bind":["https://graph.contoso.example/v1.0/users/` + otherSP + `"]}`: "Resource '" + otherSP + "' does not exist",
 		`{"displayName":"x","more":"` + strings.Repeat("x", mostMembers) + `"}`:                                "The properties take",
 		`{"displayName":"` + strings.Repeat("x", 257) + `"}`:                                                   "Property 'displayName' is invalid",
+		`{"displayName":"x","tags":[1]}`:                                                                       "Property 'tags' is invalid: element 0 is a number, and it holds texts.",
+		`{"displayName":"x","appRoles":["a"]}`:                                                                 "Property 'appRoles' is invalid: element 0 is a text, and it holds objects.",
+		`{"displayName":"x","web":{"homePageUrl":[]}}`:                                                         "Property 'web.homePageUrl' is invalid: a list was sent.",
+		`{"displayName":"x","api":{"oauth2PermissionScopes":[null]}}`:                                          "Property 'api.oauth2PermissionScopes' is invalid: element 0 is null, and it holds objects.",
 		`[]`:   "The body is an array",
 		`null`: "The body is null",
 	} {
@@ -636,6 +640,12 @@ func TestExtensionProperties(t *testing.T) {
 	if p := w.page("/v1.0/users?$select=" + name); p.Value[0][name] != "4711" {
 		t.Errorf("%v", p.Value)
 	}
+	for _, d := range w.page(jobURL + "/schema/directories").Value {
+		rec := w.send("POST", jobURL+"/schema/directories/"+d["id"].(string)+"/discover", "")
+		if offered := strings.Contains(rec.Body.String(), name); rec.Code != 200 || offered != (d["id"] == w.fake.job.Schema.Directories[1].ID) {
+			t.Errorf("discover %v: %d, offered %t", d["name"], rec.Code, offered)
+		}
+	}
 	w.must(200, "GET", url+"/"+made["id"].(string), "")
 	w.must(204, "DELETE", url+"/"+made["id"].(string), "")
 	w.must(404, "DELETE", url+"/"+made["id"].(string), "")
@@ -676,4 +686,26 @@ func TestAppAudit(t *testing.T) {
 	if strings.Contains(text, secret["secretText"].(string)) {
 		t.Error("it has the secret")
 	}
+}
+
+// FuzzPatchApplication sends anything: it is refused whole, or kept, and then the application and all lists can be read.
+func FuzzPatchApplication(f *testing.F) {
+	for _, seed := range []string{`{"tags":["a"],"web":{"redirectUris":["https://a.example/cb"]},"x":{"y":[null]}}`, `{"keyCredentials":[{"key":"MIIB","keyId":null}]}`,
+		`{"passwordCredentials":[{"keyId":"x"}]}`, `{"uniqueName":"u","identifierUris":["api://a"],"appRoles":[{"id":1}]}`, `{"extensionProperties":7,"owners@odata.bind":[""]}`, `{"displayName":null,"TAGS":null}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		w := newWorld(t)
+		w.extended = true // members of one's own are not in Graph's schema
+		for _, url := range []string{"/v1.0/applications/" + appID, "/v1.0/servicePrincipals/" + spID} {
+			before := w.get(url).Body.String()
+			rec := w.send("PATCH", url, body, "Content-Type", "application/json")
+			after := w.must(200, "GET", url, "")
+			if rec.Code/100 != 2 && (rec.Code/100 != 4 || w.get(url).Body.String() != before) || after["id"] == nil {
+				t.Errorf("%d %s", rec.Code, rec.Body)
+			}
+		}
+		w.must(200, "GET", "/v1.0/applications?$filter=tags/any(t:t%20eq%20'a')%20or%20displayName%20ne%20'x'", "")
+		w.must(200, "GET", "/v1.0/servicePrincipals", "")
+	})
 }

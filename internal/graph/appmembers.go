@@ -152,7 +152,7 @@ func mergeMembers(kept, sent map[string]json.RawMessage, known []appMember) erro
 	return nil
 }
 
-// fits checks the JSON type of a member.
+// fits checks the JSON type of a member, and of what is in it as far as Graph's initial value says.
 func fits(m appMember, value json.RawMessage) error {
 	want := kindOf(m.initial[0])
 	if m.initial == "null" {
@@ -163,6 +163,45 @@ func fits(m appMember, value json.RawMessage) error {
 	}
 	if got := kindOf(value[0]); got != want {
 		return requestBad("Property '%s' is invalid: it is %s, and %s was sent.", m.name, want, got)
+	}
+	if want == "a list" {
+		return fitElements(m.name, value)
+	}
+	for name, initial := range membersOf(json.RawMessage(m.initial)) {
+		inner := membersOf(value)[name]
+		if !present(inner) {
+			continue
+		}
+		if string(initial) == "null" { // a text, a number, or true or false
+			if inner[0] == '[' || inner[0] == '{' {
+				return requestBad("Property '%s.%s' is invalid: %s was sent.", m.name, name, kindOf(inner[0]))
+			}
+			continue
+		}
+		if err := fits(appMember{m.name + "." + name, string(initial)}, inner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// textLists are the members that are lists of texts; other lists are of objects.
+var textLists = []string{"alternativeNames", "countriesBlockedForMinors", "identifierUris", "knownClientApplications", "notificationEmailAddresses", "redirectUris", "tags"}
+
+// fitElements checks the JSON types of the elements of a list.
+func fitElements(name string, value json.RawMessage) error {
+	var list []json.RawMessage
+	if err := json.Unmarshal(value, &list); err != nil {
+		return requestBad("Property '%s' is invalid: it is a list.", name)
+	}
+	want := "an object"
+	if slices.Contains(textLists, name[strings.LastIndexByte(name, '.')+1:]) {
+		want = "a text"
+	}
+	for i, e := range list {
+		if got := kindOf(e[0]); got != want {
+			return requestBad("Property '%s' is invalid: element %d is %s, and it holds %s.", name, i, got, strings.TrimPrefix(strings.TrimPrefix(want, "a "), "an ")+"s")
+		}
 	}
 	return nil
 }
@@ -177,6 +216,8 @@ func kindOf(first byte) string {
 		return "a text"
 	case 't', 'f':
 		return "true or false"
+	case 'n':
+		return "null"
 	}
 	return "a number"
 }

@@ -183,6 +183,9 @@ func (c *call) deletePrincipal(a *oauth.Client) error {
 			return err
 		}
 	}
+	if err := c.s.Service.SetSecrets(c.r.Context(), a.ObjectID, nil); err != nil && !isNotFound(err) { // who is notified is about people
+		return err
+	}
 	all, err := c.s.Apps.Clients(c.r.Context())
 	if err != nil {
 		return err

@@ -178,6 +178,9 @@ func (c *call) discover() error {
 		}
 	case !source && o.job != nil:
 		withBuiltIn(&offered, o.job.TemplateID)
+		if err := c.withExtensions(&offered); err != nil {
+			return err
+		}
 	}
 	return c.encoded(http.StatusOK, o.context+"/schema/directories/$entity", syncschema.AppendDirectory(nil, &offered))
 }
@@ -220,6 +223,25 @@ func withBuiltIn(d *mapping.Directory, template string) {
 			}
 		}
 	}
+}
+
+// withExtensions adds to the people of a target the extension properties that applications have registered. They are texts, as
+// every extension attribute is here.
+func (c *call) withExtensions(d *mapping.Directory) error {
+	all, err := c.s.Apps.Clients(c.r.Context())
+	if err != nil || len(d.Objects) == 0 {
+		return err
+	}
+	o := &d.Objects[0]
+	o.Attributes = slices.Clone(o.Attributes)
+	for _, a := range all {
+		for _, e := range extensionsOf(a) {
+			if c.sees(a) && !hasAttribute(o, e.Name) && slices.ContainsFunc(e.Targets, func(t string) bool { return strings.EqualFold(t, "User") }) {
+				o.Attributes = append(o.Attributes, mapping.Attribute{Name: e.Name, Type: "String", CaseExact: true, MaxLength: 256})
+			}
+		}
+	}
+	return nil
 }
 
 func hasAttribute(o *mapping.Object, name string) bool {

@@ -12,20 +12,6 @@ import (
 	"induct/internal/provision"
 )
 
-// Who may read what stands beside users (Microsoft Graph permissions reference).
-var (
-	anybody = access{anyone: true, deny: denied}
-
-	mayReadOrganization = access{roles: userReaders, deny: denied,
-		permissions: []string{"Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
-	mayReadDomains = access{roles: userReaders, deny: denied,
-		permissions: []string{"Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
-	mayReadRoles = access{roles: userReaders, deny: denied,
-		permissions: []string{"RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", "Directory.Read.All", "Directory.ReadWrite.All"}}
-	mayReadDirectory = access{roles: userReaders, deny: denied,
-		permissions: []string{"Directory.Read.All", "Directory.ReadWrite.All"}}
-)
-
 // readingRoutes are those of the directory, users and what stands beside them, and of batches of requests.
 func readingRoutes() []route {
 	return slices.Concat(userRoutes(), groupRoutes(), []route{
@@ -409,6 +395,11 @@ func (c *call) directoryObjects(ids, selected []string) (found []object, err err
 		}
 	}
 	return found, nil
+}
+
+// typed is an object with its type in front, for where objects of several types can stand.
+func typed(kind string, o object) object {
+	return slices.Concat(object{{"@odata.type", "#microsoft.graph." + kind}}, o)
 }
 
 func directoryUser(u *provision.Object, selected []string) object {

@@ -549,8 +549,8 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All," +
-			"User.ReadWrite.All,Directory.Read.All,Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All,User.ReadWrite.All,Directory.Read.All," +
+			"Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
 	}
 	if encoded, ok := strings.CutPrefix(bearer, "p."); ok {
 		var p oauth.Principal
@@ -658,9 +658,6 @@ func paths(t testing.TB) (rows []pathSchema) {
 		pathSchema{"POST", `directory/deletedItems/[^/]+/(microsoft\.graph\.)?restore`, "user", 200},
 		pathSchema{"PATCH", "servicePrincipals/[^/]+/synchronization/jobs/[^/]+", "synchronizationJob", 200},
 		pathSchema{"GET", "servicePrincipals/[^/]+/synchronization/jobs\\('[^/]+'\\)", "synchronizationJob", 200},
-		pathSchema{"POST", "(applications|servicePrincipals)/[^/]+/addPassword", "passwordCredential", 200},
-		pathSchema{"PATCH", "applications\\([^/]+\\)", "application", 201},
-		pathSchema{"PATCH", "servicePrincipals\\([^/]+\\)", "servicePrincipal", 201},
 		pathSchema{"GET", "applications/[^/]+/synchronization/secrets", "coll.synchronizationSecretKeyStringValuePair", 200},
 		pathSchema{"GET", "applications/[^/]+/synchronization", "synchronization", 200},
 	)

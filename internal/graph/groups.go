@@ -5,14 +5,6 @@ import (
 	"strings"
 )
 
-// Who may read and write groups (Microsoft Graph permissions reference).
-var (
-	mayReadGroups = access{roles: userReaders, deny: denied,
-		permissions: []string{"GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
-	mayWriteGroups = access{roles: userAdmins, deny: denied,
-		permissions: []string{"Group.Create", "Group.ReadWrite.All", "Directory.ReadWrite.All"}}
-)
-
 // groupRoutes are those of groups. There are none in the directory yet: the collection is empty, and no id is a group's.
 func groupRoutes() []route {
 	of := map[string]endpoint{

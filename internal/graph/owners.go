@@ -21,25 +21,11 @@ func (c *call) owners() ([]object, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := c.allClients()
-	if err != nil {
-		return nil, err
+	ids := make([]string, len(a.Owners))
+	for i, id := range a.Owners {
+		ids[i] = id.String()
 	}
-	rows := []object{}
-	for _, id := range a.Owners {
-		if i := slices.IndexFunc(all, func(o *oauth.Client) bool { return o.ObjectID == id }); i >= 0 {
-			rows = append(rows, typed("servicePrincipal", c.servicePrincipalObject(all[i], false)))
-			continue
-		}
-		u, err := c.s.Service.Object(c.r.Context(), id.String())
-		switch {
-		case err == nil:
-			rows = append(rows, typed("user", userObject(u, nil)))
-		case !isNotFound(err):
-			return nil, err
-		}
-	}
-	return rows, nil
+	return c.directoryObjects(ids, nil)
 }
 
 // listOwners lists the owners of an application or service principal: both have the same.

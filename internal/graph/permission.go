@@ -80,8 +80,25 @@ var (
 	mayDeleteUsers = access{roles: userAdmins, deny: denied,
 		permissions: []string{"User.DeleteRestore.All", "User.ReadWrite.All"}}
 
-	mayReadGallery = access{anyone: true, deny: denied}
-	mayReadApps    = access{roles: appReaders, deny: denied, self: true, resource: true,
+	mayWriteUsers = access{roles: userAdmins, deny: denied,
+		permissions: []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}}
+
+	anybody = access{anyone: true, deny: denied} // what is behind it has rules of its own, or is no secret
+
+	mayReadOrganization = access{roles: allReaders, deny: denied,
+		permissions: []string{"Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadDomains = access{roles: allReaders, deny: denied,
+		permissions: []string{"Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadRoles = access{roles: allReaders, deny: denied,
+		permissions: []string{"RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadDirectory = access{roles: userReaders, deny: denied,
+		permissions: []string{"Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadGroups = access{roles: userReaders, deny: denied,
+		permissions: []string{"GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayWriteGroups = access{roles: userAdmins, deny: denied,
+		permissions: []string{"Group.Create", "Group.ReadWrite.All", "Directory.ReadWrite.All"}}
+
+	mayReadApps = access{roles: appReaders, deny: denied, self: true, resource: true,
 		permissions: []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"},
 		owned:       []string{"Application.ReadWrite.OwnedBy"}}
 	mayWriteApps = access{roles: appAdmins, deny: denied,

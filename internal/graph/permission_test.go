@@ -102,10 +102,7 @@ func allowed(t *testing.T, w *world, method, path, token string) bool {
 func TestPermissions(t *testing.T) {
 	var lines []string
 	names := permissionNames()
-	var roles []string
-	for _, r := range slices.Sorted(maps.Keys(oauth.DirectoryRoles)) {
-		roles = append(roles, r)
-	}
+	roles := slices.Sorted(maps.Keys(oauth.DirectoryRoles))
 	for i := range routes {
 		rt := &routes[i]
 		path := requestPath(rt.pattern)

@@ -323,17 +323,12 @@ func (c *call) listOwned() error {
 	return c.listRows("directoryObjects", rows)
 }
 
-// listNothing answers for what a service principal can be a member of: there is nothing yet.
-func (c *call) listNothing() error {
+// listMemberOf answers for what a service principal can be a member of: there is nothing yet.
+func (c *call) listMemberOf() error {
 	if _, err := c.registered(); err != nil {
 		return err
 	}
 	return c.listRows("directoryObjects", []object{})
-}
-
-// typed is an object where answers could be of several types.
-func typed(as string, o object) object {
-	return append(object{{"@odata.type", "#microsoft.graph." + as}}, o...)
 }
 
 // isMissing reports whether an error is the answer for what is not there.

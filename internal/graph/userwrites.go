@@ -13,9 +13,6 @@ import (
 	"induct/internal/provision"
 )
 
-// mayWriteUsers says who may make and change users (user: create, update).
-var mayWriteUsers = access{roles: userAdmins, deny: denied, permissions: []string{"User.ReadWrite.All", "Directory.ReadWrite.All"}}
-
 // requiredOfUsers is what a new user must have, beside passwordProfile (user: create).
 var requiredOfUsers = []string{"accountEnabled", "displayName", "mailNickname", "userPrincipalName"}
 
