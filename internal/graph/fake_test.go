@@ -560,9 +560,6 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 		}
 		return &p, err
 	}
-	if id, is := strings.CutPrefix(bearer, "person."); is {
-		return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(id), User: true}, nil
-	}
 	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }
 

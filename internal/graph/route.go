@@ -86,7 +86,7 @@ var routes = slices.Concat([]route{
 	{"/auditLogs/directoryAudits", get((*call).listAudits, mayReadAudits)},
 	{"/auditLogs/directoryAudits/{id}", get((*call).getAudit, mayReadAudits)},
 	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs)},
-}, registrationRoutes(), readingRoutes(), deletedItemsRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
+}, deletedItemsRoutes(), registrationRoutes(), readingRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
 
 // appRoutes are the routes of what belongs to an app, however it is named: its secrets and its templates.
 func appRoutes(app string) []route {
@@ -223,8 +223,8 @@ type call struct {
 	path      resourcePath
 	params    map[string]key
 	principal *oauth.Principal
-	limited   bool // the principal may do this to what it owns only
 	batched   bool // it is part of a batch
+	limited   bool // the principal may do this to what it owns only
 	event     event
 }
 
