@@ -831,3 +831,27 @@ func TestReferencesOfWhatIsHeld(t *testing.T) {
 		e.balance(4)
 	}
 }
+
+// TestStartDuringAnOutage holds that somebody who starts a job whose target is away is not told at once that it is in quarantine
+// again: it is tried for as long as at first.
+func TestStartDuringAnOutage(t *testing.T) {
+	e := newStepped(t)
+	e.accept(person("1", nil))
+	e.target.down = true
+	outage := func() {
+		_ = e.Drain(t.Context())
+		e.pass(3 * time.Hour)
+		_ = e.Drain(t.Context())
+		if q := e.status().Condition.Quarantine; q == nil || q.Code != "TargetUnreachable" {
+			t.Errorf("quarantine %+v", q)
+		}
+	}
+	outage()
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	_ = e.Drain(t.Context())
+	if q := e.status().Condition.Quarantine; q != nil {
+		t.Errorf("quarantine %+v", q)
+	}
+	outage()
+	e.balance(1)
+}
