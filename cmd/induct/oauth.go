@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,10 +75,20 @@ func (s *server) newAuthority() (*oauth.Authority, error) {
 		return nil, err
 	}
 	return oauth.New(oauth.Config{
-		Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: s.publicURL,
+		Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: s.publicURL, Named: s.named,
 		People: people{s.users}, Federated: s.signIn.federated(), Transport: transport,
 		Logger: s.log, Observe: s.sawExchange,
 	}, s.store)
+}
+
+// named reports whether a host name is this server's: one that its certificate is for, that it listens on, or the public one.
+func (s *server) named(host string) bool {
+	for _, base := range []string{s.base, s.publicURL} {
+		if u, err := url.Parse(base); err == nil && base != "" && strings.EqualFold(u.Hostname(), host) {
+			return true
+		}
+	}
+	return s.leaf != nil && s.leaf.VerifyHostname(host) == nil || s.leaf == nil && loopback(host)
 }
 
 // people are the directory's users as those who may sign in.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
@@ -61,10 +62,11 @@ type server struct {
 	health          *metrics.Health
 	handler         http.Handler
 	listener        net.Listener
-	metricsListener net.Listener // nil: none
-	identities      net.Listener // for local processes; nil: none
-	base            string       // scheme and host where it is reached
-	caFile          string       // with local TLS
+	metricsListener net.Listener      // nil: none
+	identities      net.Listener      // for local processes; nil: none
+	base            string            // scheme and host where it is reached
+	caFile          string            // with local TLS
+	leaf            *x509.Certificate // of TLS; nil: plain HTTP
 }
 
 // open assembles a server on its data directory and listens. Nothing is served before run.
@@ -198,6 +200,10 @@ func (s *server) bind() error {
 		return nil
 	}
 	if err != nil {
+		l.Close()
+		return fmt.Errorf("TLS: %w", err)
+	}
+	if s.leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
 		l.Close()
 		return fmt.Errorf("TLS: %w", err)
 	}
