@@ -66,6 +66,9 @@ func everyRole() []string {
 // uploaderRoles let a client upload, and read what became of it.
 var uploaderRoles = []string{"SynchronizationData-User.Upload", "ProvisioningLog.Read.All"}
 
+// operatorRoles let a client look at jobs and steer them, with `induct job`.
+var operatorRoles = []string{"Synchronization.ReadWrite.All", "AuditLog.Read.All"}
+
 // devSecretLife is short on purpose: every start of serve --dev adds a fresh secret.
 const devSecretLife = 30 * 24 * time.Hour
 
@@ -157,16 +160,22 @@ func appCreateCommand() *cobra.Command {
 	var set settings
 	var name, notify string
 	var days int
+	var operator bool
 	cmd := &cobra.Command{
 		Use:   "create --data DIR --name NAME",
 		Short: "Make a provisioning app with a started job, and a client that may upload to it",
 		Long: "Makes a provisioning app whose job is started, and a client with the permissions\n" +
-			strings.Join(uploaderRoles, " and ") + ". The secret is shown once.\n" +
+			strings.Join(uploaderRoles, " and ") + ", with --operator also\n" +
+			strings.Join(operatorRoles, " and ") + ", which `induct job` needs. The secret is shown once.\n" +
 			"The data directory must not be in use: stop `induct serve` for the moment.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return offline(cmd, &set, func(s *server) error {
-				c, err := s.makeApp(cmd.Context(), name, notify, uploaderRoles, time.Duration(days)*24*time.Hour)
+				roles := uploaderRoles
+				if operator {
+					roles = slices.Concat(roles, operatorRoles)
+				}
+				c, err := s.makeApp(cmd.Context(), name, notify, roles, time.Duration(days)*24*time.Hour)
 				if err == nil {
 					printApp(cmd.OutOrStdout(), c)
 				}
@@ -178,6 +187,7 @@ func appCreateCommand() *cobra.Command {
 	f.StringVar(&set.data, "data", "", "data directory of the installation")
 	f.StringVar(&name, "name", "API-driven to cloud directory", "name of the app")
 	f.StringVar(&notify, "notify", "", "who gets mail when the job needs attention: addresses, separated by ;")
+	f.BoolVar(&operator, "operator", false, "the client may also look at jobs and steer them, with `induct job`")
 	f.IntVar(&days, "secret-days", 180, "how long the secret is valid")
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
 	f.String("config", "", "configuration file (default induct.yaml if there is one)")

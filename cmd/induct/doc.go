@@ -44,7 +44,7 @@
 // sqlstore and directory implement them; graph calls them; this package puts them together and decides
 // nothing. The table in internal/importtest says who may import whom, and fails if somebody does otherwise.
 //
-// Beside the path: internal/upload is the client behind `induct upload`, internal/upload/records its half that
+// Beside the path: internal/upload is the client behind `induct upload` and `induct job`, internal/upload/records its half that
 // knows files; internal/graph/syncschema reads and writes the schemas that clients edit, internal/expr/regex and
 // internal/expr/netdate are .NET's regular expressions and dates; internal/bench is the load behind `induct bench`;
 // internal/localca makes the certificates of `--tls local`; internal/metrics shows figures and health to those who watch;

@@ -88,7 +88,23 @@ func (s *server) named(host string) bool {
 			return true
 		}
 	}
-	return s.leaf != nil && s.leaf.VerifyHostname(host) == nil || s.leaf == nil && loopback(host)
+	leaf := s.leaf()
+	return leaf != nil && leaf.VerifyHostname(host) == nil || leaf == nil && loopback(host)
+}
+
+// leaf is the certificate that the server shows, nil if it shows none.
+func (s *server) leaf() *x509.Certificate {
+	switch {
+	case s.tlsConfig == nil:
+		return nil
+	case s.tlsConfig.GetCertificate == nil:
+		return s.tlsConfig.Certificates[0].Leaf
+	}
+	cert, err := s.tlsConfig.GetCertificate(new(tls.ClientHelloInfo))
+	if err != nil {
+		return nil
+	}
+	return cert.Leaf
 }
 
 // people are the directory's users as those who may sign in.

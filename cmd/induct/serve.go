@@ -59,6 +59,8 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&set.tls, "tls", "", "`local`: TLS by a certificate authority that is made and kept in the data directory")
 	f.StringVar(&set.cert, "tls-cert", "", "PEM `FILE` with the server's certificate chain")
 	f.StringVar(&set.key, "tls-key", "", "PEM `FILE` with its private key")
+	f.StringSliceVar(&set.tlsNames, "tls-name", nil, "with --tls local: another `NAME` that clients call this server by; repeat it for more")
+	f.StringVar(&set.proxies, "trusted-proxies", "", "`ADDRESSES` and networks of proxies whose Forwarded and X-Forwarded-* headers are believed, separated by commas")
 	f.StringVar(&set.publicURL, "public-url", "", "scheme and host that clients use, behind a proxy that ends TLS")
 	f.StringVar(&set.metricsListen, "metrics-listen", "", "another `ADDRESS:PORT`, of plain HTTP, for /metrics, /livez and /readyz; loopback unless it names a host")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error; the log goes to standard error as JSON lines")

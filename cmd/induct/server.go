@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
@@ -21,6 +20,7 @@ import (
 	"github.com/google/uuid"
 
 	"induct/internal/directory"
+	"induct/internal/forwarded"
 	"induct/internal/graph"
 	"induct/internal/localca"
 	"induct/internal/metrics"
@@ -38,6 +38,8 @@ type settings struct {
 	domain        string // default domain of a tenant that is made
 	tls           string // "", "local"
 	cert, key     string
+	tlsNames      []string // more names of the local certificate
+	proxies       string   // addresses and networks of trusted proxies
 	publicURL     string
 	limits        string
 	daily         int64
@@ -62,11 +64,11 @@ type server struct {
 	health          *metrics.Health
 	handler         http.Handler
 	listener        net.Listener
-	metricsListener net.Listener      // nil: none
-	identities      net.Listener      // for local processes; nil: none
-	base            string            // scheme and host where it is reached
-	caFile          string            // with local TLS
-	leaf            *x509.Certificate // of TLS; nil: plain HTTP
+	metricsListener net.Listener // nil: none
+	identities      net.Listener // for local processes; nil: none
+	base            string       // scheme and host where it is reached
+	caFile          string       // with local TLS
+	tlsConfig       *tls.Config  // nil: plain HTTP
 }
 
 // open assembles a server on its data directory and listens. Nothing is served before run.
@@ -82,6 +84,10 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	}
 	if s.sender, err = set.mail.sender(); err != nil {
 		return nil, err
+	}
+	proxies, err := forwarded.ParseProxies(set.proxies)
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-proxies: %w", err)
 	}
 	limits, err := rateLimits(set.limits, set.daily)
 	if err != nil {
@@ -117,7 +123,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	})
 	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
 	s.health = metrics.NewHealth(watched{s.store}, set.log)
-	s.handler = s.route(s.authority.Handler(), wire)
+	s.handler = forwarded.Handler(proxies, s.route(s.authority.Handler(), wire))
 	if err := s.bindMetrics(); err != nil {
 		return nil, err
 	}
@@ -187,15 +193,19 @@ func (s *server) bind() error {
 		host = "localhost"
 	}
 	s.listener, s.base = l, "http://"+net.JoinHostPort(host, port)
-	var cert tls.Certificate
+	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	switch {
 	case s.tls == "local":
-		cert, s.caFile, err = localca.Load(filepath.Join(s.data, "tls"), []string{host}, time.Now())
-		if err == nil {
+		var cert tls.Certificate
+		cert, s.caFile, err = localca.Load(filepath.Join(s.data, "tls"), append([]string{host}, s.tlsNames...), time.Now())
+		if config.Certificates = []tls.Certificate{cert}; err == nil {
 			s.caFile, err = filepath.Abs(s.caFile)
 		}
 	case s.cert != "":
-		cert, err = tls.LoadX509KeyPair(s.cert, s.key)
+		var files *certificateFiles
+		if files, err = readCertificate(s.cert, s.key, s.log); err == nil {
+			config.GetCertificate = files.get
+		}
 	default:
 		return nil
 	}
@@ -203,12 +213,8 @@ func (s *server) bind() error {
 		l.Close()
 		return fmt.Errorf("TLS: %w", err)
 	}
-	if s.leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
-		l.Close()
-		return fmt.Errorf("TLS: %w", err)
-	}
-	s.base = "https://" + net.JoinHostPort(host, port)
-	s.listener = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	s.base, s.tlsConfig = "https://"+net.JoinHostPort(host, port), config
+	s.listener = tls.NewListener(l, config)
 	return nil
 }
 

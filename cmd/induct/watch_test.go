@@ -119,7 +119,7 @@ func TestMetricsAndLog(t *testing.T) {
 			t.Fatalf("%s: %d %s", base, status, text)
 		}
 		got := samples(t, text)
-		job := `job="` + p.env["JOB_ID"] + `"`
+		job := `job_id="` + p.env["JOB_ID"] + `"`
 		for name, want := range map[string]float64{
 			"induct_job_uploads_accepted_total{" + job + "}":                                           float64(uploads),
 			"induct_job_queued_records{" + job + "}":                                                   0,

@@ -176,7 +176,7 @@ func (f *fakeService) PauseJob(ctx context.Context, pk int64) error {
 }
 
 func (f *fakeService) RestartJob(ctx context.Context, pk int64, scope provision.ResetScope) (provision.Purge, error) {
-	return provision.Purge{}, f.act(ctx, "restart %d %d", pk, scope)
+	return provision.Purge{Uploads: 2, Records: 70}, f.act(ctx, "restart %d %d", pk, scope)
 }
 
 func (f *fakeService) SetSettings(ctx context.Context, pk int64, settings provision.JobSettings) error {

@@ -77,6 +77,9 @@ func TestRestartCriteria(t *testing.T) {
 			}
 			continue
 		}
+		if h := rec.Header(); h.Get("x-induct-purged-uploads") != "2" || h.Get("x-induct-purged-records") != "70" {
+			t.Errorf("%s: the answer does not say what was purged: %v", c.body, h)
+		}
 		if want := fmt.Sprintf("restart 7 %d", c.scope); rec.Code != 204 || strings.Join(w.fake.did, ", ") != want {
 			t.Errorf("%s: %d %s, did %v, want %s", c.body, rec.Code, rec.Body, w.fake.did, want)
 		}

@@ -25,7 +25,7 @@ func (c *call) jobObject(j *provision.Job, app *provision.App) (object, error) {
 		{"synchronizationJobSettings", settingObjects(&j.Settings)},
 		{"@induct.queue", queueObject(st, c.received)},
 		{"@induct.pending", object{{"held", st.Held}, {"staged", st.Staged}, {"retrying", st.Retrying}}},
-		{"@induct.totals", endCounts(st.TotalCounts)},
+		{"@induct.totals", append(endCounts(st.TotalCounts), member{string(provision.EndQueued), st.Queued})},
 		{"@induct.enabled", st.Enabled},
 		{"@induct.brake", brakeObject(j, app, st, c.received)},
 		{"@induct.reevaluation", reevaluationObject(st.Reevaluation)},
@@ -60,10 +60,13 @@ func brakeObject(j *provision.Job, app *provision.App, st *provision.JobStatus, 
 	return object{{"threshold", threshold}, {"percent", percent}, {"executed", executed}, {"window", interval}}
 }
 
-// endCounts are numbers of records by their ends, all of them.
+// endCounts are numbers of records by their ends, all of them, and of those that have an outcome and no end.
 func endCounts(n map[provision.End]int64) object {
 	counts := object{}
 	for _, end := range provision.Ends {
+		counts = append(counts, member{string(end), n[end]})
+	}
+	for _, end := range []provision.End{provision.EndHeld, provision.EndRetrying} {
 		counts = append(counts, member{string(end), n[end]})
 	}
 	return counts

@@ -85,9 +85,10 @@ func (c *call) getHeldChange() error {
 // pendingObject is what held changes and escrows have in common.
 func pendingObject(job *provision.Job, p *provision.Pending) object {
 	var upload, reevaluation any
-	if p.Upload < 0 {
+	switch {
+	case p.Upload < 0:
 		reevaluation = -p.Upload
-	} else {
+	case p.Upload > 0:
 		upload = p.Upload
 	}
 	return object{

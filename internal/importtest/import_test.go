@@ -60,11 +60,14 @@ var rooms = []room{
 	{path: "internal/sqlstore/pack", pure: true},
 	{path: "internal/sqlstore", uses: []string{"internal/sqlstore/pack", "internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim"}},
 	{path: "internal/directory", uses: []string{"internal/provision", "internal/mapping", "internal/expr", "internal/sqlstore", "internal/sqlstore/pack"}},
+	{path: "internal/provision/scenario", test: []string{"internal/provision", "internal/mapping", "internal/expr", "internal/scim",
+		"internal/sqlstore", "internal/directory", "internal/graph/syncschema"}}, // tests alone: docs/behaviour on the real engine
 	{path: "internal/graph", uses: []string{"internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim", "internal/graph/odata", "internal/graph/syncschema"}},
 	{path: "internal/upload/records", uses: []string{"internal/scim"}, test: []string{"examples/workforce"}},
 	{path: "internal/upload", uses: []string{"internal/scim", "internal/upload/records"}, test: []string{"examples/workforce"}},
 	{path: "internal/upload/uploadtest"},
 	{path: "internal/localca"},
+	{path: "internal/forwarded"},
 	{path: "internal/notify", uses: []string{"internal/provision"}},
 	{path: "internal/notify/notifytest", uses: []string{"internal/localca"}},
 	{path: "internal/metrics", uses: []string{"internal/provision"}, test: []string{"internal/sqlstore"}},
@@ -74,7 +77,7 @@ var rooms = []room{
 	{path: "cmd/induct", uses: []string{
 		"internal/expr", "internal/scim", "internal/mapping", "internal/provision", "internal/oauth",
 		"internal/sqlstore", "internal/directory", "internal/graph", "internal/graph/syncschema", "internal/upload", "internal/upload/records",
-		"internal/localca", "internal/notify", "internal/metrics", "internal/bench",
+		"internal/localca", "internal/forwarded", "internal/notify", "internal/metrics", "internal/bench",
 		"examples/workforce",
 	}},
 

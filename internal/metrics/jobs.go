@@ -10,7 +10,7 @@ import (
 )
 
 // jobLabel carries the id of a job, as API2AAD.<tenant>.<guid>.
-const jobLabel = "job"
+const jobLabel = "job_id"
 
 // jobView is a job as a scrape sees it.
 type jobView struct {

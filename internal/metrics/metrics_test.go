@@ -174,13 +174,13 @@ func TestJobFacts(t *testing.T) {
 		want   []string
 	}{
 		"nothing yet": {provision.JobPaused, provision.JobStatus{}, []string{
-			`induct_job_state{job="J",state="Paused"} 1`, `induct_job_state{job="J",state="Active"} 0`, `induct_job_records_total{end="created",job="J"} 0`,
-			`induct_job_oldest_queued_record_age_seconds{job="J"} 0`, `induct_job_reevaluation_running{job="J"} 0`}},
-		"a state that is new": {"Quarantined", provision.JobStatus{}, []string{`induct_job_state{job="J",state="Quarantined"} 1`, `induct_job_state{job="J",state="Active"} 0`}},
-		"waiting":             {provision.JobActive, provision.JobStatus{Queued: 5, Oldest: noon.Add(-time.Hour)}, []string{`induct_job_queued_records{job="J"} 5`, `induct_job_oldest_queued_record_age_seconds{job="J"} 3600`}},
-		"the clock went back": {provision.JobActive, provision.JobStatus{Queued: 5, Oldest: noon.Add(time.Hour)}, []string{`induct_job_oldest_queued_record_age_seconds{job="J"} 0`}},
-		"re-evaluation":       {provision.JobActive, provision.JobStatus{Reevaluation: &provision.Reevaluation{Number: 1}}, []string{`induct_job_reevaluation_running{job="J"} 1`}},
-		"it has ended":        {provision.JobActive, provision.JobStatus{Reevaluation: &provision.Reevaluation{Number: 1, Ended: noon}}, []string{`induct_job_reevaluation_running{job="J"} 0`}},
+			`induct_job_state{job_id="J",state="Paused"} 1`, `induct_job_state{job_id="J",state="Active"} 0`, `induct_job_records_total{end="created",job_id="J"} 0`,
+			`induct_job_oldest_queued_record_age_seconds{job_id="J"} 0`, `induct_job_reevaluation_running{job_id="J"} 0`}},
+		"a state that is new": {"Quarantined", provision.JobStatus{}, []string{`induct_job_state{job_id="J",state="Quarantined"} 1`, `induct_job_state{job_id="J",state="Active"} 0`}},
+		"waiting":             {provision.JobActive, provision.JobStatus{Queued: 5, Oldest: noon.Add(-time.Hour)}, []string{`induct_job_queued_records{job_id="J"} 5`, `induct_job_oldest_queued_record_age_seconds{job_id="J"} 3600`}},
+		"the clock went back": {provision.JobActive, provision.JobStatus{Queued: 5, Oldest: noon.Add(time.Hour)}, []string{`induct_job_oldest_queued_record_age_seconds{job_id="J"} 0`}},
+		"re-evaluation":       {provision.JobActive, provision.JobStatus{Reevaluation: &provision.Reevaluation{Number: 1}}, []string{`induct_job_reevaluation_running{job_id="J"} 1`}},
+		"it has ended":        {provision.JobActive, provision.JobStatus{Reevaluation: &provision.Reevaluation{Number: 1, Ended: noon}}, []string{`induct_job_reevaluation_running{job_id="J"} 0`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake()

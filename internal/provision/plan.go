@@ -87,14 +87,15 @@ func planUpdate(out *mapping.Outcome, current *Object, allow mapping.FlowTypes) 
 		p.add(f, was, is)
 		if f.Attribute == accountEnabled {
 			on, ok := is.AsBool()
-			disables = ok && !on
+			wasOn, known := was.AsBool()
+			disables = ok && !on || is.IsNull() && (wasOn || !known) // cleared: it is not enabled any more
 		}
 	}
 	p.Restore = !current.Deleted.IsZero()
 	switch {
 	case !p.writes():
 		return p
-	case !allow.Update:
+	case !allow.Update, p.Restore && !allow.Add: // to bring an account back is as good as to create one
 		return Planned{End: EndSkipped}
 	case p.Restore:
 		p.End = EndUpdated

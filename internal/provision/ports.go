@@ -123,6 +123,7 @@ type Lane struct {
 	Approved  bool      // pending records have been approved
 	Refused   bool      // pending records have been rejected or purged
 	Due       time.Time // of the earliest retry; zero if none waits
+	Deferred  time.Time // when the earliest reference is to be written that no cycle's end writes: it was refused for now, or became ready while no cycle was open; zero if there is none
 	Condition Condition
 }
 
@@ -159,6 +160,7 @@ type PendingReference struct {
 	Index     int
 	BulkID    string
 	Reported  bool // an entry has said that it could not be resolved
+	Attempts  int  // to write it that the target refused for now
 
 	From           string // as ReadyReferences finds it: the object of Anchor; "" if it has none
 	Row, PersonRow int64  // the store's own, to be handed back as ReadyReferences gave them
@@ -200,7 +202,8 @@ type Store interface {
 	PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int) ([]KeptPerson, error)
 	// Accept stores an upload under the next number of its job and returns once it is durable. The job's queue
 	// holds at most queueRecords records: beyond it, ErrQueueFull. ErrNoSpace if the disk refuses.
-	// If the same client-request-id and body were accepted in the last 24 hours, it returns that upload as a replay.
+	// If the same client-request-id and body were accepted in the last 24 hours, it returns that upload as a replay,
+	// unless that was purged.
 	Accept(ctx context.Context, u Upload, id uuid.UUID, queueRecords int64) (Accepted, error)
 	// UploadStatus returns the upload with this id; ErrNotFound.
 	UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*UploadStatus, error)
@@ -248,8 +251,10 @@ type Unit interface {
 	// PutReference stores a reference of a person who is stored; it replaces an older one of the same person and attribute.
 	// It is ready if the person it names is linked, or becomes so when that person is.
 	PutReference(r PendingReference) error
-	// ReadyReferences returns up to limit references that are ready, those of older uploads first.
-	ReadyReferences(limit int) ([]PendingReference, error)
+	// ReadyReferences returns up to limit references that are ready and not to be tried later than now, those of older uploads first.
+	ReadyReferences(now time.Time, limit int) ([]PendingReference, error)
+	// DeferReference has a reference tried again at due, and counts the attempt.
+	DeferReference(r PendingReference, due time.Time) error
 	// UnreportedReferences returns up to limit references that wait and of which no entry has said so.
 	UnreportedReferences(limit int) ([]PendingReference, error)
 	// EndReference removes a reference (resolved), or lets it wait for its target to be linked, as one that is reported.

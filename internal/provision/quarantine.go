@@ -39,6 +39,9 @@ func retryAfter(attempts int64) time.Duration {
 func (s *Service) quarantine(u Unit, job *Job, cond *Condition, f fault, n Notice) error {
 	now := s.now()
 	q := cond.Quarantine
+	if cond.braked() { // whatever else is at fault, people have to decide
+		f = fault{q.Reason, q.Code, q.Message, q.Actionable}
+	}
 	news := q == nil || q.Reason != f.reason || q.Code != f.code
 	switch {
 	case q == nil:

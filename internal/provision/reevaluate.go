@@ -111,7 +111,7 @@ func (b *batch) addKept(p *Person, place int64, pending *Pending) {
 
 // resume goes on with a record that is pending.
 func (r *record) resume(p *Pending) {
-	r.pending, r.approved = p, r.approved || p.Verdict == VerdictApproved
+	r.pending, r.approved = p, r.approved || p.Verdict == VerdictApproved || p.Allowed
 	if p.Record != nil {
 		r.op.Data, r.hash = p.Record, hashOf(p.Record)
 	}
@@ -127,9 +127,10 @@ func (b *batch) loadPending(u Unit) error {
 		if err != nil {
 			return err
 		}
-		if p != nil {
-			r.resume(p)
-			b.run(r)
+		if p != nil { // it is a part of the kept record, all of which is carried out now
+			whole := *p
+			whole.Record = nil
+			r.resume(&whole)
 		}
 	}
 	return nil
@@ -196,8 +197,8 @@ func (r *runner) endReevaluation(ctx context.Context, job *Job, cycle *Cycle, po
 	return nil
 }
 
-// SetSchema gives a job another schema, under a new version, and has everybody re-evaluated in the background. Errors
-// of the schema are those of mapping.Compile; then nothing has changed.
+// SetSchema gives a job another schema, under a new version, and has everybody re-evaluated in the background. A quarantine for
+// failed records ends (Microsoft Learn, "Application provisioning in quarantine status"). Errors of the schema are those of mapping.Compile; then nothing has changed.
 func (s *Service) SetSchema(ctx context.Context, jobPK int64, schema *mapping.Schema) error {
 	var before *mapping.Schema
 	return s.edit(ctx, jobPK, func(j *Job) {
@@ -206,8 +207,21 @@ func (s *Service) SetSchema(ctx context.Context, jobPK int64, schema *mapping.Sc
 		next.ID, next.Version = j.ID, nextVersion(j.Schema.Version)
 		j.Schema = &next
 	}, func(u Unit, j *Job) error {
-		return errors.Join(u.BeginReevaluation(s.now()), u.Audit(s.audit(j, ActorOf(ctx), auditMappings, "Update", Audit{Modified: schemaChanges(before, j.Schema)})))
+		return errors.Join(u.BeginReevaluation(s.now()), s.forgive(u, j), u.Audit(s.audit(j, ActorOf(ctx), auditMappings, "Update", Audit{Modified: schemaChanges(before, j.Schema)})))
 	})
+}
+
+// forgive ends a quarantine that records have caused by failing: they are about to be evaluated anew.
+func (s *Service) forgive(u Unit, j *Job) error {
+	cond, err := u.Condition()
+	if err != nil || cond.Quarantine == nil {
+		return err
+	}
+	switch cond.Quarantine.Reason {
+	case QuarantineProportion, QuarantineBase, QuarantineTotal:
+		return errors.Join(s.release(u, j, &cond, "the mapping was changed"), u.PutCondition(cond))
+	}
+	return nil
 }
 
 // Reevaluate has everybody of a job re-evaluated from the kept records in the background.

@@ -9,6 +9,9 @@ import (
 	"induct/internal/mapping"
 )
 
+// mostReferenceAttempts is how often a reference is written that the target refuses for now: for four weeks.
+const mostReferenceAttempts = 38
+
 // reference is a pending reference with the objects at both of its ends.
 type reference struct {
 	PendingReference
@@ -87,8 +90,8 @@ func (r *record) refers(ref *mapping.Reference) bool {
 // putReferences stores those references of a record that has ended which are left to the cycle's end, and ends older
 // ones of the same attributes.
 func (b *batch) putReferences(u Unit, r *record) error {
-	if r.out == nil || r.object == nil || r.entry.End == EndFailed || r.entry.End == EndSkipped {
-		return nil
+	if r.out == nil || r.object == nil || r.entry.End == EndFailed || r.entry.End == EndSkipped || r.entry.End == EndHeld {
+		return nil // those of what is held are stored when that is carried out
 	}
 	for i, ref := range r.out.References {
 		p := PendingReference{Anchor: r.op.Anchor, Attribute: ref.Attribute, To: ref.Anchor, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID}
@@ -155,9 +158,21 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 	failed := int64(0)
 	for i, ref := range writing {
 		entries = append(entries, ref.written(job, cycle, began, results[i]))
-		if results[i].Err != nil {
+		switch refusal := results[i].Err; {
+		case refusal != nil && refusal.Retryable && ref.Attempts < mostReferenceAttempts:
 			failed++
-		} else {
+			due := nextAttempt(r.s.now(), job, ref.Upload, ref.Index, ref.Attempts+1)
+			if err := u.DeferReference(ref.PendingReference, due); err != nil {
+				return err
+			}
+			entries[len(entries)-1].Advice = "Nothing to do: it is tried again after " + due.UTC().Format(time.RFC3339) + "."
+			continue
+		case refusal != nil:
+			failed++
+			if err := u.Touch(ref.PendingReference, 0); err != nil { // the person's next record, though it be the same, tries anew
+				return err
+			}
+		default:
 			r.cycle.references++
 			if err := u.Touch(ref.PendingReference, results[i].Version); err != nil {
 				return err

@@ -33,7 +33,8 @@ type tallied struct{ number, references int64 }
 
 const (
 	batchRecords    = 2000             // records of a batch: they share a commit, and what is accepted meanwhile waits for it
-	referenceBatch  = 1000             // references resolved in one transaction
+	referenceBatch  = 1000             // references resolved together
+	resolveRounds   = 4                // so often in one transaction; the second finds nothing more, unless there is much
 	pollInterval    = time.Second      // how long a lost hint can delay work
 	longestCycle    = time.Minute      // before a cycle ends although more uploads wait
 	maxRetryBackoff = 30 * time.Second // between attempts while the target or the store does not answer
@@ -103,11 +104,17 @@ type watched struct{ Target }
 
 func (w watched) Find(ctx context.Context, queries []Query) ([]Found, error) {
 	found, err := w.Target.Find(ctx, queries)
+	if err == nil && len(found) != len(queries) {
+		err = fmt.Errorf("%d answers to %d queries", len(found), len(queries))
+	}
 	return found, downOr(ctx, err)
 }
 
 func (w watched) Apply(ctx context.Context, changes []Change) ([]Result, error) {
 	results, err := w.Target.Apply(ctx, changes)
+	if err == nil && len(results) != len(changes) {
+		err = fmt.Errorf("%d results of %d changes", len(results), len(changes))
+	}
 	return results, downOr(ctx, err)
 }
 
@@ -159,6 +166,8 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return true, r.unlink(ctx, lane)
 	case lane.Refused:
 		return true, r.refuse(ctx, job, lane)
+	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
+		return true, r.s.giveUp(ctx, job)
 	case lane.Approved && active:
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetApproved)
@@ -166,8 +175,6 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return true, r.stage(ctx, job, lane)
 	case active && q == nil && lane.ripe(now):
 		return true, r.judgeAlone(ctx, job, lane)
-	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
-		return true, r.s.giveUp(ctx, job)
 	case lane.Cycle != nil && lane.Position >= lane.Cycle.To && job.State != JobDisabled:
 		return true, r.closeCycle(ctx, job, lane)
 	case q != nil && now.Before(q.NextAttempt):
@@ -197,6 +204,10 @@ func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program
 	if !lane.Due.IsZero() && !r.s.now().Before(lane.Due) {
 		r.ahead = nil
 		return true, r.carryOut(ctx, job, program, lane, SetDue)
+	}
+	if !lane.Deferred.IsZero() && !r.s.now().Before(lane.Deferred) {
+		r.ahead = nil
+		return true, r.resolveReady(ctx, job, &Cycle{Number: lane.Latest}, lane.Position, func(Unit) error { return nil })
 	}
 	worked, err := r.reevaluate(ctx, lane)
 	switch {
@@ -359,9 +370,8 @@ func (r *runner) closeCycle(ctx context.Context, job *Job, lane Lane) error {
 // ready are resolved, and the uploads settled. Of references that cannot be resolved an entry says so, once, when nothing waits
 // that could still link the person they name.
 func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
-	const rounds = 4 // in one transaction; the second finds nothing more, unless there is much
 	for round, more := 0, true; more; round++ {
-		if round == rounds {
+		if round == resolveRounds {
 			return nil
 		}
 		var err error
@@ -402,7 +412,7 @@ func (r *runner) note(u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
 	} else {
 		cond.LastSuccess = e
 	}
-	if counts[EndCreated]+counts[EndUpdated]+counts[EndDisabled]+counts[EndDeleted]+e.References > 0 {
+	if e.State == ExecutionSucceeded && counts[EndCreated]+counts[EndUpdated]+counts[EndDisabled]+counts[EndDeleted]+e.References > 0 {
 		cond.LastWithExports = e
 	}
 	if cond.SteadyLast = now; cond.SteadyFirst.IsZero() {
@@ -427,7 +437,7 @@ func (r *runner) references(cycle *Cycle) int64 {
 
 // resolveSome resolves references that are ready, and reports whether there may be more.
 func (r *runner) resolveSome(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
-	refs, err := u.ReadyReferences(referenceBatch)
+	refs, err := u.ReadyReferences(r.s.now(), referenceBatch)
 	if err != nil || len(refs) == 0 {
 		return false, err
 	}

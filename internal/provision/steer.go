@@ -80,11 +80,11 @@ func (s *Service) steer(ctx context.Context, jobPK int64, change func(*Job), als
 func (s *Service) StartJob(ctx context.Context, jobPK int64) error {
 	return s.inLane(ctx, jobPK, func(_ *runner, was *Job, _ *mapping.Program, _ Lane) error {
 		return s.steer(ctx, jobPK, func(j *Job) { j.State = JobActive }, func(u Unit, j *Job, cond *Condition) error {
-			var err error
+			held, err := u.Held()
 			switch {
-			case cond.Quarantine != nil && !cond.braked():
-				err = s.release(u, j, cond, "the job was started")
-			case cond.braked() && was.State == JobDisabled: // its time begins anew
+			case cond.Quarantine != nil && (!cond.braked() || held == 0):
+				err = errors.Join(err, s.release(u, j, cond, "the job was started"))
+			case cond.braked() && was.State != JobActive: // its time begins anew
 				q, now := *cond.Quarantine, s.now()
 				q.SeriesBegan, q.SeriesCount, q.NextAttempt = now, 0, now.Add(retryAfter(0))
 				cond.Quarantine = &q
@@ -126,7 +126,7 @@ func (s *Service) SetSettings(ctx context.Context, jobPK int64, set JobSettings)
 		if before.DisableMissing != set.DisableMissing {
 			err = errors.Join(err, u.BeginReevaluation(s.now()))
 		}
-		return err
+		return errors.Join(err, s.attemptNow(u, j))
 	})
 }
 
@@ -180,8 +180,11 @@ func (s *Service) reset(u Unit, j *Job, cond *Condition, scope ResetScope, by Ac
 		errs = append(errs, s.release(u, j, cond, "the job was restarted by "+by.label()))
 		cond.Window = Window{}
 	case cond.Quarantine != nil: // it is tried at once
-		q := *cond.Quarantine
-		q.NextAttempt = s.now()
+		q, now := *cond.Quarantine, s.now()
+		q.NextAttempt = now
+		if !now.Before(q.SeriesBegan.Add(quarantineLimit)) { // its time begins anew, else it would be given up again at once
+			q.SeriesBegan, q.SeriesCount = now, 0
+		}
 		cond.Quarantine = &q
 	}
 	return errors.Join(errs...)
@@ -331,19 +334,21 @@ func (s *Service) SetSecrets(ctx context.Context, sp uuid.UUID, secrets []KeyVal
 func (s *Service) attemptForMail(ctx context.Context, sp uuid.UUID) error {
 	jobs, err := s.Jobs(ctx)
 	for _, j := range jobs {
-		if j.ServicePrincipalID != sp || s.needsMail(j) {
-			continue
+		if j.ServicePrincipalID == sp && !s.needsMail(j) {
+			err = errors.Join(err, s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error { return s.attemptNow(u, j) }))
 		}
-		err = errors.Join(err, s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error {
-			cond, err := u.Condition()
-			if err != nil || cond.Quarantine == nil || cond.Quarantine.Code != codeNoMail {
-				return err
-			}
-			cond.Quarantine.NextAttempt = s.now()
-			return u.PutCondition(cond)
-		}))
 	}
 	return err
+}
+
+// attemptNow has a job attempted that waited for somebody to notify and needs nobody any more.
+func (s *Service) attemptNow(u Unit, j *Job) error {
+	cond, err := u.Condition()
+	if err != nil || cond.Quarantine == nil || cond.Quarantine.Code != codeNoMail || s.needsMail(j) {
+		return err
+	}
+	cond.Quarantine.NextAttempt = s.now()
+	return u.PutCondition(cond)
 }
 
 // keysAndSettings are secrets as the audit log shows them: values of notification settings, and otherwise keys.
@@ -561,7 +566,7 @@ func (s *Service) ProvisionOnDemand(ctx context.Context, jobPK int64, subject st
 			if err := b.apply(ctx, u, r.target(u)); err != nil {
 				return err
 			}
-			for more := true; more; {
+			for round, more := 0, true; more && round < resolveRounds; round++ { // what is left then is the lane's
 				if more, err = r.resolveSome(ctx, u, job, b.cycle); err != nil {
 					return err
 				}

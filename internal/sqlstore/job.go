@@ -28,7 +28,7 @@ type jobContent struct {
 // Jobs implements provision.Store.
 func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT pk, id, content, state FROM job ORDER BY pk", nil, func(st *sqlite.Stmt) error {
+		return query(c, "SELECT j.pk, j.id, c.content, j.state FROM job j JOIN job_content c ON c.job = j.pk ORDER BY j.pk", nil, func(st *sqlite.Stmt) error {
 			var k jobContent
 			if err := json.Unmarshal([]byte(st.ColumnText(2)), &k); err != nil {
 				return fmt.Errorf("job %d: %w", st.ColumnInt64(0), err)
@@ -67,9 +67,13 @@ func putJob(c *sqlite.Conn, j *provision.Job) error {
 		return err
 	}
 	if j.PK != 0 {
-		return query(c, "UPDATE job SET content = ?2, state = ?3 WHERE pk = ?1", []any{j.PK, string(content), string(j.State)}, nil)
+		return errors.Join(query(c, "UPDATE job SET state = ?2 WHERE pk = ?1", []any{j.PK, string(j.State)}, nil),
+			query(c, "UPDATE job_content SET content = ?2 WHERE job = ?1", []any{j.PK, string(content)}, nil))
 	}
-	return query(c, "INSERT INTO job (id, content, state) VALUES (?1, ?2, ?3)", []any{j.ID, string(content), string(j.State)}, nil)
+	if err := query(c, "INSERT INTO job (id, state) VALUES (?1, ?2)", []any{j.ID, string(j.State)}, nil); err != nil {
+		return err
+	}
+	return query(c, "INSERT INTO job_content (job, content) VALUES (?1, ?2)", []any{c.LastInsertRowID(), string(content)}, nil)
 }
 
 // JobStatus implements provision.Store.

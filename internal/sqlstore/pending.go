@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -35,8 +36,24 @@ func (u *Unit) Pending(anchor string) (p *provision.Pending, err error) {
 	return u.pendingOf(at.pk)
 }
 
+// pendingRow returns where the person of a pending record is, 0 if there is none, and what is stored there. Whoever has read the
+// record knows its place.
+func (u *Unit) pendingRow(p *provision.Pending) (person int64, old *provision.Pending, err error) {
+	if p.Place != 0 {
+		if old, err = u.pendingOf(p.Place); err != nil || old != nil && old.Anchor == p.Anchor {
+			return p.Place, old, err
+		}
+	}
+	at, err := u.find(p.Anchor)
+	if err != nil || at.pk == 0 {
+		return 0, nil, err
+	}
+	old, err = u.pendingOf(at.pk)
+	return at.pk, old, err
+}
+
 func (u *Unit) pendingOf(person int64) (p *provision.Pending, err error) {
-	err = query(u.conn, "SELECT "+pendingColumns+" FROM pending q WHERE q.person = ?1", []any{person}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, "SELECT "+pendingColumns+" FROM pending q WHERE q.person = ?1 AND q.job = ?2", []any{person, u.job}, func(st *sqlite.Stmt) error {
 		record, err := pendingRecord(st)
 		p = &record
 		return err
@@ -46,16 +63,12 @@ func (u *Unit) pendingOf(person int64) (p *provision.Pending, err error) {
 
 // PutPending implements provision.Unit.
 func (u *Unit) PutPending(p provision.Pending) error {
-	at, err := u.find(p.Anchor)
+	person, old, err := u.pendingRow(&p)
 	if err != nil {
 		return err
 	}
-	if at.pk == 0 {
-		return fmt.Errorf("pending record of %q: %w", p.Anchor, provision.ErrNotFound)
-	}
-	old, err := u.pendingOf(at.pk)
-	if err != nil {
-		return err
+	if person == 0 {
+		return fmt.Errorf("the person of a pending record, operation %d of upload %d: %w", p.Index, p.Upload, provision.ErrNotFound) // without the anchor: errors go to the log
 	}
 	var record []byte
 	if p.Record != nil {
@@ -69,61 +82,50 @@ func (u *Unit) PutPending(p provision.Pending) error {
 	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 		ON CONFLICT (person) DO UPDATE SET kind = excluded.kind, verdict = excluded.verdict, staged = excluded.staged, due = excluded.due,
 			content = excluded.content, record = excluded.record`,
-		[]any{at.pk, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content), record}, nil)
+		[]any{person, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content), record}, nil)
 	if err != nil {
 		return err
 	}
 	if old != nil && old.Kind != p.Kind && old.Upload == p.Upload && old.Index == p.Index {
 		u.move(p, old.Kind.End(), p.Kind.End())
 	}
-	if err := u.countPending(old, &p); err != nil {
-		return err
-	}
-	return query(u.conn, "UPDATE person SET pending = ?2 WHERE pk = ?1", []any{at.pk, int(p.Kind)}, nil)
+	u.countPending(old, -1)
+	u.countPending(&p, 1)
+	return u.putPendingKind(person, p.Kind)
 }
 
 // EndPending implements provision.Unit.
 func (u *Unit) EndPending(p provision.Pending, end provision.End) error {
-	at, err := u.find(p.Anchor)
-	if err != nil || at.pk == 0 {
-		return err
-	}
-	old, err := u.pendingOf(at.pk)
+	person, old, err := u.pendingRow(&p)
 	if err != nil || old == nil {
 		return err
 	}
 	if end != "" {
 		u.move(*old, old.Kind.End(), end)
 	}
-	if err := u.countPending(old, nil); err != nil {
+	u.countPending(old, -1)
+	if err := query(u.conn, "DELETE FROM pending WHERE person = ?1", []any{person}, nil); err != nil {
 		return err
 	}
-	if err := query(u.conn, "DELETE FROM pending WHERE person = ?1", []any{at.pk}, nil); err != nil {
-		return err
-	}
-	return query(u.conn, "UPDATE person SET pending = 0 WHERE pk = ?1", []any{at.pk}, nil)
+	return u.putPendingKind(person, provision.PendingNone)
 }
 
-// countPending keeps the job's counters when was becomes is; either may be nil.
-func (u *Unit) countPending(was, is *provision.Pending) error {
-	count := func(p *provision.Pending, n int) (held, staged, retrying int) {
-		switch {
-		case p == nil:
-		case p.Kind == provision.PendingRetry:
-			retrying = n
-		case p.Staged:
-			held, staged = n, n
-		default:
-			held = n
-		}
-		return held, staged, retrying
+// putPendingKind notes with a person what is pending. That is read far more often than it changes, and rows are large.
+func (u *Unit) putPendingKind(person int64, kind provision.PendingKind) error {
+	return query(u.conn, "UPDATE person SET pending = ?2 WHERE pk = ?1 AND pending <> ?2", []any{person, int(kind)}, nil)
+}
+
+// countPending counts n times a pending record, if there is one.
+func (u *Unit) countPending(p *provision.Pending, n int64) {
+	switch {
+	case p == nil:
+	case p.Kind == provision.PendingRetry:
+		u.retrying += n
+	case p.Staged:
+		u.held, u.staged = u.held+n, u.staged+n
+	default:
+		u.held += n
 	}
-	h0, s0, r0 := count(was, -1)
-	h1, s1, r1 := count(is, 1)
-	if h0+h1 == 0 && s0+s1 == 0 && r0+r1 == 0 {
-		return nil
-	}
-	return query(u.conn, "UPDATE job SET held = held + ?2, staged = staged + ?3, retrying = retrying + ?4 WHERE pk = ?1", []any{u.job, h0 + h1, s0 + s1, r0 + r1}, nil)
 }
 
 // move notes that a record of an upload counts otherwise now. Re-evaluations have no such counts.
@@ -180,27 +182,38 @@ func (u *Unit) writeMoves() error {
 	return nil
 }
 
-// Judge implements provision.Unit.
+// Judge implements provision.Unit. Its errors may name an anchor, because they are for whoever has named it.
 func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string, anchors []string) (n int, err error) {
-	const set = "UPDATE pending SET verdict = ?3, content = json_set(content, '$.By', ?4) WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?4 <> '')"
+	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?4 <> '')"
+	const set = "UPDATE pending INDEXED BY pending_job SET verdict = ?3, content = json_set(content, '$.By', ?4)" + which
 	if anchors == nil {
 		err := query(u.conn, set, []any{u.job, int(kind), int(v), by}, nil)
 		return u.conn.Changes(), err
 	}
+	var rows []int64
 	for _, a := range anchors {
 		at, err := u.find(a)
 		if err != nil {
-			return n, err
+			return 0, err
 		}
-		if err := query(u.conn, set+" AND person = ?5", []any{u.job, int(kind), int(v), by, at.pk}, nil); err != nil {
-			return n, err
+		waits := false
+		err = query(u.conn, "SELECT ?3 FROM pending"+which+" AND person = ?5", []any{u.job, int(kind), int(v), by, at.pk}, func(*sqlite.Stmt) error { waits = true; return nil })
+		if err != nil {
+			return 0, err
 		}
-		if u.conn.Changes() == 0 {
-			return n, fmt.Errorf("nothing of the person with externalId %q waits for a verdict: %w", a, provision.ErrNotFound)
+		if !waits {
+			return 0, fmt.Errorf("nothing of the person with externalId %q waits for a verdict: %w", a, provision.ErrNotFound)
 		}
-		n++
+		rows = append(rows, at.pk)
 	}
-	return n, nil
+	slices.Sort(rows)
+	rows = slices.Compact(rows)
+	for _, pk := range rows {
+		if err := query(u.conn, "UPDATE pending SET verdict = ?2, content = json_set(content, '$.By', ?3) WHERE person = ?1", []any{pk, int(v), by}, nil); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
 }
 
 // CountUnjudged implements provision.Unit.
@@ -213,7 +226,7 @@ func (u *Unit) CountUnjudged() (n int64, err error) {
 // Held implements provision.Unit.
 func (u *Unit) Held() (n int64, err error) {
 	err = query(u.conn, "SELECT held FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
-	return n, err
+	return n + u.held, err
 }
 
 // Enabled implements provision.Unit.
@@ -252,7 +265,8 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 	}
 	err = s.read(ctx, func(c *sqlite.Conn) error {
 		if q.Kind == provision.PendingNone {
-			return query(c, "SELECT "+pendingColumns+" FROM pending q WHERE q.job = ?1 AND q.person > ?2 AND q.staged >= ?3 ORDER BY q.person", []any{jobPK, q.After, q.Staged}, take)
+			const of = "SELECT " + pendingColumns + " FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.person > ?2 AND q.staged >= ?3 AND q.kind = "
+			return query(c, of+"1 UNION ALL "+of+"2 ORDER BY 1", []any{jobPK, q.After, q.Staged}, take)
 		}
 		return query(c, "SELECT "+pendingColumns+" FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.kind = ?2 AND q.person > ?3 AND q.staged >= ?4 ORDER BY q.person",
 			[]any{jobPK, int(q.Kind), q.After, q.Staged}, take)
@@ -301,7 +315,15 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if err != nil || !found {
 			return errorsOr(err, provision.ErrNotFound)
 		}
-		if l.Cycle, _, err = openCycle(c, jobPK); err != nil || !l.Unjudged {
+		if l.Cycle, _, err = openCycle(c, jobPK); err != nil {
+			return err
+		}
+		err = query(c, `SELECT iif(?2 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0), 0,
+			(SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0))`, []any{jobPK, l.Cycle == nil}, func(st *sqlite.Stmt) error {
+			l.Deferred = micros(st, 0)
+			return nil
+		})
+		if err != nil || !l.Unjudged {
 			return err
 		}
 		return query(c, `SELECT (SELECT min(due) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),

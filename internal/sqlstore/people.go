@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"zombiezen.com/go/sqlite"
@@ -75,6 +76,13 @@ func readPerson(c *sqlite.Conn, pk, jobPK int64, q provision.Sought, into **prov
 // Remember implements provision.Unit.
 func (u *Unit) Remember(p *provision.Person) {
 	u.remembered = append(u.remembered, rememberedPerson{key: keyOfAnchor(u.job, p.Anchor), object: uuidOf(p.ObjectID), version: p.Version, program: p.Program, hash: p.Hash})
+}
+
+// forget has nothing known of a person from memory, not even what this Unit has said to remember before.
+func (u *Unit) forget(anchor string) {
+	key := keyOfAnchor(u.job, anchor)
+	u.s.known.forget(key)
+	u.remembered = append(u.remembered, rememberedPerson{key: key})
 }
 
 // uuidOf returns an object's id, the nil UUID for what is none.
@@ -208,7 +216,11 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if err != nil {
 		return err
 	}
-	return u.relinked(p.Anchor, at, place{at.pk, p.ObjectID, enabled})
+	linked := p.ObjectID
+	if object == nil {
+		linked = ""
+	}
+	return u.relinked(p.Anchor, at, place{at.pk, linked, enabled})
 }
 
 // relinked keeps the counters of a person's link, and makes the references to somebody ready who has been linked.
@@ -308,8 +320,13 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 }
 
 // ReadyReferences implements provision.Unit.
-func (u *Unit) ReadyReferences(limit int) ([]provision.PendingReference, error) {
-	return u.references("INDEXED BY reference_ready", "r.ready = 1", limit)
+func (u *Unit) ReadyReferences(now time.Time, limit int) ([]provision.PendingReference, error) {
+	return u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro())
+}
+
+// DeferReference implements provision.Unit.
+func (u *Unit) DeferReference(r provision.PendingReference, due time.Time) error {
+	return query(u.conn, "UPDATE reference SET due = ?2, attempts = attempts + 1 WHERE pk = ?1", []any{r.Row, due.UnixMicro()}, nil)
 }
 
 // UnreportedReferences implements provision.Unit.
@@ -320,13 +337,13 @@ func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, er
 	return u.references("INDEXED BY reference_unreported", "r.ready = 0 AND r.reported = 0", limit)
 }
 
-func (u *Unit) references(index, condition string, limit int) (refs []provision.PendingReference, err error) {
-	err = query(u.conn, "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person"+
+func (u *Unit) references(index, condition string, limit int, args ...any) (refs []provision.PendingReference, err error) {
+	err = query(u.conn, "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person, r.attempts"+
 		" FROM reference r "+index+" LEFT JOIN person p ON p.pk = r.person"+
-		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
+		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", append([]any{u.job, limit}, args...), func(st *sqlite.Stmt) error {
 		refs = append(refs, provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
 			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
-			From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9)})
+			From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9), Attempts: st.ColumnInt(10)})
 		return nil
 	})
 	return refs, err
@@ -342,7 +359,7 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 		return err
 	}
 	u.s.waiting[u.job] = true
-	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1 WHERE pk = ?1", []any{pk}, nil)
+	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1, due = 0, attempts = 0 WHERE pk = ?1", []any{pk}, nil)
 }
 
 // loadWaiting notes the jobs with references that wait for their target to be linked.

@@ -26,7 +26,7 @@ func (s *Store) Accept(ctx context.Context, u provision.Upload, id uuid.UUID, qu
 	err = s.w.do(ctx, func(c *sqlite.Conn) error {
 		if u.ClientRequestID != "" {
 			since := u.Received.Add(-replayWindow).UnixMicro()
-			err := query(c, "SELECT id, number FROM upload WHERE job = ?1 AND request_id = ?2 AND body_hash = ?3 AND received > ?4 LIMIT 1",
+			err := query(c, "SELECT id, number FROM upload WHERE job = ?1 AND request_id = ?2 AND body_hash = ?3 AND received > ?4 AND purge IS NULL LIMIT 1",
 				[]any{u.Job.PK, u.ClientRequestID, u.BodyHash[:], since}, func(st *sqlite.Stmt) error {
 					st.ColumnBytes(0, a.ID[:])
 					a.Number, a.Replay = st.ColumnInt64(1), true
@@ -60,8 +60,12 @@ func accept(c *sqlite.Conn, u provision.Upload, id uuid.UUID, body []byte, queue
 		requestID = u.ClientRequestID
 	}
 	a.ID, a.Number = id, number
-	return query(c, "INSERT INTO upload (job, number, id, request_id, body_hash, received, operations, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-		[]any{u.Job.PK, number, id[:], requestID, u.BodyHash[:], u.Received.UnixMicro(), n, body}, nil)
+	err = query(c, "INSERT INTO upload (job, number, id, request_id, body_hash, received, operations) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		[]any{u.Job.PK, number, id[:], requestID, u.BodyHash[:], u.Received.UnixMicro(), n}, nil)
+	if err != nil {
+		return err
+	}
+	return query(c, "INSERT INTO upload_body (job, number, body) VALUES (?1, ?2, ?3)", []any{u.Job.PK, number, body}, nil)
 }
 
 // UploadStatus implements provision.Store.
@@ -100,7 +104,7 @@ func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*p
 func (s *Store) QueuedOperations(ctx context.Context, jobPK, number int64) (q provision.Untaken, err error) {
 	var body []byte
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT u.body, p.content FROM upload u LEFT JOIN purge p ON p.pk = u.purge WHERE u.job = ?1 AND u.number = ?2", []any{jobPK, number}, func(st *sqlite.Stmt) error {
+		return query(c, "SELECT b.body, p.content FROM upload u LEFT JOIN upload_body b ON b.job = u.job AND b.number = u.number LEFT JOIN purge p ON p.pk = u.purge WHERE u.job = ?1 AND u.number = ?2", []any{jobPK, number}, func(st *sqlite.Stmt) error {
 			body = Blob(st, 0)
 			if st.ColumnIsNull(1) {
 				return nil
@@ -121,7 +125,8 @@ func (s *Store) Next(ctx context.Context, jobPK, position, to int64, records int
 	records = max(records, 1)
 	var bodies [][]byte
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT number, received, body, operations FROM upload WHERE job = ?1 AND number > ?2 AND number <= ?3 AND done IS NULL ORDER BY number LIMIT ?4",
+		return query(c, `SELECT u.number, u.received, b.body, u.operations FROM upload u JOIN upload_body b ON b.job = u.job AND b.number = u.number
+			WHERE u.job = ?1 AND u.number > ?2 AND u.number <= ?3 AND u.done IS NULL ORDER BY u.number LIMIT ?4`,
 			[]any{jobPK, position, to, records}, func(st *sqlite.Stmt) error {
 				if n := st.ColumnInt(3); records > 0 {
 					records -= n

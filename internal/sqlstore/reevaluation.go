@@ -39,7 +39,7 @@ func reevaluation(c *sqlite.Conn, jobPK int64) (r *provision.Reevaluation, err e
 // PeopleAfter implements provision.Store. The order is that in which people became known.
 func (s *Store) PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int) (people []provision.KeptPerson, err error) {
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT "+personColumns+", kept FROM person WHERE pk > ?2 AND job = ?1 ORDER BY pk LIMIT ?3", []any{jobPK, cursor, limit},
+		return query(c, "SELECT "+personColumns+", kept FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", []any{jobPK, cursor, limit},
 			func(st *sqlite.Stmt) (err error) {
 				p := provision.KeptPerson{Person: *person(st), Place: st.ColumnInt64(0)}
 				p.Kept, err = unpackKept(Blob(st, 11))

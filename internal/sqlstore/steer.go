@@ -3,7 +3,9 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -110,7 +112,7 @@ func (u *Unit) skipPurged() error {
 		WHERE pk = ?1 AND EXISTS (SELECT 1 FROM upload WHERE job = ?1 AND number = job.position + 1 AND done IS NOT NULL)`, []any{u.job}, nil)
 }
 
-// Link implements provision.Unit.
+// Link implements provision.Unit. Its errors may name the anchor, because they are for whoever has named it.
 func (u *Unit) Link(anchor, objectID string) error {
 	at, err := u.find(anchor)
 	if err != nil {
@@ -119,8 +121,19 @@ func (u *Unit) Link(anchor, objectID string) error {
 	if at.pk == 0 {
 		return fmt.Errorf("person %q: %w", anchor, provision.ErrNotFound)
 	}
-	u.s.known.forget(keyOfAnchor(u.job, anchor))
-	err = query(u.conn, "UPDATE person SET object = ?2, version = 0, hash = NULL, enabled = 0 WHERE pk = ?1", []any{at.pk, idBytes(objectID)}, nil)
+	object := idBytes(objectID)
+	if object == nil && objectID != "" {
+		return fmt.Errorf("%q is no object id, which is a UUID", objectID)
+	}
+	taken, err := u.LinkedAnchors([]string{objectID})
+	if err != nil {
+		return err
+	}
+	if taken[0] != "" && taken[0] != anchor {
+		return fmt.Errorf("object %s: %w", objectID, provision.ErrTaken)
+	}
+	u.forget(anchor)
+	err = query(u.conn, "UPDATE person SET object = ?2, version = 0, hash = NULL, enabled = 0 WHERE pk = ?1", []any{at.pk, object}, nil)
 	if err != nil {
 		return err
 	}
@@ -130,7 +143,7 @@ func (u *Unit) Link(anchor, objectID string) error {
 // Unlink implements provision.Unit.
 func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error) {
 	var anchors []string
-	err = query(u.conn, "SELECT pk, anchor FROM person WHERE pk > ?2 AND job = ?1 ORDER BY pk LIMIT ?3", []any{u.job, after, limit}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, "SELECT pk, anchor FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", []any{u.job, after, limit}, func(st *sqlite.Stmt) error {
 		last = st.ColumnInt64(0)
 		anchors = append(anchors, st.ColumnText(1))
 		return nil
@@ -142,80 +155,87 @@ func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error)
 		return after, true, nil
 	}
 	for _, a := range anchors {
-		u.s.known.forget(keyOfAnchor(u.job, a))
+		u.forget(a)
 	}
-	err = query(u.conn, `UPDATE job SET linked = linked - (SELECT count(*) FROM person WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
-		enabled = enabled - (SELECT count(*) FROM person WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled) WHERE pk = ?1`, []any{u.job, after, last}, nil)
+	err = query(u.conn, `UPDATE job SET linked = linked - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
+		enabled = enabled - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled) WHERE pk = ?1`, []any{u.job, after, last}, nil)
 	if err != nil {
 		return 0, false, err
 	}
-	err = query(u.conn, "UPDATE person SET object = NULL, version = 0, hash = NULL, enabled = 0 WHERE job = ?1 AND pk > ?2 AND pk <= ?3", []any{u.job, after, last}, nil)
+	err = query(u.conn, "UPDATE person INDEXED BY person_job SET object = NULL, version = 0, hash = NULL, enabled = 0 WHERE job = ?1 AND pk > ?2 AND pk <= ?3", []any{u.job, after, last}, nil)
 	return last, len(anchors) < limit, err
 }
 
-// Remove implements provision.Unit. The log, the audit log and the job's row stay; so do the numbers of its uploads.
+// Remove implements provision.Unit. The log, the audit log, notices and the job's row stay; so do the numbers of its uploads.
+// What is pending goes before its person: the place of a person who is gone may become somebody else's.
 func (u *Unit) Remove(limit int) (done bool, err error) {
-	removed, err := u.removePeople(limit)
-	if err != nil || removed == limit {
-		return false, err
-	}
-	for _, table := range []string{"upload", "pending", "reference", "cycle", "tally", "reevaluation", "unread_path", "purge"} {
-		key := map[string]string{"upload": "number", "pending": "person", "reference": "pk", "cycle": "number", "tally": "cycle || outcome", "reevaluation": "job", "unread_path": "path", "purge": "pk"}[table]
-		err := query(u.conn, "DELETE FROM "+table+" WHERE job = ?1 AND "+key+" IN (SELECT "+key+" FROM "+table+" WHERE job = ?1 LIMIT ?2)", []any{u.job, limit}, nil)
-		if err != nil {
-			return false, fmt.Errorf("remove from %s: %w", table, err)
-		}
-		if u.conn.Changes() == limit {
-			return false, nil
+	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("cycle", "number"),
+		u.rows("tally", "(cycle, outcome)"), u.rows("reevaluation", "job"), u.rows("unread_path", "path"), u.rows("purge", "pk")}
+	for _, remove := range steps {
+		n, err := remove(limit)
+		if limit -= n; err != nil || limit <= 0 {
+			return false, err
 		}
 	}
 	return true, query(u.conn, "UPDATE job SET linked = 0, enabled = 0, held = 0, staged = 0, retrying = 0, queued = 0, condition = '{}' WHERE pk = ?1", []any{u.job}, nil)
 }
 
-func (u *Unit) removePeople(limit int) (n int, err error) {
-	type row struct {
-		pk     int64
-		anchor string
+// rows returns what removes up to limit of the job's rows from a table whose key besides the job is key.
+func (u *Unit) rows(table, key string) func(limit int) (int, error) {
+	selected := strings.Trim(key, "()")
+	return func(limit int) (int, error) {
+		err := query(u.conn, "DELETE FROM "+table+" WHERE job = ?1 AND "+key+" IN (SELECT "+selected+" FROM "+table+" WHERE job = ?1 LIMIT ?2)", []any{u.job, limit}, nil)
+		if err != nil {
+			return 0, fmt.Errorf("remove from %s: %w", table, err)
+		}
+		return u.conn.Changes(), nil
 	}
-	var people, references []row
-	err = query(u.conn, "SELECT pk, anchor FROM person WHERE job = ?1 ORDER BY pk LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
-		people = append(people, row{st.ColumnInt64(0), st.ColumnText(1)})
+}
+
+func (u *Unit) removePeople(limit int) (n int, err error) {
+	var people []place
+	err = query(u.conn, "SELECT pk, anchor FROM person INDEXED BY person_job WHERE job = ?1 ORDER BY pk LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
+		people = append(people, place{pk: st.ColumnInt64(0)})
+		u.forget(st.ColumnText(1))
+		u.Unfile(HashKey(anchorSpace, u.job, st.ColumnText(1)), st.ColumnInt64(0))
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
 	for _, p := range people {
-		u.s.known.forget(keyOfAnchor(u.job, p.anchor))
-		u.Unfile(HashKey(anchorSpace, u.job, p.anchor), p.pk)
 		if err := query(u.conn, "DELETE FROM person WHERE pk = ?1", []any{p.pk}, nil); err != nil {
 			return 0, err
 		}
 	}
-	if len(people) > 0 {
-		return len(people), nil
-	}
-	err = query(u.conn, "SELECT pk, anchor, attribute, target FROM reference WHERE job = ?1 LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
-		references = append(references, row{st.ColumnInt64(0), ""})
-		u.Unfile(referenceKey(u.job, st.ColumnText(1), st.ColumnText(2)), st.ColumnInt64(0))
-		u.Unfile(HashKey(referrerSpace, u.job, st.ColumnText(3)), st.ColumnInt64(0))
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	for _, r := range references {
-		if err := query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{r.pk}, nil); err != nil {
+	return len(people), nil
+}
+
+func (u *Unit) removeReferences(limit int) (n int, err error) {
+	var rows []int64
+	for _, which := range []string{"reference_ready WHERE ready = 1", "reference_unreported WHERE ready = 0 AND reported = 0", "reference_reported WHERE ready = 0 AND reported = 1"} {
+		err = query(u.conn, "SELECT pk, anchor, attribute, target FROM reference INDEXED BY "+which+" AND job = ?1 LIMIT ?2", []any{u.job, limit - len(rows)}, func(st *sqlite.Stmt) error {
+			rows = append(rows, st.ColumnInt64(0))
+			u.Unfile(referenceKey(u.job, st.ColumnText(1), st.ColumnText(2)), st.ColumnInt64(0))
+			u.Unfile(HashKey(referrerSpace, u.job, st.ColumnText(3)), st.ColumnInt64(0))
+			return nil
+		})
+		if err != nil {
 			return 0, err
 		}
 	}
-	return len(references), nil
+	for _, pk := range rows {
+		if err := query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
 }
 
 // Connected implements provision.Store.
 func (s *Store) Connected(ctx context.Context, jobPK, after int64, limit int) (people []provision.KeptPerson, err error) {
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT "+personColumns+" FROM person WHERE pk > ?2 AND job = ?1 AND object IS NOT NULL ORDER BY pk LIMIT ?3", []any{jobPK, after, limit},
+		return query(c, "SELECT "+personColumns+" FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND object IS NOT NULL ORDER BY pk LIMIT ?3", []any{jobPK, after, limit},
 			func(st *sqlite.Stmt) error {
 				people = append(people, provision.KeptPerson{Person: *person(st), Place: st.ColumnInt64(0)})
 				return nil
@@ -227,7 +247,18 @@ func (s *Store) Connected(ctx context.Context, jobPK, after int64, limit int) (p
 // Audit implements provision.Unit.
 func (u *Unit) Audit(a provision.Audit) error { return putAudit(u.conn, a) }
 
+// putAudit adds an entry. As in the log none has a time before that of the entry before it, so that times are found by places.
 func putAudit(c *sqlite.Conn, a provision.Audit) error {
+	a.Time = a.Time.UTC().Truncate(time.Microsecond)
+	err := query(c, "SELECT at FROM audit ORDER BY pk DESC LIMIT 1", nil, func(st *sqlite.Stmt) error {
+		if last := micros(st, 0); a.Time.Before(last) {
+			a.Time = last
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	content, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -240,44 +271,34 @@ const maxAuditScan = 5000
 
 // QueryAudit implements provision.Store.
 func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page provision.AuditPage, err error) {
-	where, args := []string{"pk > ?1"}, []any{q.After}
-	add := func(condition string, arg any) {
-		args = append(args, arg)
-		where = append(where, fmt.Sprintf(condition, len(args)))
-	}
-	if q.Before > 0 {
-		add("pk < ?%d", q.Before)
-	}
-	if !q.From.IsZero() {
-		add("at >= ?%d", ceilMicro(q.From))
-	}
-	if !q.To.IsZero() {
-		add("at < ?%d", ceilMicro(q.To))
-	}
-	if q.Activity != "" {
-		add("activity = ?%d", q.Activity)
-	}
-	order := " ORDER BY pk DESC"
-	if q.Ascending {
-		order = " ORDER BY pk"
-	}
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	order := "DESC"
+	if q.Ascending {
+		order = "ASC"
+	}
 	seen := 0
 	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT pk, content FROM audit WHERE "+strings.Join(where, " AND ")+order, args, func(st *sqlite.Stmt) error {
+		after, before, err := auditPlaces(c, q)
+		if err != nil {
+			return err
+		}
+		return query(c, "SELECT pk, activity, content FROM audit WHERE pk > ?1 AND pk < ?2 ORDER BY pk "+order, []any{after, before}, func(st *sqlite.Stmt) error {
 			if len(page.Entries) == q.Limit || seen == maxAuditScan {
 				page.More = true
 				return errEnough
 			}
 			seen++
+			page.Next = st.ColumnInt64(0)
+			if q.Activity != "" && st.ColumnText(1) != q.Activity {
+				return nil
+			}
 			var a provision.Audit
-			if err := json.Unmarshal([]byte(st.ColumnText(1)), &a); err != nil {
+			if err := json.Unmarshal([]byte(st.ColumnText(2)), &a); err != nil {
 				return err
 			}
-			a.Seq, page.Next = st.ColumnInt64(0), st.ColumnInt64(0)
-			if q.Match == nil || q.Match(&a) {
+			if a.Seq = page.Next; q.Match == nil || q.Match(&a) {
 				page.Entries = append(page.Entries, a)
 			}
 			return nil
@@ -287,6 +308,26 @@ func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page pr
 		err = nil
 	}
 	return page, err
+}
+
+// auditPlaces returns between which places a query's entries are.
+func auditPlaces(c *sqlite.Conn, q provision.AuditQuery) (after, before int64, err error) {
+	after, before = q.After, math.MaxInt64
+	if q.Before > 0 {
+		before = q.Before
+	}
+	place := func(text string, at time.Time, otherwise int64) (pk int64) {
+		pk = otherwise
+		err = errors.Join(err, query(c, text, []any{ceilMicro(at)}, func(st *sqlite.Stmt) error { pk = st.ColumnInt64(0); return nil }))
+		return pk
+	}
+	if !q.From.IsZero() {
+		after = max(after, place("SELECT pk FROM audit WHERE at >= ?1 ORDER BY at, pk LIMIT 1", q.From, math.MaxInt64)-1)
+	}
+	if !q.To.IsZero() {
+		before = min(before, place("SELECT pk FROM audit WHERE at < ?1 ORDER BY at DESC, pk DESC LIMIT 1", q.To, 0)+1)
+	}
+	return after, before, err
 }
 
 // Notify implements provision.Unit.

@@ -30,15 +30,6 @@ func TestStore(t *testing.T) {
 	provisiontest.TestStore(t, func(t *testing.T) provision.Store { return fresh(t) })
 }
 
-// The same with an index of the log that is merged all the time.
-func TestStoreWithSmallRuns(t *testing.T) {
-	provisiontest.TestStore(t, func(t *testing.T) provision.Store {
-		s := fresh(t)
-		s.runs = unmerged{blocks: 3, entries: 20}
-		return s
-	})
-}
-
 func TestCredentials(t *testing.T) {
 	oauthtest.TestStore(t, func() oauth.Store { return fresh(t) })
 }

@@ -30,6 +30,9 @@ type Unit struct {
 	unmerged unmerged
 	linked   int64                           // people who have got a link, less those who have lost one
 	enabled  int64                           // and likewise of those whose account is enabled
+	held     int64                           // and of records that are held
+	staged   int64                           // of them, staged
+	retrying int64                           // and of those that are retried
 	moves    map[int64]map[provision.End]int // by upload, how its counts change
 	blocks   []*block
 	tallies  map[tallyKey]int64
@@ -66,18 +69,18 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
 	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
 	return s.w.doLarge(ctx, func(c *sqlite.Conn) error {
-		at := int64(-1)
-		if f.Free {
-			at = f.Position
-		}
+		at, found := int64(0), false
 		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st *sqlite.Stmt) error {
-			at = st.ColumnInt64(0)
+			at, found = st.ColumnInt64(0), true
 			return nil
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if at != f.Position && !f.Free {
+		case f.Free:
+		case !found:
+			return fmt.Errorf("there is no job %d: %w", f.JobPK, provision.ErrFenced)
+		case at != f.Position:
 			return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
 		}
 		u.conn, u.seq, u.last, u.unmerged = c, s.seq, s.last, s.unmerged
@@ -117,8 +120,9 @@ func (u *Unit) complete(write bool) error {
 	if len(u.pending.list) > 0 {
 		errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 	}
-	if u.linked != 0 || u.enabled != 0 {
-		errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2, enabled = enabled + ?3 WHERE pk = ?1", []any{u.job, u.linked, u.enabled}, nil))
+	if u.linked != 0 || u.enabled != 0 || u.held != 0 || u.staged != 0 || u.retrying != 0 {
+		errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE pk = ?1",
+			[]any{u.job, u.linked, u.enabled, u.held, u.staged, u.retrying}, nil))
 	}
 	return errors.Join(errs...)
 }
@@ -234,8 +238,11 @@ func (u *Unit) Advance(results []provision.UploadResult, cycle int64, now time.T
 			}
 		}
 		last = max(last, r.Number)
-		err = query(u.conn, "UPDATE upload SET body = NULL, done = ?3, counts = ?4, pending = ?5 WHERE job = ?1 AND number = ?2",
+		err = query(u.conn, "UPDATE upload SET done = ?3, counts = ?4, pending = ?5 WHERE job = ?1 AND number = ?2",
 			[]any{u.job, r.Number, now.UnixMicro(), string(counts), pending}, nil)
+		if err == nil {
+			err = query(u.conn, "DELETE FROM upload_body WHERE job = ?1 AND number = ?2", []any{u.job, r.Number}, nil)
+		}
 		if err != nil {
 			return err
 		}

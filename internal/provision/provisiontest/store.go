@@ -42,8 +42,32 @@ func TestStore(t *testing.T, open func(t *testing.T) provision.Store) {
 		{"unread paths", (*lane).unreadPaths},
 		{"job status", (*lane).jobStatus},
 		{"jobs are apart", (*lane).apart},
+		{"pending records", (*lane).pending},
+		{"pending records are counted", (*lane).pendingCounts},
+		{"settled", (*lane).settled},
+		{"verdicts", (*lane).verdicts},
+		{"pending sets", (*lane).pendingSets},
+		{"pending pages", (*lane).pendingPages},
+		{"a Unit that fails leaves pending records alone", (*lane).pendingRollback},
+		{"purge", (*lane).purge},
+		{"purge in an open cycle", (*lane).purgeOpenCycle},
+		{"purge of nothing", (*lane).purgeNothing},
+		{"link", (*lane).link},
+		{"unlink", (*lane).unlink},
+		{"connected", (*lane).connected},
+		{"remove", (*lane).remove},
+		{"remove beside others", (*lane).removeBeside},
+		{"free fences", (*lane).freeFences},
+		{"apps", (*lane).apps},
+		{"condition", (*lane).condition},
+		{"re-evaluation", (*lane).reevaluation},
+		{"a Unit that fails leaves the job alone", (*lane).steerRollback},
+		{"audit", (*lane).audit},
+		{"audit queries", (*lane).auditQueries},
+		{"notices", (*lane).notices},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // they wait for the disk
 			s := open(t)
 			test.run(newLane(t, s))
 		})
@@ -56,6 +80,7 @@ type lane struct {
 	s        provision.Store
 	job      *provision.Job
 	position int64
+	ids      []uuid.UUID // of the uploads that were accepted through accept and pend
 }
 
 // noon is when uploads are received. Stores keep whole microseconds.
@@ -90,6 +115,7 @@ func (l *lane) accept(n int) provision.Accepted {
 	if err != nil {
 		l.Fatal(err)
 	}
+	l.ids = append(l.ids, a.ID)
 	return a
 }
 
@@ -551,7 +577,7 @@ func (l *lane) references() {
 		l.Helper()
 		var got []provision.PendingReference
 		l.unit(func(u provision.Unit) (err error) {
-			got, err = u.ReadyReferences(limit)
+			got, err = u.ReadyReferences(noon, limit)
 			return err
 		})
 		for i := range got {
@@ -614,7 +640,7 @@ func (l *lane) references() {
 	put(c)
 	ready(10, a, b, c)
 	var two []provision.PendingReference
-	l.unit(func(u provision.Unit) (err error) { two, err = u.ReadyReferences(2); return err })
+	l.unit(func(u provision.Unit) (err error) { two, err = u.ReadyReferences(noon, 2); return err })
 	if len(two) != 2 {
 		l.Errorf("%d references, limit 2", len(two))
 	}
@@ -933,7 +959,7 @@ func (l *lane) apart() {
 	var refs []provision.PendingReference
 	other.unit(func(u provision.Unit) (err error) {
 		if anchors, err = u.LinkedAnchors([]string{id}); err == nil {
-			refs, err = u.ReadyReferences(10)
+			refs, err = u.ReadyReferences(noon, 10)
 		}
 		return err
 	})

@@ -22,7 +22,6 @@ CREATE TABLE signing_key (
 CREATE TABLE job (
   pk       INTEGER PRIMARY KEY,
   id       TEXT NOT NULL UNIQUE COLLATE NOCASE,
-  content  TEXT NOT NULL,              -- JSON: app, schema, settings
   state    TEXT NOT NULL,
   next     INTEGER NOT NULL DEFAULT 1, -- the next upload's number
   position INTEGER NOT NULL DEFAULT 0, -- committed up to this upload number
@@ -36,6 +35,12 @@ CREATE TABLE job (
   condition TEXT NOT NULL DEFAULT '{}' -- JSON: last executions, brakes, quarantine
 );
 
+-- What a job is. Apart, because it is large, and each accepted upload writes the job's row.
+CREATE TABLE job_content (
+  job     INTEGER PRIMARY KEY,
+  content TEXT NOT NULL -- JSON: app, schema, settings
+);
+
 -- Provisioning apps: service principals that jobs belong to.
 CREATE TABLE app (
   pk      INTEGER PRIMARY KEY,
@@ -43,7 +48,7 @@ CREATE TABLE app (
   content TEXT NOT NULL         -- JSON: application, name, synchronization secrets
 );
 
--- An upload, with its operations until they have been taken up.
+-- An upload: its place in the queue, then what became of it.
 CREATE TABLE upload (
   job        INTEGER NOT NULL,
   number     INTEGER NOT NULL,
@@ -52,13 +57,21 @@ CREATE TABLE upload (
   body_hash  BLOB NOT NULL,
   received   INTEGER NOT NULL,
   operations INTEGER NOT NULL,
-  body       BLOB,              -- see codec.go; null once all lanes have passed the upload
   done       INTEGER,
   closed     INTEGER,           -- when its cycle was
   settled    INTEGER,
   pending    INTEGER NOT NULL DEFAULT 0, -- records that are held or retried
   counts     TEXT,              -- JSON: end -> records
-  purge      INTEGER,           -- that has thrown it out of the queue; then the body stays, for the receipts
+  purge      INTEGER,           -- that has thrown it out of the queue
+  PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+
+-- The operations of uploads that no batch has taken up: of those that wait and, for the receipts, of those that were purged.
+-- Apart, because they are large: a purge writes the rows of all uploads that wait.
+CREATE TABLE upload_body (
+  job    INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  body   BLOB NOT NULL, -- see codec.go
   PRIMARY KEY (job, number)
 ) WITHOUT ROWID;
 CREATE INDEX upload_request ON upload (job, request_id) WHERE request_id IS NOT NULL;
@@ -121,6 +134,7 @@ CREATE TABLE person (
   pending INTEGER NOT NULL, -- kind of the pending record; 0: none
   kept    BLOB NOT NULL     -- see kept.go
 );
+CREATE INDEX person_job ON person (job);
 CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
 
 -- Latest records of people that have an outcome and no end: held or retried.
@@ -179,10 +193,14 @@ CREATE TABLE reference (
   place     INTEGER NOT NULL,
   bulk_id   TEXT NOT NULL,
   reported  INTEGER NOT NULL DEFAULT 0,
-  ready     INTEGER NOT NULL
+  ready     INTEGER NOT NULL,
+  due       INTEGER NOT NULL DEFAULT 0, -- when it is tried again that was refused for now
+  attempts  INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX reference_deferred ON reference (job, due) WHERE due > 0;
 CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
 CREATE INDEX reference_unreported ON reference (job, upload, place) WHERE ready = 0 AND reported = 0;
+CREATE INDEX reference_reported ON reference (job) WHERE ready = 0 AND reported = 1;
 
 -- Log entries in compressed blocks; entry i of a block has the place first + i. What blocks are found by is apart from
 -- what they hold.
