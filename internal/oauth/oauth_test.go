@@ -879,6 +879,18 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
+// A tool that finds the cloud by its metadata gets a token for what that names.
+func TestCloudMetadata(t *testing.T) {
+	w := newWorld(t)
+	a := w.get(t, "/metadata/endpoints?api-version=2022-09-01")
+	resource, _ := a.body["microsoftGraphResourceId"].(string)
+	login, _ := a.body["authentication"].(map[string]any)["loginEndpoint"].(string)
+	if a.Code != 200 || a.body["name"] == "" || a.body["resourceManager"] == "" || login != "https://"+host || resource != "https://"+host+"/" {
+		t.Fatalf("%d %s", a.Code, a.Body)
+	}
+	w.token(t, "scope", resource+".default")
+}
+
 func TestServes(t *testing.T) {
 	for path, want := range map[string]bool{
 		tokenURL: true, "/common/discovery/instance": true, "/x/discovery/keys/": true,
