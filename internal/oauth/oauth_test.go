@@ -829,6 +829,7 @@ var errDown = errors.New("database is down")
 
 func (failing) Client(context.Context, uuid.UUID) (*oauth.Client, error) { return nil, errDown }
 func (failing) SigningKeys(context.Context) ([]oauth.SigningKey, error)  { return nil, errDown }
+func (failing) Ticket(context.Context, [32]byte) (*oauth.Ticket, error)  { return nil, errDown }
 func (failing) PutSigningKey(context.Context, oauth.SigningKey) error    { return errDown }
 
 func TestStoreFails(t *testing.T) {
