@@ -119,6 +119,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 			*directory.Directory
 		}{s.service, s.users},
 		Apps: s.store, Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
+		RoleMembers: roleMembers(s.store),
 	})
 	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
 	s.health = metrics.NewHealth(watched{s.store}, set.log)

@@ -298,22 +298,20 @@ func (c *call) scimBatch(body []byte) error {
 		`Send {"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[…]} as application/scim+json with POST to %s.`, address)
 }
 
-// uploadAddress is where the caller sends people: to its own job, or to the only one there is, if it may upload.
+// uploadAddress is where the caller sends people: to its own job, or to the only one there is, if it may upload there.
 func (c *call) uploadAddress() (string, error) {
-	const anywhere = "/servicePrincipals/{id}/synchronization/jobs/{job-id}/bulkUpload"
-	if c.authorize(&mayUpload) != nil {
-		return c.root() + anywhere, nil
-	}
 	jobs, err := c.s.Service.Jobs(c.r.Context())
 	if err != nil {
 		return "", err
 	}
 	own := slices.DeleteFunc(slices.Clone(jobs), func(j *provision.Job) bool { return j.ApplicationID != c.principal.AppID })
-	if len(own) == 0 && !c.limited {
+	anyJob, ownJob := c.principal.Has(mayUpload.permissions...), c.principal.Has(mayUpload.owned...)
+	switch {
+	case len(own) == 1 && (anyJob || ownJob):
+	case len(own) == 0 && len(jobs) == 1 && anyJob:
 		own = jobs
+	default:
+		return c.root() + "/servicePrincipals/{id}/synchronization/jobs/{job-id}/bulkUpload", nil
 	}
-	if len(own) == 1 {
-		return c.root() + "/servicePrincipals/" + own[0].ServicePrincipalID.String() + "/synchronization/jobs/" + own[0].ID + "/bulkUpload", nil
-	}
-	return c.root() + anywhere, nil
+	return c.root() + "/servicePrincipals/" + own[0].ServicePrincipalID.String() + "/synchronization/jobs/" + own[0].ID + "/bulkUpload", nil
 }

@@ -192,6 +192,12 @@ func TestBatchRefused(t *testing.T) {
 	if _, message := errorOf(t, rec); strings.Contains(message, jobID) || !strings.Contains(message, "/jobs/{job-id}/bulkUpload") {
 		t.Errorf("who may not upload is told %s", message)
 	}
+	for role, told := range map[string]bool{"SynchronizationData-User.Upload": true, "SynchronizationData-User.Upload.OwnedBy": true, "Synchronization.Read.All": false} {
+		rec := w.send("POST", "/v1.0/$batch", operations, "Content-Type", "application/json", "Authorization", "Bearer "+role)
+		if _, message := errorOf(t, rec); strings.Contains(message, jobID) != told {
+			t.Errorf("with %s: %s", role, message)
+		}
+	}
 	if rec := w.send("POST", "/v1.0/$batch", requests(1), "Content-Type", ""); rec.Code != 400 {
 		t.Errorf("no Content-Type: %d", rec.Code)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"induct/internal/graph/odata"
+	"induct/internal/oauth"
 	"induct/internal/provision"
 )
 
@@ -76,7 +77,7 @@ func (c *call) listedBy(o odata.Options, set string, all []object, shape object)
 	}
 	if filter != nil {
 		filter.Fold = true
-		if _, err := filter.Match(shape.valueAt); err != nil { // also where there is nothing to match
+		if _, err := filter.Match(shape.filtered); err != nil { // also where there is nothing to match
 			return invalidFilter(err)
 		}
 	}
@@ -88,7 +89,7 @@ func (c *call) listedBy(o odata.Options, set string, all []object, shape object)
 	found := []object{}
 	for _, one := range all {
 		if filter != nil {
-			ok, err := filter.Match(one.valueAt)
+			ok, err := filter.Match(one.filtered)
 			if err != nil {
 				return invalidFilter(err)
 			}
@@ -230,23 +231,26 @@ func (c *call) getDomain() error {
 }
 
 // role is a directory role that means something here.
-type role struct{ template, name, description string }
+type role struct{ name, description string }
 
-// directoryRoles are those, with their ids (Microsoft Entra built-in roles).
+// template is the id of the role's template.
+func (r role) template() string { return oauth.DirectoryRoles[r.name] }
+
+// directoryRoles are those that oauth knows.
 var directoryRoles = []role{
-	{"62e90394-69f5-4237-9190-012177145e10", "Global Administrator", "May do everything."},
-	{"9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3", "Application Administrator", "Manages apps, their credentials and their provisioning."},
-	{"158c047a-c907-4556-b7ef-446551a6b5f7", "Cloud Application Administrator", "Manages apps, their credentials and their provisioning."},
-	{"8ac3fc64-6eca-42ea-9e69-59f4c7b60eb2", "Hybrid Identity Administrator", "Manages provisioning."},
-	{"fe930be7-5e62-47db-91af-98c3a49a38b1", "User Administrator", "Manages users, and sends them to be provisioned."},
-	{"4a5d8f65-41da-4de4-8968-e035b65339cf", "Reports Reader", "Reads logs."},
-	{"5d6b6bb7-de71-4623-b4af-96380a352509", "Security Reader", "Reads logs."},
-	{"f2ef992c-3afb-46b9-b7cf-a126ee74c451", "Global Reader", "Reads everything."},
+	{globalAdministrator, "May do everything."},
+	{appAdministrator, "Manages apps, their credentials and their provisioning."},
+	{cloudAppAdministrator, "Manages apps, their credentials and their provisioning."},
+	{hybridAdministrator, "Manages provisioning."},
+	{userAdministrator, "Manages users, and sends people to be provisioned."},
+	{reportsReader, "Reads logs."},
+	{securityReader, "Reads logs."},
+	{globalReader, "Reads everything."},
 }
 
 // roleID is the id of a role's object in this tenant.
 func (c *call) roleID(r role) string {
-	return uuid.NewSHA1(c.s.Service.Tenant().ID, []byte("directoryRole "+r.template)).String()
+	return uuid.NewSHA1(c.s.Service.Tenant().ID, []byte("directoryRole "+r.template())).String()
 }
 
 func (c *call) roleObject(r role) object {
@@ -255,12 +259,12 @@ func (c *call) roleObject(r role) object {
 		{"deletedDateTime", nil},
 		{"description", r.description},
 		{"displayName", r.name},
-		{"roleTemplateId", r.template},
+		{"roleTemplateId", r.template()},
 	}
 }
 
 func templateOfRole(r role) object {
-	return object{{"id", r.template}, {"deletedDateTime", nil}, {"description", r.description}, {"displayName", r.name}}
+	return object{{"id", r.template()}, {"deletedDateTime", nil}, {"description", r.description}, {"displayName", r.name}}
 }
 
 func (c *call) listDirectoryRoles() error {
@@ -279,7 +283,7 @@ func (c *call) directoryRole() (role, error) {
 		return role{}, badRequest("'%s' is not a key of directoryRoles.", clip(k.property))
 	}
 	for _, r := range directoryRoles {
-		if byTemplate && strings.EqualFold(k.value, r.template) || !byTemplate && strings.EqualFold(k.value, c.roleID(r)) {
+		if byTemplate && strings.EqualFold(k.value, r.template()) || !byTemplate && strings.EqualFold(k.value, c.roleID(r)) {
 			return r, nil
 		}
 	}
@@ -300,17 +304,29 @@ func (c *call) listRoleMembers() error {
 	if err != nil {
 		return err
 	}
-	var ids []string
-	if c.s.RoleMembers != nil {
-		if ids, err = c.s.RoleMembers(c.r.Context(), r.template); err != nil {
-			return err
-		}
+	ids, err := c.s.RoleMembers(c.r.Context(), r.template())
+	if err != nil {
+		return err
 	}
 	members, err := c.directoryObjects(ids, nil)
 	if err != nil {
 		return err
 	}
 	return c.listed("directoryObjects", members, directoryUser(&provision.Object{}, nil))
+}
+
+// rolesOf are the directory roles that a user has.
+func (c *call) rolesOf(u *provision.Object) (all []object, err error) {
+	for _, r := range directoryRoles {
+		ids, err := c.s.RoleMembers(c.r.Context(), r.template())
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(ids, func(id string) bool { return strings.EqualFold(id, u.ID) }) {
+			all = append(all, typed("directoryRole", c.roleObject(r)))
+		}
+	}
+	return all, nil
 }
 
 func (c *call) listRoleTemplates() error {
@@ -327,7 +343,7 @@ func (c *call) getRoleTemplate() error {
 		return err
 	}
 	for _, r := range directoryRoles {
-		if strings.EqualFold(id, r.template) {
+		if strings.EqualFold(id, r.template()) {
 			return c.single("directoryRoleTemplates", templateOfRole(r))
 		}
 	}
@@ -337,7 +353,7 @@ func (c *call) getRoleTemplate() error {
 // directoryObjectOf returns the object with an id, of whatever type, with its type in front; nil if there is none.
 func (c *call) directoryObjectOf(id string, selected []string) (object, error) {
 	key, err := uuid.Parse(id)
-	if err != nil {
+	if err != nil || key == uuid.Nil {
 		return nil, nil
 	}
 	u, err := c.s.Service.Object(c.r.Context(), key.String())
@@ -379,11 +395,6 @@ func (c *call) directoryObjects(ids, selected []string) (found []object, err err
 		}
 	}
 	return found, nil
-}
-
-// typed is an object with its type in front, for where objects of several types can stand.
-func typed(kind string, o object) object {
-	return slices.Concat(object{{"@odata.type", "#microsoft.graph." + kind}}, o)
 }
 
 func directoryUser(u *provision.Object, selected []string) object {

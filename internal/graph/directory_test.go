@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
+
+	"induct/internal/oauth"
 )
 
 func TestOrganizationAndDomains(t *testing.T) {
@@ -68,6 +72,8 @@ func TestDirectoryErrors(t *testing.T) {
 		"/v1.0/me":                               "400 BadRequest",
 		"/v1.0/me/manager":                       "400 BadRequest",
 		"/v1.0/$metadata":                        "501 NotImplemented",
+		"/v1.0/users/delta()":                    "501 NotImplemented",
+		"/v1.0/users/microsoft.graph.delta":      "501 NotImplemented",
 		"/v1.0/users/nobody/memberOf":            "404 Request_ResourceNotFound",
 		"/v1.0/users/nobody/directReports":       "404 Request_ResourceNotFound",
 	} {
@@ -94,6 +100,11 @@ func TestDirectoryPermissions(t *testing.T) {
 	}
 }
 
+// asUser is a token of the person with this object id.
+func asUser(id string) string {
+	return bearer(oauth.Principal{ObjectID: uuid.MustParse(id), User: true, Scopes: []string{"User.Read"}})
+}
+
 func TestMe(t *testing.T) {
 	w := userWorld(t)
 	ana := w.fake.users[1].ID
@@ -106,12 +117,12 @@ func TestMe(t *testing.T) {
 		"/memberOf/microsoft.graph.group/$count":  "0",
 		"/transitiveMemberOf/graph.directoryRole": `"value":[]`,
 	} {
-		rec := w.get("/v1.0/me"+path, "Authorization", "Bearer person."+ana, "ConsistencyLevel", "eventual")
+		rec := w.get("/v1.0/me"+path, "Authorization", asUser(ana), "ConsistencyLevel", "eventual")
 		if rec.Code != 200 || !strings.Contains(rec.Body.String(), want) {
 			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
 		}
 	}
-	if rec := w.get("/v1.0/me", "Authorization", "Bearer person."+otherSP); rec.Code != 404 {
+	if rec := w.get("/v1.0/me", "Authorization", asUser(otherSP)); rec.Code != 404 {
 		t.Errorf("a person without a user: %d", rec.Code)
 	}
 }
@@ -157,6 +168,9 @@ func TestRoleMembers(t *testing.T) {
 		}
 	})
 	w.fake.addUser("Ana", nil)
+	if got := w.page("/v1.0/users/ana@contoso.example/transitiveMemberOf/microsoft.graph.directoryRole?$select=displayName"); len(got.Value) != 8 || got.Value[0]["displayName"] != "Global Administrator" {
+		t.Errorf("%+v", got)
+	}
 	p := w.page("/v1.0/directoryRoles(roleTemplateId='62e90394-69f5-4237-9190-012177145e10')/members?$select=id")
 	if asked != "62e90394-69f5-4237-9190-012177145e10" || len(p.Value) != 1 || p.Value[0]["id"] != w.fake.users[0].ID {
 		t.Errorf("%s: %+v", asked, p)

@@ -549,8 +549,8 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All,User.ReadWrite.All,Directory.Read.All," +
-			"Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All," +
+			"User.ReadWrite.All,Directory.Read.All,Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
 	}
 	if encoded, ok := strings.CutPrefix(bearer, "p."); ok {
 		var p oauth.Principal
@@ -559,9 +559,6 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 			err = json.Unmarshal(text, &p)
 		}
 		return &p, err
-	}
-	if id, is := strings.CutPrefix(bearer, "person."); is {
-		return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(id), User: true}, nil
 	}
 	return &oauth.Principal{AppID: uuid.MustParse(appID), ObjectID: uuid.MustParse(spID), DisplayName: "HR feed", Roles: strings.Split(bearer, ",")}, nil
 }

@@ -146,6 +146,9 @@ func New(cfg Config) http.Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.RoleMembers == nil {
+		cfg.RoleMembers = func(context.Context, string) ([]string, error) { return nil, nil }
+	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Request) {}
 	}

@@ -326,12 +326,17 @@ func FuzzWrites(f *testing.F) {
 		{"PUT", jobURL + "/objectConnections/701", `{"targetAnchor":"o"}`},
 		{"POST", jobURL + "/heldChanges/approve", `{"externalIds":["701"]}`},
 		{"PUT", sync + "/secrets", `{"value":[{"key":"SyncAll","value":"false"}]}`},
+		{"POST", "/v1.0/users", newUser + "}"},
+		{"PATCH", "/v1.0/users/ana@contoso.example", `{"businessPhones":["5"],"employeeHireDate":"2026-05-01T00:00:00Z","employeeOrgData":{"costCenter":null},"extension_1_a":true}`},
+		{"PUT", "/v1.0/users/ana@contoso.example/manager/$ref", `{"@odata.id":"https://x/v1.0/users('ana%40contoso.example')"}`},
+		{"POST", "/v1.0/directoryObjects/getByIds", `{"ids":["60443998-8cf7-4e61-b05c-a53b658cb5e1"],"types":["user"]}`},
 	}
 	for i, w := range writes {
 		f.Add(uint8(i), w.body)
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body string) {
 		w := pendingWorld(t)
+		w.fake.addUser("Ana", nil)
 		w.fake.addLog(provision.LogEntry{Anchor: "1"})
 		r := writes[int(which)%len(writes)]
 		rec := w.write(r.method, r.path, body)

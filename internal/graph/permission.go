@@ -76,7 +76,7 @@ var (
 		permissions: []string{"AuditLog.Read.All", "Directory.Read.All"}}
 
 	mayReadUsers = access{roles: userReaders, deny: denied,
-		permissions: []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}}
+		permissions: []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
 	mayDeleteUsers = access{roles: userAdmins, deny: denied,
 		permissions: []string{"User.DeleteRestore.All", "User.ReadWrite.All"}}
 

@@ -100,7 +100,7 @@ func appendJSON(b *bytes.Buffer, v any) error {
 		}
 		b.Write(v.entity[1:])
 		return nil
-	case json.RawMessage: // of ours: it is well-formed and compact
+	case json.RawMessage: // of ours, or checked when it was sent: it is well-formed
 		if len(v) > 0 {
 			b.Write(v)
 			return nil
@@ -268,35 +268,6 @@ func (o object) get(path string) any {
 		if strings.ToLower(m.name) == path {
 			return m.value
 		}
-	}
-	return odata.UnknownProperty{}
-}
-
-// valueAt is get of a path of members, in the types that filters have.
-func (o object) valueAt(path string) any {
-	name, rest, deep := strings.Cut(path, "/")
-	for _, m := range o {
-		if strings.ToLower(m.name) != name {
-			continue
-		}
-		switch v := m.value.(type) {
-		case object:
-			if deep {
-				return v.valueAt(rest)
-			}
-		case []object:
-			elements := make([]func(string) any, len(v))
-			for i := range v {
-				elements[i] = v[i].valueAt
-			}
-			return elements
-		case nil:
-			return nil
-		}
-		if deep {
-			break
-		}
-		return m.value
 	}
 	return odata.UnknownProperty{}
 }

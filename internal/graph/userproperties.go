@@ -347,7 +347,16 @@ func userProperty(o *provision.Object, path string) any {
 		}
 		return nil
 	}
-	return object{{first, p.value(o)}}.valueAt(first)
+	switch v := p.value(o).(type) {
+	case []object:
+		elements := make([]func(string) any, len(v))
+		for i := range v {
+			elements[i] = v[i].filtered
+		}
+		return elements
+	default:
+		return v
+	}
 }
 
 func timeValue(t time.Time) any {

@@ -17,8 +17,10 @@ const (
 )
 
 // navigations lead from a user to what there is none of here.
-var navigations = []string{"memberOf", "transitiveMemberOf", "ownedObjects", "sponsors", "licenseDetails", "appRoleAssignments",
-	"memberOf/" + namespace + "group", "memberOf/" + namespace + "directoryRole", "transitiveMemberOf/" + namespace + "group", "transitiveMemberOf/" + namespace + "directoryRole"}
+var navigations = []string{"ownedObjects", "sponsors", "licenseDetails", "appRoleAssignments", "memberOf/" + namespace + "group", "transitiveMemberOf/" + namespace + "group"}
+
+// roleNavigations lead from a user to directory roles, which are all that users can be members of.
+var roleNavigations = []string{"memberOf", "transitiveMemberOf", "memberOf/" + namespace + "directoryRole", "transitiveMemberOf/" + namespace + "directoryRole"}
 
 // userRoutes are those of users, and of the person who asks.
 func userRoutes() []route {
@@ -28,6 +30,7 @@ func userRoutes() []route {
 			"POST": {(*call).postUser, mayWriteUsers},
 		}},
 		{"/users/$count", get((*call).countUsers, mayReadUsers)},
+		{"/users/delta", get((*call).lackDelta, mayReadUsers)},
 		{"/users/{user}", map[string]endpoint{
 			"GET":    {(*call).getUser, mayReadUsers},
 			"PATCH":  {(*call).patchUser, mayWriteUsers},
@@ -41,15 +44,23 @@ func userRoutes() []route {
 		{"/me", get((*call).getUser, anybody)},
 		{"/me/manager/$ref", get((*call).getManagerRef, anybody)},
 	}
+	for _, action := range []string{"revokeSignInSessions", "assignLicense", "changePassword"} {
+		routes = append(routes, route{"/users/{user}/" + action, post((*call).lackAction, mayWriteUsers)})
+	}
 	for user, may := range map[string]access{"/users/{user}": mayReadUsers, "/me": anybody} {
 		routes = append(routes,
 			route{user + "/manager", get((*call).getManager, may)},
 			route{user + "/directReports", get((*call).listReports, may)},
 			route{user + "/directReports/$count", get((*call).countReports, may)})
+		for _, navigation := range roleNavigations {
+			routes = append(routes,
+				route{user + "/" + navigation, get((*call).listMemberships, may)},
+				route{user + "/" + navigation + "/$count", get((*call).listMemberships, may)})
+		}
 		for _, navigation := range navigations {
 			routes = append(routes,
-				route{user + "/" + navigation, get((*call).listNothing, may)},
-				route{user + "/" + navigation + "/$count", get((*call).listNothing, may)})
+				route{user + "/" + navigation, get((*call).listNone, may)},
+				route{user + "/" + navigation + "/$count", get((*call).listNone, may)})
 		}
 	}
 	return routes
@@ -331,10 +342,34 @@ func (c *call) countReports() error {
 	return c.countUsersIn(set)
 }
 
-// listNothing lists what users have none of here: groups they are in, licences, sponsors, roles on apps.
-func (c *call) listNothing() error {
+// listMemberships lists what a user is a member of (user: list memberOf): directory roles.
+func (c *call) listMemberships() error {
+	u, err := c.user()
+	if err != nil {
+		return err
+	}
+	roles, err := c.rolesOf(u)
+	if err != nil {
+		return err
+	}
+	return c.advanced("directoryObjects", roles, c.roleObject(directoryRoles[0]))
+}
+
+// listNone lists what users have none of here: groups they are in, licences, sponsors, roles on apps.
+func (c *call) listNone() error {
 	if _, err := c.user(); err != nil {
 		return err
 	}
 	return c.advanced("directoryObjects", nil, groupShape())
+}
+
+func (c *call) lackDelta() error {
+	return notSupported("Changes of users cannot be followed by delta queries: the provisioning log, /auditLogs/provisioning, has them in order.")
+}
+
+func (c *call) lackAction() error {
+	if _, err := c.user(); err != nil {
+		return err
+	}
+	return notSupported("Licences, passwords and sessions are not kept in this directory.")
 }

@@ -204,8 +204,11 @@ func (p property) parse(raw json.RawMessage) (v expr.Value, err error) {
 		if json.Unmarshal(raw, &b) != nil {
 			return v, wrongType(p.name, "true or false")
 		}
-		if b != nil {
+		switch {
+		case b != nil:
 			v = expr.Bool(*b)
+		case p.name == "accountEnabled":
+			return v, refusedProperty(p.name, "A value is required for property 'accountEnabled' of resource 'User'.")
 		}
 		return v, nil
 	case list, phones:

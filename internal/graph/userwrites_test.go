@@ -77,6 +77,7 @@ func TestUserWritesRefused(t *testing.T) {
 		{"PATCH", `{"city":5}`, 400, "Request_BadRequest", "Property 'city' is invalid: it is a text."},
 		{"PATCH", `{"city":"a","City":"b"}`, 400, "Request_BadRequest", "is given twice."},
 		{"PATCH", `{"accountEnabled":"true"}`, 400, "Request_BadRequest", "it is true or false."},
+		{"PATCH", `{"accountEnabled":null}`, 400, "Request_BadRequest", "A value is required for property 'accountEnabled'"},
 		{"PATCH", `{"businessPhones":"5"}`, 400, "Request_BadRequest", "it is a list of texts."},
 		{"PATCH", `{"businessPhones":["5","6"]}`, 400, "Request_BadRequest", "holds one number at most."},
 		{"PATCH", `{"employeeHireDate":"tomorrow"}`, 400, "Request_BadRequest", "it is a time such as"},

@@ -31,6 +31,10 @@ func ownPaths() []pathSchema {
 	const job = "servicePrincipals/[^/]+/synchronization/jobs/[^/]+"
 	const sync = "(servicePrincipals|applications)/[^/]+/synchronization"
 	const template = sync + "/templates/[^/]+"
+	const registered = "(servicePrincipals|applications)/"
+	const federated = "applications/[^/]+/federatedIdentityCredentials"
+	const assigned = "servicePrincipals/[^/]+/(appRoleAssignments|appRoleAssignedTo)"
+	const granted = "(servicePrincipals/[^/]+/)?oauth2PermissionGrants"
 	const schema = "(" + job + "|" + template + ")/schema"
 	return []pathSchema{
 		{"POST", job + "/bulkUpload", shapeNone, 202},
@@ -67,6 +71,33 @@ func ownPaths() []pathSchema {
 		{"DELETE", job + "/objectConnections/[^/]+", shapeNone, 204},
 		{"GET", "auditLogs/directoryAudits", shapeOwns, 200},
 		{"GET", "auditLogs/directoryAudits/[^/]+", shapeOwn, 200},
+		{"PATCH", registered + "[^/]+", shapeNone, 204},
+		{"DELETE", registered + "[^/]+", shapeNone, 204},
+		{"POST", registered + "[^/]+/removePassword", shapeNone, 204},
+		{"GET", registered + "[^/]+/(owners|ownedObjects|memberOf)", "coll.directoryObject", 200},
+		{"GET", registered + "[^/]+/owners/\\$ref", "coll.reference", 200},
+		{"POST", registered + "[^/]+/owners/\\$ref", shapeNone, 204},
+		{"DELETE", registered + "[^/]+/owners/[^/]+/\\$ref", shapeNone, 204},
+		{"GET", federated, "coll.federatedIdentityCredential", 200},
+		{"POST", federated, "federatedIdentityCredential", 201},
+		{"GET", federated + "/[^/]+", "federatedIdentityCredential", 200},
+		{"PATCH", federated + "/[^/]+", "federatedIdentityCredential", 201},
+		{"PATCH", federated + "/[^/]+", shapeNone, 204},
+		{"DELETE", federated + "/[^/]+", shapeNone, 204},
+		{"GET", "applications/[^/]+/extensionProperties", "coll.extensionProperty", 200},
+		{"POST", "applications/[^/]+/extensionProperties", "extensionProperty", 201},
+		{"GET", "applications/[^/]+/extensionProperties/[^/]+", "extensionProperty", 200},
+		{"DELETE", "applications/[^/]+/extensionProperties/[^/]+", shapeNone, 204},
+		{"POST", "directoryObjects/getAvailableExtensionProperties", "coll.extensionProperty", 200},
+		{"GET", assigned, "coll.appRoleAssignment", 200},
+		{"POST", assigned, "appRoleAssignment", 201},
+		{"GET", assigned + "/[^/]+", "appRoleAssignment", 200},
+		{"DELETE", assigned + "/[^/]+", shapeNone, 204},
+		{"GET", granted, "coll.oauth2PermissionGrant", 200},
+		{"POST", "oauth2PermissionGrants", "oauth2PermissionGrant", 201},
+		{"GET", "oauth2PermissionGrants/[^/]+", "oauth2PermissionGrant", 200},
+		{"PATCH", "oauth2PermissionGrants/[^/]+", shapeNone, 204},
+		{"DELETE", "oauth2PermissionGrants/[^/]+", shapeNone, 204},
 		{"GET", ".+/\\$count", shapeNumber, 200},
 		{"PATCH", "users/[^/]+", shapeNone, 204},
 		{"DELETE", "users/[^/]+", shapeNone, 204},
@@ -74,35 +105,8 @@ func ownPaths() []pathSchema {
 		{"DELETE", "users/[^/]+/manager/\\$ref", shapeNone, 204},
 		{"DELETE", "directory/deletedItems/[^/]+", shapeNone, 204},
 		{"POST", "(applications|servicePrincipals)/[^/]+/addPassword", "passwordCredential", 200},
-		{"POST", "(applications|servicePrincipals)/[^/]+/removePassword", shapeNone, 204},
-		{"PATCH", "(applications|servicePrincipals)/[^/]+", shapeNone, 204},
-		{"PATCH", "applications/uniqueName='[^']+'", "application", 201},
-		{"PATCH", "servicePrincipals/appId='[^']+'", "servicePrincipal", 201},
-		{"DELETE", "(applications|servicePrincipals)/[^/]+", shapeNone, 204},
-		{"GET", "(applications|servicePrincipals)/[^/]+/(owners|ownedObjects|memberOf)", "coll.directoryObject", 200},
-		{"GET", "(applications|servicePrincipals)/[^/]+/owners/\\$ref", "references", 200},
-		{"POST", "(applications|servicePrincipals)/[^/]+/owners/\\$ref", shapeNone, 204},
-		{"DELETE", "(applications|servicePrincipals)/[^/]+/owners/[^/]+/\\$ref", shapeNone, 204},
-		{"GET", "applications/[^/]+/federatedIdentityCredentials", "coll.federatedIdentityCredential", 200},
-		{"POST", "applications/[^/]+/federatedIdentityCredentials", "federatedIdentityCredential", 201},
-		{"GET", "applications/[^/]+/federatedIdentityCredentials/[^/]+", "federatedIdentityCredential", 200},
-		{"PATCH", "applications/[^/]+/federatedIdentityCredentials/[^/]+", shapeNone, 204},
-		{"PATCH", "applications/[^/]+/federatedIdentityCredentials/name='[^']+'", "federatedIdentityCredential", 201},
-		{"DELETE", "applications/[^/]+/federatedIdentityCredentials/[^/]+", shapeNone, 204},
-		{"GET", "applications/[^/]+/extensionProperties", "coll.extensionProperty", 200},
-		{"POST", "applications/[^/]+/extensionProperties", "extensionProperty", 201},
-		{"GET", "applications/[^/]+/extensionProperties/[^/]+", "extensionProperty", 200},
-		{"DELETE", "applications/[^/]+/extensionProperties/[^/]+", shapeNone, 204},
-		{"POST", "directoryObjects/getAvailableExtensionProperties", "coll.extensionProperty", 200},
-		{"GET", "servicePrincipals/[^/]+/(appRoleAssignments|appRoleAssignedTo)", "coll.appRoleAssignment", 200},
-		{"POST", "servicePrincipals/[^/]+/(appRoleAssignments|appRoleAssignedTo)", "appRoleAssignment", 201},
-		{"GET", "servicePrincipals/[^/]+/(appRoleAssignments|appRoleAssignedTo)/[^/]+", "appRoleAssignment", 200},
-		{"DELETE", "servicePrincipals/[^/]+/(appRoleAssignments|appRoleAssignedTo)/[^/]+", shapeNone, 204},
-		{"GET", "(servicePrincipals/[^/]+/)?oauth2PermissionGrants", "coll.oAuth2PermissionGrant", 200},
-		{"POST", "oauth2PermissionGrants", "oAuth2PermissionGrant", 201},
-		{"GET", "oauth2PermissionGrants/[^/]+", "oAuth2PermissionGrant", 200},
-		{"PATCH", "oauth2PermissionGrants/[^/]+", shapeNone, 204},
-		{"DELETE", "oauth2PermissionGrants/[^/]+", shapeNone, 204},
+		{"PATCH", "applications\\([^/]+\\)", "application", 201},
+		{"PATCH", "servicePrincipals\\([^/]+\\)", "servicePrincipal", 201},
 		{"POST", "\\$batch", "batch", 200},
 		{"GET", "(users/[^/]+|me)/manager", "directoryObject", 200},
 		{"GET", "(users/[^/]+|me)/manager/\\$ref", "reference", 200},
@@ -281,49 +285,45 @@ func complete(t testing.TB, defs map[string]any) {
 	if err := json.Unmarshal([]byte(ownShapes), &own); err != nil {
 		t.Fatal(err)
 	}
+	for name := range own {
+		own["coll."+name] = collectionOf(name)
+	}
 	maps.Copy(defs, own)
+}
+
+func collectionOf(name string) map[string]any {
+	text := map[string]any{"type": "string"}
+	return map[string]any{"type": "object", "required": []any{"@odata.context", "value"}, "additionalProperties": false, "properties": map[string]any{
+		"@odata.context": text, "@odata.nextLink": text, "@odata.count": map[string]any{"type": "integer"},
+		"value": map[string]any{"type": "array", "items": map[string]any{"$ref": "#/$defs/" + name}}}}
 }
 
 // ownShapes are schemas of what has none in Graph's metadata.
 const ownShapes = `{
-	"own": {"type": "object", "required": ["@odata.context"]},
-	"coll.own": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
-		"value": {"type": "array", "items": {"type": "object"}}}},
+	"own": {"type": "object"},
+	"reference": {"type": "object", "required": ["@odata.id"], "additionalProperties": false, "properties": {
+		"@odata.context": {"type": "string"}, "@odata.id": {"type": "string"}}},
 	"batch": {"type": "object", "required": ["responses"], "additionalProperties": false, "properties": {"responses": {"type": "array", "items": {
 		"type": "object", "required": ["id", "status", "headers"], "additionalProperties": false, "properties": {
 			"id": {"type": "string"}, "status": {"type": "integer"}, "headers": {"type": "object", "additionalProperties": {"type": "string"}}, "body": {}}}}}},
-	"federatedIdentityCredential": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {"id": {"type": "string"}, "name": {"type": "string"}, "issuer": {"type": "string"}, "subject": {"type": ["string", "null"]}, "description": {"type": ["string", "null"]}, "audiences": {"type": "array", "items": {"type": "string"}}}},
-	"coll.federatedIdentityCredential": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
-		"value": {"type": "array", "items": {"$ref": "#/$defs/federatedIdentityCredential"}}}},
-	"extensionProperty": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {"id": {"type": "string"}, "deletedDateTime": {"type": "null"}, "appDisplayName": {"type": "string"}, "dataType": {"type": "string"}, "isMultiValued": {"type": "boolean"}, "isSyncedFromOnPremises": {"type": "boolean"}, "name": {"type": "string"}, "targetObjects": {"type": "array", "items": {"type": "string"}}}},
-	"coll.extensionProperty": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
-		"value": {"type": "array", "items": {"$ref": "#/$defs/extensionProperty"}}}},
-	"appRoleAssignment": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {"id": {"type": "string"}, "deletedDateTime": {"type": "null"}, "appRoleId": {"type": "string"}, "createdDateTime": {"type": ["string", "null"]}, "principalDisplayName": {"type": "string"}, "principalId": {"type": "string"}, "principalType": {"type": "string"}, "resourceDisplayName": {"type": "string"}, "resourceId": {"type": "string"}}},
-	"coll.appRoleAssignment": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
-		"value": {"type": "array", "items": {"$ref": "#/$defs/appRoleAssignment"}}}},
-	"oAuth2PermissionGrant": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {"id": {"type": "string"}, "clientId": {"type": "string"}, "consentType": {"enum": ["AllPrincipals", "Principal"]}, "principalId": {"type": ["string", "null"]}, "resourceId": {"type": "string"}, "scope": {"type": "string"}}},
-	"coll.oAuth2PermissionGrant": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
-		"value": {"type": "array", "items": {"$ref": "#/$defs/oAuth2PermissionGrant"}}}},
-	"references": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "value": {"type": "array", "items": {"type": "object", "required": ["@odata.id"]}}}},
-	"reference": {"type": "object", "required": ["@odata.context", "@odata.id"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.id": {"type": "string"}}},
 	"directoryObject": {"type": "object", "required": ["@odata.type"], "oneOf": [
 		{"properties": {"@odata.type": {"const": "#microsoft.graph.user"}}, "$ref": "#/$defs/user"},
 		{"properties": {"@odata.type": {"const": "#microsoft.graph.servicePrincipal"}}, "$ref": "#/$defs/servicePrincipal"},
 		{"properties": {"@odata.type": {"const": "#microsoft.graph.application"}}, "$ref": "#/$defs/application"},
 		{"properties": {"@odata.type": {"const": "#microsoft.graph.directoryRole"}}, "$ref": "#/$defs/directoryRole"}]},
-	"coll.directoryObject": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
-		"value": {"type": "array", "items": {"$ref": "#/$defs/directoryObject"}}}},
-	"coll.directoryRole": {"type": "object", "required": ["@odata.context", "value"], "additionalProperties": false, "properties": {
-		"@odata.context": {"type": "string"}, "@odata.count": {"type": "integer"}, "@odata.nextLink": {"type": "string"},
-		"value": {"type": "array", "items": {"$ref": "#/$defs/directoryRole"}}}},
+	"federatedIdentityCredential": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {
+		"id": {"type": "string"}, "name": {"type": "string"}, "issuer": {"type": "string"}, "subject": {"type": ["string", "null"]}, "description": {"type": ["string", "null"]},
+		"audiences": {"type": "array", "items": {"type": "string"}}, "claimsMatchingExpression": {}}},
+	"appRoleAssignment": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {
+		"id": {"type": "string"}, "deletedDateTime": {"type": "null"}, "appRoleId": {"type": "string"}, "createdDateTime": {"type": ["string", "null"]},
+		"principalDisplayName": {"type": ["string", "null"]}, "principalId": {"type": ["string", "null"]}, "principalType": {"type": ["string", "null"]},
+		"resourceDisplayName": {"type": ["string", "null"]}, "resourceId": {"type": ["string", "null"]}}},
+	"oauth2PermissionGrant": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {
+		"id": {"type": "string"}, "clientId": {"type": "string"}, "consentType": {"enum": ["AllPrincipals", "Principal"]}, "principalId": {"type": ["string", "null"]},
+		"resourceId": {"type": "string"}, "scope": {"type": ["string", "null"]}}},
+	"extensionProperty": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {
+		"id": {"type": "string"}, "deletedDateTime": {"type": "null"}, "appDisplayName": {"type": ["string", "null"]}, "dataType": {"type": "string"},
+		"isMultiValued": {"type": "boolean"}, "isSyncedFromOnPremises": {"type": ["boolean", "null"]}, "name": {"type": "string"}, "targetObjects": {"type": "array", "items": {"type": "string"}}}},
 	"directoryRole": {"type": "object", "additionalProperties": false, "patternProperties": {"@": {}}, "properties": {
 		"id": {"type": "string"}, "deletedDateTime": {"type": "null"}, "description": {"type": "string"}, "displayName": {"type": "string"}, "roleTemplateId": {"type": "string"}}}
 }`
