@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -114,9 +115,13 @@ const advisePermission = "the client needs one of the application permissions th
 
 // call completes what is the same for all calls.
 func (j *jobSession) call(op, method, url string) upload.Call {
+	told := "" // the cause that was told last
 	return upload.Call{Op: op, Method: method, URL: url, Advice: map[int]string{401: advisePermission, 403: advisePermission},
 		Retried: func(r upload.Retried) {
-			fmt.Fprintf(j.errs, "induct: %s; tried again in %s\n", r.Cause, r.Wait.Round(100*time.Millisecond))
+			if r.Cause != told {
+				fmt.Fprintf(j.errs, "induct: %s; trying again\n", upload.Clean(r.Cause))
+			}
+			told = r.Cause
 		}}
 }
 
@@ -131,30 +136,33 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &refused) && refused.Status == status
 }
 
-// walk gives the first elements of a collection to show, limit of them, or all if limit is 0; with --json it prints them
-// instead. more tells that there are others.
-func walk[T any](ctx context.Context, j *jobSession, op, url string, limit int, show func(T)) (n int, more bool, err error) {
+// fetch gives the first elements of a collection to use: limit of them, or all if limit is 0. more tells that there are others.
+func fetch[T any](ctx context.Context, j *jobSession, op, url string, limit int, use func(T) error) (n int, more bool, err error) {
 	err = upload.Pages(ctx, j.client, j.call(op, "GET", url), func(page []json.RawMessage) (bool, error) {
 		for _, raw := range page {
 			if more = limit > 0 && n == limit; more {
 				return false, nil
 			}
 			n++
-			if j.asJSON {
-				if err := j.printRaw(raw); err != nil {
-					return false, err
-				}
-				continue
-			}
 			var v T
 			if err := json.Unmarshal(raw, &v); err != nil {
 				return false, fmt.Errorf("%s: the service's answer is not what was expected: %w", op, err)
 			}
-			show(v)
+			if err := use(v); err != nil {
+				return false, err
+			}
 		}
 		return true, nil
 	})
 	return n, more, err
+}
+
+// walk is fetch for a command that lists: with --json the elements are printed as they came, else each is given to show.
+func walk[T any](ctx context.Context, j *jobSession, op, url string, limit int, show func(T)) (n int, more bool, err error) {
+	if j.asJSON {
+		return fetch(ctx, j, op, url, limit, j.printRaw)
+	}
+	return fetch(ctx, j, op, url, limit, func(v T) error { show(v); return nil })
 }
 
 // printRaw prints what the service has sent, as one line.
@@ -182,22 +190,28 @@ func (j *jobSession) say(format string, args ...any) {
 	}
 }
 
-// table aligns rows.
-type table struct{ w *tabwriter.Writer }
-
-func (j *jobSession) table() table { return table{tabwriter.NewWriter(j.out, 0, 0, 2, ' ', 0)} }
-
-func (t table) row(cells ...string) {
-	for i, c := range cells {
-		if i > 0 {
-			io.WriteString(t.w, "\t")
-		}
-		io.WriteString(t.w, upload.Clean(c))
-	}
-	io.WriteString(t.w, "\n")
+// table aligns rows, so many at a time that memory does not grow with them.
+type table struct {
+	w *tabwriter.Writer
+	n int
 }
 
-func (t table) end() { t.w.Flush() }
+const tableRows = 1000
+
+func (j *jobSession) table() *table { return &table{w: tabwriter.NewWriter(j.out, 0, 0, 2, ' ', 0)} }
+
+func (t *table) row(cells ...string) {
+	clean := make([]string, len(cells))
+	for i, c := range cells {
+		clean[i] = upload.Clean(c)
+	}
+	fmt.Fprintln(t.w, strings.Join(clean, "\t"))
+	if t.n++; t.n%tableRows == 0 {
+		t.end()
+	}
+}
+
+func (t *table) end() { t.w.Flush() }
 
 // clock writes a time for somebody who looks at a clock, "-" for none.
 func clock(t *time.Time) string {

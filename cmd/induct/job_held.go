@@ -186,10 +186,11 @@ func (j *jobSession) sayUndecided(ctx context.Context, verdict string) error {
 		j.say("The job is %s; they are carried out when it is started: induct job start", strings.ToLower(job.Schedule.State))
 	}
 	waits := 0
-	_, more, err := walk(ctx, j, "reading what is held", j.client.JobURL("heldChanges")+"?staged=true&$top=1000", 1000, func(p pendingResource) {
+	_, more, err := fetch(ctx, j, "reading what is held", j.client.JobURL("heldChanges")+"?staged=true&$top=1000", 1000, func(p pendingResource) error {
 		if p.Verdict == "" {
 			waits++
 		}
+		return nil
 	})
 	if err == nil && (waits > 0 || more) {
 		j.say("Others wait for a verdict: induct job held --staged")

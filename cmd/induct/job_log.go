@@ -138,13 +138,12 @@ func (j *jobSession) log(ctx context.Context, f logFilter, since time.Time) erro
 // uploadLog lists the entries of an upload, which the log knows by its operations' changes.
 func (j *jobSession) uploadLog(ctx context.Context, f logFilter) error {
 	u := j.client.JobURL("uploads", f.upload, "operations") + "?$top=1000"
-	quiet := *j
-	quiet.asJSON = false
 	var changes []string
-	_, _, err := walk(ctx, &quiet, "reading the upload", u, 0, func(op struct {
+	_, _, err := fetch(ctx, j, "reading the upload", u, 0, func(op struct {
 		ChangeID string `json:"changeId"`
-	}) {
+	}) error {
 		changes = append(changes, op.ChangeID)
+		return nil
 	})
 	if isStatus(err, http.StatusNotFound) {
 		return fmt.Errorf("there is no upload %s in this job", f.upload)
@@ -172,7 +171,7 @@ func (j *jobSession) uploadLog(ctx context.Context, f logFilter) error {
 
 // logTable shows entries of the log.
 type logTable struct {
-	table
+	*table
 	headed bool
 }
 

@@ -202,10 +202,11 @@ func (j *jobSession) rawPending(ctx context.Context, set, id string) ([]json.Raw
 
 // first returns the first elements of a collection as they were sent: limit of them, or all if limit is 0.
 func (j *jobSession) first(ctx context.Context, op, u string, limit int) (all []json.RawMessage, more bool, err error) {
-	quiet := *j
-	quiet.asJSON = false
 	all = []json.RawMessage{}
-	_, more, err = walk(ctx, &quiet, op, u, limit, func(raw json.RawMessage) { all = append(all, raw) })
+	_, more, err = fetch(ctx, j, op, u, limit, func(raw json.RawMessage) error {
+		all = append(all, raw)
+		return nil
+	})
 	return all, more, err
 }
 

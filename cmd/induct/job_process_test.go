@@ -143,6 +143,22 @@ func TestJobHeldAndDecided(t *testing.T) {
 	if s.Totals["created"] != 10 || s.Totals["disabled"] != 2 || s.Totals["rejected"] != 8 || sum != 20 {
 		t.Errorf("%v of 20 records", s.Totals)
 	}
+	if r := p.job(t, "settings", "QuarantineTooManyDeleteThreshold=9", "InductQueueRecords=7"); r.code != 2 {
+		t.Errorf("a misspelt setting: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	} else {
+		says(t, r.stderr, "nothing was changed")
+	}
+	says(t, p.mustJob(t, "settings", "quarantinetoomanydeletesthreshold="), "InductMissingActive", "  0\n")
+	help := execute(t, "job", "settings", "--help").stdout
+	for line := range strings.Lines(p.mustJob(t, "settings", "--json")) {
+		var s struct{ Name string }
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(s.Name, "Induct") {
+			says(t, help, s.Name)
+		}
+	}
 	c := p.client(t)
 	type account struct {
 		EmployeeID     string
@@ -193,7 +209,8 @@ func TestJobNotify(t *testing.T) {
 		t.Errorf("the secrets are %v", got)
 	}
 	says(t, got["SyncNotificationSettings"], `"DeleteThresholdValue":77`, `"Recipients":"hr-it@corp.example;on-call@corp.example"`, `"Enabled":true`)
-	says(t, p.mustJob(t, "notify", "--nobody", "--json"), `{"recipients":[]}`)
+	says(t, p.mustJob(t, "notify"), "Latest", "quarantineEntered", "there was nobody to mail", "quarantineLeft")
+	says(t, p.mustJob(t, "notify", "--nobody", "--json"), `{"recipients":[],"notifications":[{`)
 }
 
 // A restart asks before it throws the queue out, and says what it has thrown out.
@@ -402,7 +419,7 @@ func TestJobJSON(t *testing.T) {
 		{[]string{"explain", "4701"}, []string{"externalId", "connection", "escrows", "moreLogEntries"}},
 		{[]string{"approve", "4700"}, nil},
 		{[]string{"reject", "--all"}, nil},
-		{[]string{"notify", "hr-it@corp.example"}, nil},
+		{[]string{"notify", "hr-it@corp.example"}, []string{"recipients"}},
 		{[]string{"connection", "get", "4701"}, []string{"objectId", "sourceAnchor", "targetAnchor", "displayName", "objectTypeName"}},
 		{[]string{"run", "4701"}, []string{"action", "statusInfo", "modifiedProperties", "sourceIdentity"}},
 		{[]string{"pause"}, jobMembers[:5]},

@@ -13,17 +13,25 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// knownSettings are those that mean something to Induct.
+var knownSettings = []struct{ name, means string }{
+	{"QuarantineTooManyDeletesThreshold", "how many disables and deletions pass within 40 minutes; None is no limit, -1 the default"},
+	{"InductTooManyDeletesPercent", "and how many in percent of the enabled accounts; 0 is no limit"},
+	{"InductOutOfScopeAction", "for the account of who leaves the scope: Disable, Delete or None"},
+	{"InductRunWithoutNotificationMail", "True: the job runs although nobody is to be notified"},
+	{"InductMissingActive", "a record without active leaves the account as it is (Keep) or disables it (Disable)"},
+	{"InductQueueRecords", "most records in the queue; 0 is the service's setting"},
+}
+
 func (j *jobSession) settingsCommand() *cobra.Command {
+	var means strings.Builder
+	for _, s := range knownSettings {
+		fmt.Fprintf(&means, "\n  %-34s %s", s.name, s.means)
+	}
 	return &cobra.Command{
-		Use:   "settings [NAME=VALUE…]",
-		Short: "Show the job's settings, or change some of them",
-		Long: "Shows the job's settings; with NAME=VALUE it changes those and shows all. NAME= sets one to its default. All are changed, or none.\n\n" +
-			"  QuarantineTooManyDeletesThreshold  how many disables and deletions pass within 40 minutes; None is no limit, -1 the default\n" +
-			"  InductTooManyDeletesPercent        and how many in percent of the enabled accounts; 0 is no limit\n" +
-			"  InductOutOfScopeAction             for the account of who leaves the scope: Disable, Delete or None\n" +
-			"  InductRunWithoutNotificationMail   True: the job runs although nobody is to be notified\n" +
-			"  InductMissingActive                a record without active leaves the account as it is (Keep) or disables it (Disable)\n" +
-			"  InductQueueRecords                 most records in the queue; 0 is the service's setting",
+		Use:     "settings [NAME=VALUE…]",
+		Short:   "Show the job's settings, or change some of them",
+		Long:    "Shows the job's settings; with NAME=VALUE it changes those and shows all. NAME= sets one to its default. All are changed, or none.\n" + means.String(),
 		Example: "  induct job settings\n  induct job settings QuarantineTooManyDeletesThreshold=50 InductTooManyDeletesPercent=2",
 		Args: func(_ *cobra.Command, args []string) error {
 			_, err := parseSettings(args)
@@ -54,16 +62,22 @@ func (j *jobSession) settings(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
+	job, _, err := j.job(ctx)
+	if err != nil {
+		return err
+	}
 	if len(changes) > 0 {
+		if err := job.knows(changes); err != nil {
+			return &exitError{exitJobUsage, err}
+		}
 		call := j.call("changing the settings", "PATCH", j.client.JobURL())
 		call.Body = map[string]any{"synchronizationJobSettings": changes}
 		if _, err := j.client.Do(ctx, call, nil); err != nil {
 			return err
 		}
-	}
-	job, _, err := j.job(ctx)
-	if err != nil {
-		return err
+		if job, _, err = j.job(ctx); err != nil {
+			return err
+		}
 	}
 	t := j.table()
 	for _, s := range job.Settings {
@@ -83,6 +97,20 @@ func (j *jobSession) settings(ctx context.Context, words []string) error {
 	return nil
 }
 
+// knows refuses settings that mean nothing: the service keeps such for clients, and a misspelt one would seem to be set.
+func (r *jobResource) knows(changes []jobSetting) error {
+	for _, c := range changes {
+		known := !r.ours() || slices.ContainsFunc(r.Settings, func(s jobSetting) bool { return strings.EqualFold(s.Name, c.Name) })
+		for _, s := range knownSettings {
+			known = known || strings.EqualFold(s.name, c.Name)
+		}
+		if !known {
+			return fmt.Errorf("there is no setting %q, and nothing was changed; `induct job settings --help` lists them", c.Name)
+		}
+	}
+	return nil
+}
+
 // The secrets of an app, as far as they matter here.
 const (
 	secretNotifications = "SyncNotificationSettings"
@@ -98,9 +126,9 @@ func (j *jobSession) notifyCommand() *cobra.Command {
 	var nobody bool
 	cmd := &cobra.Command{
 		Use:   "notify [ADDRESS…]",
-		Short: "Show or set who gets mail when the job needs attention",
-		Long: "Shows who gets mail when the job goes into quarantine or deletions wait for a verdict; with addresses it sets them, in place of those\n" +
-			"before. It is a setting of the app: all jobs of it have the same. A job in quarantine because nobody was to be notified is tried at once.\n\n" +
+		Short: "Show or set who gets mail when the job needs attention, and what became of the latest",
+		Long: "Shows who gets mail when the job goes into quarantine or deletions wait for a verdict, and whether the latest mails were sent; with\n" +
+			"addresses it sets them, in place of those before. It is a setting of the app: all jobs of it have the same. A job in quarantine because nobody was to be notified is tried at once.\n\n" +
 			"The addresses stand in " + secretNotifications + " among the app's secrets, which can only be written all together. The others are\n" +
 			"sent back as they were read. Values that read * cannot be read back; Induct keeps none of them and takes the * for what it stands for.\n" +
 			"At another service that would overwrite them, so that nothing is changed there as long as there is one.",
@@ -219,15 +247,47 @@ func (j *jobSession) showNotify(ctx context.Context) error {
 	if !set.Enabled {
 		recipients = nil
 	}
+	notices, err := j.notices(ctx)
+	if err != nil {
+		return err
+	}
 	if j.asJSON {
 		return j.printJSON(struct {
-			Recipients []string `json:"recipients"`
-		}{append([]string{}, recipients...)})
+			Recipients []string          `json:"recipients"`
+			Notices    []json.RawMessage `json:"notifications"`
+		}{append([]string{}, recipients...), notices})
 	}
 	if len(recipients) == 0 {
 		j.say("Nobody gets mail.")
-		return nil
+	} else {
+		j.say("Mail goes to %s.", strings.Join(recipients, ", "))
 	}
-	j.say("Mail goes to %s.", strings.Join(recipients, ", "))
+	return j.sayNotices(notices)
+}
+
+// latestNotices is how many mails are shown.
+const latestNotices = 5
+
+// notices reads the latest news of the job, newest first; none if the service has no such list.
+func (j *jobSession) notices(ctx context.Context) ([]json.RawMessage, error) {
+	all, _, err := j.first(ctx, "reading the latest mails", fmt.Sprintf("%s?$top=%d", j.client.JobURL("notifications"), latestNotices), latestNotices)
+	if isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusBadRequest) {
+		return []json.RawMessage{}, nil
+	}
+	return all, err
+}
+
+// sayNotices says what became of the latest mails.
+func (j *jobSession) sayNotices(raw []json.RawMessage) error {
+	all, err := decoded[noticeResource](raw)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	fmt.Fprintln(j.out, "\nLatest")
+	t := j.table()
+	for _, n := range all {
+		t.row("  "+clock(n.Time), n.Kind, n.fate())
+	}
+	t.end()
 	return nil
 }

@@ -157,7 +157,7 @@ func (r *jobResource) state() string {
 	case r.Status.Quarantine != nil:
 		return code + ": uploads are accepted and wait"
 	case code == "NotRun":
-		return r.Schedule.State + ", and no cycle has ended yet"
+		return r.Schedule.State + ": no cycle has ended since it was made or restarted"
 	default:
 		return code
 	}

@@ -268,6 +268,34 @@ func (a *auditResource) actor() string {
 	return "-"
 }
 
+// noticeResource is news of a job, with what became of the mail.
+type noticeResource struct {
+	Kind        string     `json:"kind"`
+	Time        *time.Time `json:"dateTime"`
+	Recipients  []string   `json:"recipients"`
+	Attempts    int64      `json:"attempts"`
+	NextAttempt *time.Time `json:"nextAttemptDateTime"`
+	Sent        *time.Time `json:"sentDateTime"`
+	Error       string     `json:"error"`
+}
+
+// fate says what became of the mail.
+func (n *noticeResource) fate() string {
+	text := "given up"
+	switch {
+	case n.Sent != nil:
+		text = "sent " + clock(n.Sent) + " to " + strings.Join(n.Recipients, ", ")
+	case len(n.Recipients) == 0:
+		return "there was nobody to mail"
+	case n.NextAttempt != nil:
+		text = "not sent yet, next attempt " + clock(n.NextAttempt)
+	}
+	if n.Error != "" {
+		text += ": " + n.Error
+	}
+	return text
+}
+
 // connectionResource is an objectConnection.
 type connectionResource struct {
 	ExternalID  string `json:"sourceAnchor"`

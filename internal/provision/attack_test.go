@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 
 	"induct/internal/directory"
+	"induct/internal/expr"
+	"induct/internal/mapping"
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
 )
@@ -428,7 +430,7 @@ func (l *life) live(steps int) {
 	for range steps {
 		l.step()
 		if l.rand.IntN(3) > 0 {
-			_ = l.Drain(l.t.Context()) // the target may be away
+			l.work()
 		}
 		l.balance(l.records)
 	}
@@ -445,6 +447,46 @@ func (l *life) live(steps int) {
 	}
 	l.drain()
 	l.settled()
+	l.atRest()
+}
+
+// atRest checks that counters are right, and that everybody is as the mapping wants once everybody was re-evaluated.
+func (l *life) atRest() {
+	ctx := l.t.Context()
+	for range 2 {
+		l.must(l.SetSettings(ctx, l.job.PK, provision.JobSettings{DeleteThreshold: new(int64(-1))}))
+		l.must(l.Reevaluate(ctx, l.job.PK))
+		l.drain()
+	}
+	s := l.status()
+	for _, end := range []provision.End{provision.EndCreated, provision.EndUpdated, provision.EndDisabled, provision.EndDeleted, provision.EndHeld, provision.EndRetrying} {
+		if n := s.Reevaluation.Ends[end]; n > 0 {
+			l.t.Errorf("a second re-evaluation has %d %s", n, end)
+		}
+	}
+	people, err := l.store.PeopleAfter(ctx, l.job.PK, 0, 1000)
+	l.must(err)
+	var linked, enabled int64
+	for _, p := range people {
+		if p.ObjectID != "" {
+			linked++
+		}
+		if p.Enabled {
+			enabled++
+		}
+	}
+	if s.Users != linked || s.Enabled != enabled {
+		l.t.Errorf("%d linked and %d enabled, counted as %d and %d", linked, enabled, s.Users, s.Enabled)
+	}
+}
+
+// work does what there is to do; the target may be away.
+func (l *life) work() {
+	ctx, cancel := context.WithTimeout(l.t.Context(), 20*time.Second)
+	defer cancel()
+	if _ = l.Drain(ctx); ctx.Err() != nil {
+		l.t.Fatal("there is always something to do")
+	}
 }
 
 func (l *life) some() string { return fmt.Sprint(l.rand.IntN(12)) }
@@ -632,5 +674,160 @@ func TestNewMappingEndsAQuarantineForFailures(t *testing.T) {
 	s := e.status()
 	if s.Condition.Quarantine != nil || s.Reevaluation.Ends[provision.EndCreated] != 5100 {
 		t.Errorf("quarantine %+v, re-evaluation %+v", s.Condition.Quarantine, s.Reevaluation)
+	}
+}
+
+// TestDeferredReferenceToSomebodyUnlinked holds that a reference which is tried again later, and which nobody stands at the other
+// end of by then, waits like any other.
+func TestDeferredReferenceToSomebodyUnlinked(t *testing.T) {
+	e := newStepped(t)
+	e.accept(person("1", nil))
+	e.drain()
+	object := e.user("u1@acme.example").ID
+	e.accept(person("1", reportsTo("2")))
+	e.drain()
+	e.target.refuse[object] = true
+	e.accept(person("2", nil)) // now the reference is ready, and refused
+	e.drain()
+	e.must(e.PauseJob(t.Context(), e.job.PK))
+	e.must(e.Disconnect(t.Context(), e.job.PK, "2"))
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	clear(e.target.refuse)
+	e.pass(time.Hour)
+	e.drain()
+	e.accept(person("2", nil))
+	e.drain()
+	if got, want := e.attr("u1@acme.example", "manager"), e.user("u2@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
+	}
+}
+
+// TestReferenceToSomebodyRetried holds that a reference is written when the person it names comes late, by a retry and not by an
+// upload.
+func TestReferenceToSomebodyRetried(t *testing.T) {
+	e := newStepped(t)
+	e.target.refuse["Person 2"] = true
+	e.accept(person("1", reportsTo("2")), person("2", nil))
+	e.drain()
+	clear(e.target.refuse)
+	e.pass(2 * time.Minute)
+	e.drain()
+	if got, want := e.attr("u1@acme.example", "manager"), e.user("u2@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
+	}
+	// And by somebody who links the person by hand.
+	e.accept(person("3", reportsTo("4")))
+	e.accept(person("4", m{"userName": ""}))
+	e.accept(person("5", nil))
+	e.drain()
+	e.must(e.PauseJob(t.Context(), e.job.PK))
+	e.must(e.Disconnect(t.Context(), e.job.PK, "5"))
+	e.must(e.Relink(t.Context(), e.job.PK, "4", e.user("u5@acme.example").ID))
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	e.drain()
+	if got, want := e.attr("u3@acme.example", "manager"), e.user("u5@acme.example").ID; got != want {
+		t.Errorf("manager is %q, want %q", got, want)
+	}
+}
+
+// TestRejectedStaysRejected holds that what somebody has rejected is not done after all because the mapping changes or the job is
+// restarted, but when a newer record asks for it, or somebody for this one person.
+func TestRejectedStaysRejected(t *testing.T) {
+	e := newStepped(t)
+	e.accept(people(0, 5, m{"title": "Cook"})...)
+	e.drain()
+	limit := func(n int64) {
+		e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: &n}))
+	}
+	settle := func() {
+		e.drain()
+		e.pass(5 * time.Second)
+		e.drain()
+	}
+	limit(0)
+	e.accept(people(0, 4, m{"title": "Cook", "active": false})...)
+	settle()
+	if n, err := e.Decide(t.Context(), e.job.PK, false, nil); n != 4 || err != nil {
+		t.Fatal(n, err)
+	}
+	settle()
+	limit(100)
+	for range 2 {
+		e.must(e.SetSchema(t.Context(), e.job.PK, e.mapped("jobTitle", "ToUpper([title])")))
+		settle()
+		_, err := e.RestartJob(t.Context(), e.job.PK, provision.ResetWatermark|provision.ResetEscrows|provision.ResetQuarantineState)
+		e.must(err)
+		settle()
+	}
+	for i := range 4 {
+		if got := e.attr(fmt.Sprintf("u%d@acme.example", i), "accountEnabled"); got != "True" {
+			t.Errorf("account %d is disabled after all", i)
+		}
+	}
+	if got := e.attr("u4@acme.example", "jobTitle"); got != "COOK" {
+		t.Errorf("title of somebody else is %q", got)
+	}
+	e.balance(9)
+	e.accept(person("1", m{"active": false}))
+	settle()
+	done, err := e.ProvisionOnDemand(t.Context(), e.job.PK, "2")
+	if err != nil || done.Entry.End != provision.EndDisabled {
+		t.Errorf("%+v, %v", done, err)
+	}
+	for i, want := range []string{"True", "False", "False", "True"} {
+		if got := e.attr(fmt.Sprintf("u%d@acme.example", i), "accountEnabled"); got != want {
+			t.Errorf("account %d is enabled: %s", i, got)
+		}
+	}
+	e.balance(10)
+}
+
+// TestClearedIsDisabled holds that brakes see it when somebody loses the account because accountEnabled is cleared.
+func TestClearedIsDisabled(t *testing.T) {
+	for _, c := range []struct {
+		was  expr.Value
+		want provision.End
+	}{{expr.Bool(true), provision.EndDisabled}, {expr.Bool(false), provision.EndUpdated}} {
+		out := &mapping.Outcome{Flows: []mapping.Flow{{Attribute: "accountEnabled", Clear: true}}}
+		object := &provision.Object{ID: uuid.NewString(), Attributes: map[string]expr.Value{"accountEnabled": c.was}}
+		if got := provision.Plan(out, object, mapping.FlowTypes{Add: true, Update: true}); got.End != c.want {
+			t.Errorf("from %v: %s, want %s", c.was, got.End, c.want)
+		}
+	}
+}
+
+// TestReferencesOfWhatIsHeld holds that no part of a held change is carried out before a verdict, nor after it was rejected.
+func TestReferencesOfWhatIsHeld(t *testing.T) {
+	for _, approve := range []bool{false, true} {
+		e := newStepped(t)
+		e.accept(person("1", reportsTo("7")))
+		e.drain()
+		e.must(e.SetSettings(t.Context(), e.job.PK, provision.JobSettings{DeleteThreshold: new(int64)}))
+		leaver := reportsTo("8")
+		leaver["active"] = false
+		e.accept(person("1", leaver))
+		e.drain()
+		e.pass(5 * time.Second)
+		e.drain()
+		e.pass(7 * time.Hour) // an attempt takes up what was sent in quarantine
+		e.accept(person("8", nil))
+		e.drain()
+		if got := e.attr("u1@acme.example", "manager"); got != "" {
+			t.Errorf("manager is %q before a verdict", got)
+		}
+		if n, err := e.Decide(t.Context(), e.job.PK, approve, nil); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		e.drain()
+		e.accept(person("7", nil))
+		e.drain()
+		want := e.user("u7@acme.example").ID
+		if approve {
+			want = e.user("u8@acme.example").ID
+		}
+		if got := e.attr("u1@acme.example", "manager"); got != want {
+			t.Errorf("approved %t: manager is %q, want %q", approve, got, want)
+		}
+		e.balance(4)
 	}
 }

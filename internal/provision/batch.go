@@ -352,6 +352,8 @@ func (b *batch) plan(open []*record) (writing, again []*record) {
 		}
 		r.planned = b.planOne(r)
 		switch {
+		case r.planned.destroys() && b.redo != nil && r.rejected() && !r.approved:
+			b.spare(r)
 		case r.planned.destroys() && b.policy.holds() && !r.approved:
 			b.hold(r)
 		case !r.planned.writes():

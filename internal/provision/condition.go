@@ -107,15 +107,17 @@ type Condition struct {
 // PendingKind says why the latest record of a person has not ended.
 type PendingKind uint8
 
-// Held: it would disable or delete, and waits for a verdict. Retrying: it failed for a reason that may pass.
+// Held: it would disable or delete, and waits for a verdict. Retrying: it failed for a reason that may pass. Rejected, of people
+// only: it has ended, and somebody did not want it to disable or delete, which no re-evaluation does then.
 const (
 	PendingNone PendingKind = iota
 	PendingHeld
 	PendingRetry
+	PendingRejected
 )
 
 // End returns the count that such a record stands in.
-func (k PendingKind) End() End { return [...]End{"", EndHeld, EndRetrying}[k] }
+func (k PendingKind) End() End { return [...]End{"", EndHeld, EndRetrying, ""}[k] }
 
 // Verdict is what has been decided about a pending record.
 type Verdict uint8
@@ -135,7 +137,7 @@ type Pending struct {
 	Kind       PendingKind
 	Anchor     string
 	Name       string // display name of the person
-	Upload     int64  // negative: of a re-evaluation
+	Upload     int64  // 0: ordered by somebody; negative: of a re-evaluation
 	Index      int
 	BulkID     string
 	Cycle      int64  // of the upload

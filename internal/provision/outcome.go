@@ -263,6 +263,9 @@ func (b *batch) person(r *record) *Person {
 		p.Pending = PendingRetry
 		return p
 	case EndFailed, EndSkipped:
+		if b.redo != nil && r.rejected() { // until a newer record comes, or a mapping that asks for it no more
+			p.Pending = PendingRejected
+		}
 		return p
 	}
 	p.ObjectID, p.Version, p.Enabled = r.object.ID, r.object.Version, r.enabled()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"time"
@@ -44,7 +45,7 @@ func (b *batch) pendingOf(r *record) Pending {
 	switch {
 	case b.redo != nil:
 		p.Upload, p.Index, p.Cycle = -b.redo.Number, int(r.place), 0
-	case b.kept: // on demand: the upload that the person came with last has counted its record already
+	case b.kept: // somebody has ordered it: the upload that the kept record came with has counted it already
 		p.Upload, p.Index, p.Cycle = 0, int(b.began.UnixMilli()), 0
 	}
 	if r.pending != nil {
@@ -76,6 +77,17 @@ func (b *batch) hold(r *record) {
 	r.entry.Reason = "Held: disables and deletions are counted before they are carried out."
 	r.entry.Advice = "Nothing to do: it is carried out in a moment, unless there are too many."
 	r.entry.Source, r.entry.Modified = r.out.Source, r.planned.Modified
+}
+
+// rejected reports whether somebody did not want the person's latest record to disable or delete.
+func (r *record) rejected() bool { return r.person != nil && r.person.Pending == PendingRejected }
+
+// spare ends the re-evaluation of a person whose latest record was rejected for what it would do once more.
+func (b *batch) spare(r *record) {
+	b.start(r)
+	b.end(r, ActionOther, StatusSkipped, EndSkipped)
+	r.entry.Code, r.planned = "Rejected", Planned{End: EndSkipped}
+	r.entry.Reason = "The record that asks for this was rejected: nothing is done to the account until a newer one comes."
 }
 
 // leavePending stores or ends what keeps a record from its end, after its person was stored.
@@ -198,6 +210,7 @@ func (r *runner) refuse(ctx context.Context, job *Job, lane Lane) error {
 	}
 	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
 		var entries []LogEntry
+		var spared []Person
 		for i := range pending {
 			p := &pending[i].Pending
 			end, code, reason, advice := EndRejected, "Rejected", "Rejected by "+p.By+": nothing was done to the account.", "Correct the source, so that it does not ask for this again."
@@ -208,8 +221,12 @@ func (r *runner) refuse(ctx context.Context, job *Job, lane Lane) error {
 			if err := u.EndPending(*p, end); err != nil {
 				return err
 			}
+			if end == EndRejected {
+				pending[i].Person.Pending = PendingRejected
+				spared = append(spared, pending[i].Person)
+			}
 		}
-		if err := u.Append(entries); err != nil {
+		if err := errors.Join(u.PutPeople(spared), u.Append(entries)); err != nil {
 			return err
 		}
 		r.s.changed()
@@ -236,6 +253,9 @@ func (r *runner) stage(ctx context.Context, job *Job, lane Lane) error {
 			p.Advice = "Approve the change if it is meant; else reject it and correct the source."
 			e := b.ended(p, EndHeld, "TooManyDeletes", p.Reason, p.Advice)
 			e.Action, e.Status, e.Matched = ActionStagedDelete, StatusSuccess, true
+			if p.Action == ActionDisable {
+				e.Modified = []Modification{change(accountEnabled, "True", "False")}
+			}
 			entries = append(entries, e)
 			if err := u.PutPending(*p); err != nil {
 				return err

@@ -87,7 +87,8 @@ func planUpdate(out *mapping.Outcome, current *Object, allow mapping.FlowTypes) 
 		p.add(f, was, is)
 		if f.Attribute == accountEnabled {
 			on, ok := is.AsBool()
-			disables = ok && !on
+			wasOn, known := was.AsBool()
+			disables = ok && !on || is.IsNull() && (wasOn || !known) // cleared: it is not enabled any more
 		}
 	}
 	p.Restore = !current.Deleted.IsZero()

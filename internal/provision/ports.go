@@ -123,7 +123,7 @@ type Lane struct {
 	Approved  bool      // pending records have been approved
 	Refused   bool      // pending records have been rejected or purged
 	Due       time.Time // of the earliest retry; zero if none waits
-	Deferred  time.Time // when the earliest reference is tried again that was refused for now; zero if there is none
+	Deferred  time.Time // when the earliest reference is to be written that no cycle's end writes: it was refused for now, or became ready while no cycle was open; zero if there is none
 	Condition Condition
 }
 

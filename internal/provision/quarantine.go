@@ -150,9 +150,6 @@ func (s *Service) down(u Unit, job *Job, cond *Condition, cause error) error {
 	}
 	cond.Last = &Execution{State: ExecutionFailed, Began: now, Ended: now, Counts: map[End]int64{}, Code: f.code, Message: f.message}
 	attempt := cond.Quarantine != nil && !now.Before(cond.Quarantine.NextAttempt)
-	if q := cond.Quarantine; attempt && cond.braked() { // what people are asked about stays the reason: an attempt that succeeds answers nothing
-		f = fault{q.Reason, q.Code, q.Message, q.Actionable}
-	}
 	if attempt || cond.Quarantine == nil && (f.code == "InvalidCredentials" || now.Sub(cond.Unreachable) >= unreachableLimit) {
 		return s.quarantine(u, job, cond, f, Notice{})
 	}

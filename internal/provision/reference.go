@@ -90,8 +90,8 @@ func (r *record) refers(ref *mapping.Reference) bool {
 // putReferences stores those references of a record that has ended which are left to the cycle's end, and ends older
 // ones of the same attributes.
 func (b *batch) putReferences(u Unit, r *record) error {
-	if r.out == nil || r.object == nil || r.entry.End == EndFailed || r.entry.End == EndSkipped {
-		return nil
+	if r.out == nil || r.object == nil || r.entry.End == EndFailed || r.entry.End == EndSkipped || r.entry.End == EndHeld {
+		return nil // those of what is held are stored when that is carried out
 	}
 	for i, ref := range r.out.References {
 		p := PendingReference{Anchor: r.op.Anchor, Attribute: ref.Attribute, To: ref.Anchor, Upload: r.upload.Number, Index: r.index, BulkID: r.op.BulkID}

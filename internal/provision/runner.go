@@ -33,7 +33,8 @@ type tallied struct{ number, references int64 }
 
 const (
 	batchRecords    = 2000             // records of a batch: they share a commit, and what is accepted meanwhile waits for it
-	referenceBatch  = 1000             // references resolved in one transaction
+	referenceBatch  = 1000             // references resolved together
+	resolveRounds   = 4                // so often in one transaction; the second finds nothing more, unless there is much
 	pollInterval    = time.Second      // how long a lost hint can delay work
 	longestCycle    = time.Minute      // before a cycle ends although more uploads wait
 	maxRetryBackoff = 30 * time.Second // between attempts while the target or the store does not answer
@@ -369,9 +370,8 @@ func (r *runner) closeCycle(ctx context.Context, job *Job, lane Lane) error {
 // ready are resolved, and the uploads settled. Of references that cannot be resolved an entry says so, once, when nothing waits
 // that could still link the person they name.
 func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
-	const rounds = 4 // in one transaction; the second finds nothing more, unless there is much
 	for round, more := 0, true; more; round++ {
-		if round == rounds {
+		if round == resolveRounds {
 			return nil
 		}
 		var err error

@@ -587,7 +587,7 @@ func (s *Service) ProvisionOnDemand(ctx context.Context, jobPK int64, subject st
 			if err := b.apply(ctx, u, r.target(u)); err != nil {
 				return err
 			}
-			for more := true; more; {
+			for round, more := 0, true; more && round < resolveRounds; round++ { // what is left then is the lane's
 				if more, err = r.resolveSome(ctx, u, job, b.cycle); err != nil {
 					return err
 				}

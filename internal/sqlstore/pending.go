@@ -315,14 +315,15 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if err != nil || !found {
 			return errorsOr(err, provision.ErrNotFound)
 		}
-		err = query(c, "SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0", []any{jobPK}, func(st *sqlite.Stmt) error {
+		if l.Cycle, _, err = openCycle(c, jobPK); err != nil {
+			return err
+		}
+		err = query(c, `SELECT iif(?2 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0), 0,
+			(SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0))`, []any{jobPK, l.Cycle == nil}, func(st *sqlite.Stmt) error {
 			l.Deferred = micros(st, 0)
 			return nil
 		})
-		if err != nil {
-			return err
-		}
-		if l.Cycle, _, err = openCycle(c, jobPK); err != nil || !l.Unjudged {
+		if err != nil || !l.Unjudged {
 			return err
 		}
 		return query(c, `SELECT (SELECT min(due) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),

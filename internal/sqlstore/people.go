@@ -359,7 +359,7 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 		return err
 	}
 	u.s.waiting[u.job] = true
-	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1 WHERE pk = ?1", []any{pk}, nil)
+	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1, due = 0, attempts = 0 WHERE pk = ?1", []any{pk}, nil)
 }
 
 // loadWaiting notes the jobs with references that wait for their target to be linked.

@@ -121,3 +121,33 @@ func TestPrintSummaryShowsEachReason(t *testing.T) {
 		}
 	}
 }
+
+// What waits is listed by what it waits for, with what to do, and is not offered for correction.
+func TestPrintSummaryShowsWhatWaits(t *testing.T) {
+	s := Summary{Read: 3, Accepted: 3, Requests: 1, Ends: map[string]int{"held": 2, "retrying": 1}, Waiting: []Outcome{
+		{Line: 2, Anchor: "4700", End: "held", Code: "TooManyDeletes", Reason: "too many", Advice: "Approve or reject it."},
+		{Line: 3, Anchor: "4701", End: "retrying", Code: "Timeout", Reason: "no answer"},
+		{Line: 4, Anchor: "4702", End: "held", Code: "TooManyDeletes", Reason: "too many", Advice: "Approve or reject it."}}}
+	s.noteWaiting(true)
+	var b strings.Builder
+	if err := PrintSummary(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	want := `3 rows read, 3 accepted in 1 request, 0s.
+Held until somebody decides: 2 rows, for accounts that would be disabled or deleted. ` + "`induct job held` lists them, `induct job approve` and `induct job reject` decide." + ` Tried again by the service: 1 row, which failed for a reason that may pass. ` + "`induct job escrows`" + ` tells why, and when. Do not send these rows again.
+
+  held      2
+  retrying  1
+
+Held
+  line 2  4700  TooManyDeletes  too many
+  line 4  4702  TooManyDeletes  too many
+  TooManyDeletes: Approve or reject it.
+
+Retrying
+  line 3  4701  Timeout  no answer
+`
+	if b.String() != want {
+		t.Errorf("got\n%s", b.String())
+	}
+}

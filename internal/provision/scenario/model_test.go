@@ -270,6 +270,9 @@ func (m *model) settle() error {
 		if err := m.pass(48 * time.Hour); err != nil {
 			return err
 		}
+		if err := m.askForRejected(); err != nil {
+			return err
+		}
 	}
 	for _, j := range m.jobs {
 		st, err := m.JobStatus(m.ctx, j.pk)
@@ -284,6 +287,18 @@ func (m *model) settle() error {
 		return err
 	}
 	return m.compare()
+}
+
+// askForRejected carries out what somebody has rejected, which no re-evaluation does.
+func (m *model) askForRejected() error {
+	people, err := m.Connections(m.ctx, m.hr.pk, 0, 1000)
+	for _, p := range people {
+		if p.Pending == provision.PendingRejected {
+			_, asked := m.ProvisionOnDemand(m.ctx, m.hr.pk, p.Anchor)
+			err = errors.Join(err, asked)
+		}
+	}
+	return err
 }
 
 // wanted is what everybody should be: each attribute as the latest record brought it, of those that were not purged from the queue.
