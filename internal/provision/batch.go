@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"induct/internal/mapping"
@@ -36,6 +38,7 @@ type record struct {
 // batch is a set of uploads that commits together.
 type batch struct {
 	store   Store
+	log     *slog.Logger
 	job     *Job
 	program *mapping.Program
 	cycle   *Cycle // set when it is its turn, like began and policy
@@ -60,8 +63,8 @@ type latest struct{ person *Person }
 
 // prepare reads what is known of the batch's people and evaluates its records on all cores. Records that come second
 // for their person, here or after the batch before, are evaluated later, on top of the first.
-func prepare(ctx context.Context, store Store, before *batch, job *Job, program *mapping.Program, uploads []Queued) (*batch, error) {
-	b := &batch{store: store, job: job, program: program, uploads: uploads, before: before,
+func prepare(ctx context.Context, store Store, log *slog.Logger, before *batch, job *Job, program *mapping.Program, uploads []Queued) (*batch, error) {
+	b := &batch{store: store, log: log, job: job, program: program, uploads: uploads, before: before,
 		people: map[string]*latest{}, unread: map[string]int64{}}
 	for i := range uploads {
 		for j := range uploads[i].Operations {
@@ -169,6 +172,13 @@ func (b *batch) run(r *record) {
 	if !b.kept {
 		b.merge(r)
 	}
+	defer func() { // one record that nobody has foreseen must not end the service, and again at its next start
+		if p := recover(); p != nil {
+			r.out = &mapping.Outcome{Problem: &mapping.Problem{Code: "InternalError", Reason: "The record could not be evaluated: this is a defect of the service.",
+				Advice: "Report it with the job's mapping; its log has more."}}
+			b.log.Error("panic while a record was evaluated", "job", b.job.ID, "upload", r.upload.Number, "index", r.index, "stack", string(debug.Stack()))
+		}
+	}()
 	out := b.program.Evaluate(mapping.Record{Sent: r.op.Data, Kept: r.kept, Now: r.upload.Received,
 		Seed: seed(b.job, r.upload.Number, r.index)})
 	r.out = &out
@@ -369,9 +379,18 @@ func (b *batch) planOne(r *record) Planned {
 	if r.out.OutOfScope != "" {
 		return planLeave(r.object, b.policy.leave, b.program.FlowTypes())
 	}
+	if b.redo != nil && r.deletedByOthers() {
+		return Planned{End: EndSkipped}
+	}
 	p := Plan(r.out, r.object, b.program.FlowTypes())
 	p.refer(r, b.program.FlowTypes())
 	return p
+}
+
+// deletedByOthers reports whether somebody else than the job has put the account into deleted items: it comes back when its
+// person is sent again, not because a mapping changes.
+func (r *record) deletedByOthers() bool {
+	return r.object != nil && !r.object.Deleted.IsZero() && r.person != nil && r.person.Version != r.object.Version
 }
 
 func (b *batch) change(r *record) Change {

@@ -90,7 +90,7 @@ func (r *runner) reevaluate(ctx context.Context, lane Lane) (bool, error) {
 // prepareKept makes an empty batch of kept records. It forgets what was prepared on people who may change now.
 func (r *runner) prepareKept(_ context.Context, job *Job, program *mapping.Program, lane Lane) (*batch, error) {
 	r.ahead = nil
-	return &batch{store: r.s.store, job: job, program: program, cycle: &Cycle{Number: lane.Latest}, began: r.s.now(), policy: r.s.policy(job),
+	return &batch{store: r.s.store, log: r.s.log, job: job, program: program, cycle: &Cycle{Number: lane.Latest}, began: r.s.now(), policy: r.s.policy(job),
 		kept: true, clock: time.Now(), people: map[string]*latest{}, unread: map[string]int64{}}, nil
 }
 

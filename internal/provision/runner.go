@@ -320,7 +320,7 @@ func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *
 	if err != nil || len(uploads) == 0 {
 		return nil, err
 	}
-	return prepare(ctx, r.s.store, before, job, program, uploads)
+	return prepare(ctx, r.s.store, r.s.log, before, job, program, uploads)
 }
 
 // cycleEnd says how a cycle comes to its end.

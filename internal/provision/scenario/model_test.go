@@ -289,11 +289,11 @@ func (m *model) settle() error {
 	return m.compare()
 }
 
-// askForRejected carries out what somebody has rejected, which no re-evaluation does.
+// askForRejected carries out what somebody has rejected, and brings back whom somebody has deleted, which no re-evaluation does.
 func (m *model) askForRejected() error {
 	people, err := m.Connections(m.ctx, m.hr.pk, 0, 1000)
 	for _, p := range people {
-		if p.Pending == provision.PendingRejected {
+		if p.Pending == provision.PendingRejected || m.trashed {
 			_, asked := m.ProvisionOnDemand(m.ctx, m.hr.pk, p.Anchor)
 			err = errors.Join(err, asked)
 		}
