@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,10 +75,36 @@ func (s *server) newAuthority() (*oauth.Authority, error) {
 		return nil, err
 	}
 	return oauth.New(oauth.Config{
-		Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: s.publicURL,
+		Tenant: s.tenant.ID, Domains: []string{s.tenant.DefaultDomain}, PublicURL: s.publicURL, Named: s.named,
 		People: people{s.users}, Federated: s.signIn.federated(), Transport: transport,
 		Logger: s.log, Observe: s.sawExchange,
 	}, s.store)
+}
+
+// named reports whether a host name is this server's: one that its certificate is for, that it listens on, or the public one.
+func (s *server) named(host string) bool {
+	for _, base := range []string{s.base, s.publicURL} {
+		if u, err := url.Parse(base); err == nil && base != "" && strings.EqualFold(u.Hostname(), host) {
+			return true
+		}
+	}
+	leaf := s.leaf()
+	return leaf != nil && leaf.VerifyHostname(host) == nil || leaf == nil && loopback(host)
+}
+
+// leaf is the certificate that the server shows, nil if it shows none.
+func (s *server) leaf() *x509.Certificate {
+	switch {
+	case s.tlsConfig == nil:
+		return nil
+	case s.tlsConfig.GetCertificate == nil:
+		return s.tlsConfig.Certificates[0].Leaf
+	}
+	cert, err := s.tlsConfig.GetCertificate(new(tls.ClientHelloInfo))
+	if err != nil {
+		return nil
+	}
+	return cert.Leaf
 }
 
 // people are the directory's users as those who may sign in.

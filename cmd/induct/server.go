@@ -68,6 +68,7 @@ type server struct {
 	identities      net.Listener // for local processes; nil: none
 	base            string       // scheme and host where it is reached
 	caFile          string       // with local TLS
+	tlsConfig       *tls.Config  // nil: plain HTTP
 }
 
 // open assembles a server on its data directory and listens. Nothing is served before run.
@@ -213,7 +214,7 @@ func (s *server) bind() error {
 		l.Close()
 		return fmt.Errorf("TLS: %w", err)
 	}
-	s.base = "https://" + net.JoinHostPort(host, port)
+	s.base, s.tlsConfig = "https://"+net.JoinHostPort(host, port), config
 	s.listener = tls.NewListener(l, config)
 	return nil
 }

@@ -130,7 +130,8 @@ func rank(first bool) int {
 }
 
 // isAudience reports whether aud names this authority: a token endpoint of it,
-// an issuer, or the tenant's own URL, on any of its hosts.
+// an issuer, or the tenant's own URL, on any of its hosts or on the
+// reference's, which a network's DNS may send here.
 func (x *exchange) isAudience(aud string) bool {
 	aud = strings.ToLower(strings.TrimRight(aud, "/"))
 	if aud == strings.TrimRight(x.a.issuerV1(), "/") {
@@ -138,7 +139,7 @@ func (x *exchange) isAudience(aud string) bool {
 	}
 	scheme, rest, _ := strings.Cut(aud, "://")
 	host, path, _ := strings.Cut(rest, "/")
-	if scheme != "https" && scheme != "http" || !x.a.serves(x.r, host) {
+	if name := hostname(host); scheme != "https" && scheme != "http" || !x.a.isNamed(name) && !slices.Contains(microsoftHosts, name) {
 		return false
 	}
 	name, path, _ := strings.Cut(path, "/")

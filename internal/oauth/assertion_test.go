@@ -157,6 +157,8 @@ func TestAssertionDialects(t *testing.T) {
 		"v1 issuer":         {jose.RS256, rsaKeys()[0], nil, map[string]any{"aud": "https://sts.windows.net/" + tenant + "/"}},
 		"authority":         {jose.RS256, rsaKeys()[0], nil, map[string]any{"aud": "https://" + host + "/" + tenant + "/"}},
 		"domain, any case":  {jose.RS256, rsaKeys()[0], nil, map[string]any{"aud": "https://Induct.example/Fabrikam.example/oauth2/v2.0/token"}},
+		"the reference's":   {jose.RS256, rsaKeys()[0], nil, map[string]any{"aud": "https://login.microsoftonline.com/" + tenant + "/v2.0"}},
+		"further host":      {jose.RS256, rsaKeys()[0], nil, map[string]any{"aud": "https://graph.induct.example:8443/" + tenant + "/oauth2/v2.0/token"}},
 		"clock is ahead":    {jose.RS256, rsaKeys()[0], nil, map[string]any{"nbf": start.Add(299 * time.Second).Unix()}},
 		"clock is behind":   {jose.RS256, rsaKeys()[0], nil, map[string]any{"nbf": start.Add(-time.Hour).Unix(), "exp": start.Add(-299 * time.Second).Unix()}},
 		"capital ids":       {jose.RS256, rsaKeys()[0], nil, map[string]any{"iss": strings.ToUpper(w.client.AppID.String())}},
@@ -234,6 +236,17 @@ func TestAssertionRefused(t *testing.T) {
 			wantError(t, w.assert(t, c.assertion, c.change...), c.status, c.kind, c.code)
 		})
 	}
+}
+
+// An assertion that a client sent to somebody else is no good here, whatever Host its finder sends.
+func TestAssertionForAnotherHost(t *testing.T) {
+	w := newWorld(t)
+	w.withCertificates(t)
+	const elsewhere = "login.elsewhere.example"
+	text := sign(t, jose.RS256, rsaKeys()[0], nil, w.claims(map[string]any{"aud": "https://" + elsewhere + tokenURL}))
+	r := postForm(tokenURL, w.form("client_secret", "", "client_assertion_type", jwtBearer, "client_assertion", text).Encode())
+	r.Host = elsewhere
+	wantError(t, w.do(t, r), 401, "invalid_client", 700023)
 }
 
 func TestClientsThatGetNoToken(t *testing.T) {

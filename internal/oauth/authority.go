@@ -32,6 +32,9 @@ type Config struct {
 	Domains   []string // further names of the tenant in paths, such as its default domain
 	PublicURL string   // scheme and host clients use; needed behind a proxy that ends TLS
 	Hosts     []string // further hosts (host or host:port) this server is called by
+	// Named reports whether a host name or address, without port, is this server's. A client assertion must be meant for
+	// such a one: the Host header is whatever its sender wants. Default: those of PublicURL and Hosts, or any if there are none.
+	Named func(host string) bool
 
 	People    People            // who may sign in beside those who have accounts of their own; default nobody
 	Federated []Issuer          // other issuers whose tokens clients may have federated credentials for; no other is ever asked
@@ -47,9 +50,10 @@ type Config struct {
 // concurrently.
 type Authority struct {
 	tenant   uuid.UUID
-	names    []string // of the tenant in paths, in lower case
-	https    bool     // clients use TLS, even if this process does not see it
-	hosts    []string // this server's hosts, in lower case
+	names    []string               // of the tenant in paths, in lower case
+	https    bool                   // clients use TLS, even if this process does not see it
+	hosts    []string               // this server's hosts, in lower case
+	isNamed  func(host string) bool // without port
 	now      func() time.Time
 	lifetime time.Duration
 	log      *slog.Logger
@@ -85,6 +89,7 @@ func New(cfg Config, store Store) (*Authority, error) {
 		verified: newLRU[[32]byte, *Principal](maxVerified),
 		failures: newLimiter(maxFailures, failureWindow),
 		people:   cfg.People,
+		isNamed:  cfg.Named,
 		signIns:  newThrottle(),
 		hashing:  make(chan struct{}, hashesAtATime),
 	}
@@ -120,6 +125,9 @@ func New(cfg Config, store Store) (*Authority, error) {
 		}
 		a.https = u.Scheme == "https"
 		a.hosts = append(a.hosts, strings.ToLower(u.Host))
+	}
+	if a.isNamed == nil {
+		a.isNamed = a.isHost
 	}
 	var err error
 	if a.issuers, err = newIssuers(cfg.Federated, cfg.Transport); err != nil {
@@ -166,6 +174,17 @@ func (a *Authority) issuerV1() string { return "https://sts.windows.net/" + a.te
 // configured one or the one r was sent to.
 func (a *Authority) serves(r *http.Request, host string) bool {
 	return host != "" && (host == strings.ToLower(r.Host) || slices.Contains(a.hosts, host))
+}
+
+// isHost reports whether a host name is one of the configured ones; without any
+// all are.
+func (a *Authority) isHost(name string) bool {
+	return len(a.hosts) == 0 || slices.ContainsFunc(a.hosts, func(h string) bool { return hostname(h) == name })
+}
+
+// hostname is a host, in lower case, without its port.
+func hostname(host string) string {
+	return strings.ToLower((&url.URL{Host: host}).Hostname())
 }
 
 // Challenge is the WWW-Authenticate header (RFC 6750 section 3) of a 401

@@ -27,6 +27,7 @@ const (
 	logoutV2
 	setupPage
 	userInfo
+	cloudMetadata
 	localIdentity // of another handler
 )
 
@@ -35,7 +36,7 @@ func (e endpoint) pattern() string {
 	return [...]string{"", "/{tenant}/oauth2/token", "/{tenant}/oauth2/v2.0/token", "/{tenant}/.well-known/openid-configuration",
 		"/{tenant}/v2.0/.well-known/openid-configuration", "/{tenant}/discovery/keys", "/{tenant}/discovery/instance",
 		"/{tenant}/oauth2/authorize", "/{tenant}/oauth2/v2.0/authorize", "/{tenant}/login", "/{tenant}/oauth2/logout", "/{tenant}/oauth2/v2.0/logout", "/{tenant}/setup",
-		"/oidc/userinfo", MachinePath}[e]
+		"/oidc/userinfo", "/metadata/endpoints", MachinePath}[e]
 }
 
 // route splits a path into the tenant's name and the endpoint, of which the
@@ -71,6 +72,10 @@ func route(path string) (tenant string, e endpoint) {
 		if strings.EqualFold(tenant, "oidc") {
 			e = userInfo
 		}
+	case "endpoints":
+		if strings.EqualFold(tenant, "metadata") {
+			e = cloudMetadata
+		}
 	}
 	if tenant == "" {
 		e = noEndpoint
@@ -97,6 +102,7 @@ func Serves(path string) bool {
 //	GET  /{tenant}/login, POST
 //	GET  /{tenant}/setup, POST
 //	GET  /oidc/userinfo, POST
+//	GET  /metadata/endpoints
 //
 // The tenant is its id or one of its domains. Where it is clear what is meant,
 // common and organizations stand for it as well: everywhere but in a request for
@@ -145,6 +151,8 @@ func (a *Authority) serve(w http.ResponseWriter, r *http.Request) {
 		x.setup()
 	case userInfo:
 		x.userInfo()
+	case cloudMetadata:
+		x.cloudMetadata()
 	}
 }
 
@@ -153,7 +161,7 @@ func (e endpoint) methods() string {
 	switch e {
 	case tokenV1, tokenV2:
 		return "POST"
-	case metadataV1, metadataV2, keySet, instance:
+	case metadataV1, metadataV2, keySet, instance, cloudMetadata:
 		return "GET, HEAD"
 	}
 	return "GET, HEAD, POST"
@@ -176,7 +184,7 @@ func (x *exchange) admit(e endpoint) *protocolError {
 		return errInput("The Host header is not the name of a host.")
 	}
 	name := strings.ToLower(x.tenantName)
-	if e == instance || e == userInfo || x.a.named(name) || name == "common" || name == "organizations" {
+	if e == instance || e == userInfo || e == cloudMetadata || x.a.named(name) || name == "common" || name == "organizations" {
 		return nil
 	}
 	err := errTenant(x.tenantName)
@@ -322,6 +330,25 @@ func (x *exchange) instance() {
 		scheme + "://" + host + "/" + strings.ToLower(tenant) + "/v2.0/.well-known/openid-configuration", "1.1",
 		[]instanceMetadata{{host, host, aliases}},
 	})
+}
+
+// cloudMetadata tells tools that know clouds by one host, as Terraform's provider
+// does with metadata_host, where Graph and the tokens for it are: here.
+func (x *exchange) cloudMetadata() {
+	root := x.a.root(x.r)
+	type authentication struct {
+		Login     string   `json:"loginEndpoint"`
+		Audiences []string `json:"audiences"`
+		Tenant    string   `json:"tenant"`
+		Provider  string   `json:"identityProvider"`
+	}
+	x.reply(http.StatusOK, "private, max-age=3600", struct {
+		Name           string            `json:"name"`
+		Manager        string            `json:"resourceManager"`
+		Graph          string            `json:"microsoftGraphResourceId"`
+		Authentication authentication    `json:"authentication"`
+		Suffixes       map[string]string `json:"suffixes"`
+	}{"Induct", root + "/", root + "/", authentication{root, []string{root + "/", graphURI}, x.a.tenant.String(), "AAD"}, map[string]string{}})
 }
 
 // authorities are the hosts that are this authority: those of the server, and

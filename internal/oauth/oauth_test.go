@@ -829,6 +829,7 @@ var errDown = errors.New("database is down")
 
 func (failing) Client(context.Context, uuid.UUID) (*oauth.Client, error) { return nil, errDown }
 func (failing) SigningKeys(context.Context) ([]oauth.SigningKey, error)  { return nil, errDown }
+func (failing) Ticket(context.Context, [32]byte) (*oauth.Ticket, error)  { return nil, errDown }
 func (failing) PutSigningKey(context.Context, oauth.SigningKey) error    { return errDown }
 
 func TestStoreFails(t *testing.T) {
@@ -877,6 +878,18 @@ func TestChallenge(t *testing.T) {
 	if got := w.Challenge(r); got != want {
 		t.Errorf("Challenge is %s, want %s", got, want)
 	}
+}
+
+// A tool that finds the cloud by its metadata gets a token for what that names.
+func TestCloudMetadata(t *testing.T) {
+	w := newWorld(t)
+	a := w.get(t, "/metadata/endpoints?api-version=2022-09-01")
+	resource, _ := a.body["microsoftGraphResourceId"].(string)
+	login, _ := a.body["authentication"].(map[string]any)["loginEndpoint"].(string)
+	if a.Code != 200 || a.body["name"] == "" || a.body["resourceManager"] == "" || login != "https://"+host || resource != "https://"+host+"/" {
+		t.Fatalf("%d %s", a.Code, a.Body)
+	}
+	w.token(t, "scope", resource+".default")
 }
 
 func TestServes(t *testing.T) {

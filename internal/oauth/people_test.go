@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -924,6 +926,96 @@ func TestScriptsMayAsk(t *testing.T) {
 		w.Handler().ServeHTTP(rec, r)
 		if got := rec.Header().Get("Access-Control-Allow-Origin"); got != want {
 			t.Errorf("%s: %q", path, got)
+		}
+	}
+}
+
+// Of many who bring one code at once, one gets tokens; and because it was brought twice, they do not last.
+func TestCodeAtOnce(t *testing.T) {
+	c := newClub(t)
+	form := url.Values{"grant_type": {"authorization_code"}, "client_id": {c.public.AppID.String()}, "redirect_uri": {callback}, "code_verifier": {verifier}, "code": {c.code(t, adminUPN)}}.Encode()
+	answers := make([]*httptest.ResponseRecorder, 8)
+	var wg sync.WaitGroup
+	for i := range answers {
+		answers[i] = httptest.NewRecorder()
+		wg.Go(func() { c.Handler().ServeHTTP(answers[i], postForm(tokenURL, form)) })
+	}
+	wg.Wait()
+	got := 0
+	for _, a := range answers {
+		if a.Code != 200 {
+			continue
+		}
+		got++
+		var body struct {
+			Refresh string `json:"refresh_token"`
+		}
+		if err := json.Unmarshal(a.Body.Bytes(), &body); err != nil {
+			t.Fatal(err)
+		}
+		if r := c.redeem(t, "grant_type", "refresh_token", "refresh_token", body.Refresh); r.Code != 400 {
+			t.Errorf("it was refreshed: %d %s", r.Code, r.Body)
+		}
+	}
+	if got > 1 {
+		t.Errorf("%d got tokens", got)
+	}
+}
+
+// Whatever is sent to whichever endpoint, the fault is the sender's.
+func TestNothingBreaks(t *testing.T) {
+	c := newClub(t)
+	long := strings.Repeat("A", 70_000)
+	for _, path := range []string{tokenURL, "/" + tenant + "/oauth2/token", authorize, "/common/oauth2/authorize", loginURL, "/" + tenant + "/setup", "/" + tenant + "/oauth2/v2.0/logout",
+		"/oidc/userinfo", "/metadata/endpoints", "/common/discovery/instance", "/common/discovery/keys", "/" + tenant + "/v2.0/.well-known/openid-configuration", "/elsewhere.example/oauth2/v2.0/authorize"} {
+		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "PUT", "BREW"} {
+			for _, query := range []string{"", "?code=" + long, "?client_id=" + long + "&redirect_uri=x", "?%zz", "?client_id=" + c.public.AppID.String() + "&redirect_uri=" + callback + "&max_age=" + long} {
+				for _, body := range []string{"", long, "grant_type=refresh_token&client_id=" + c.public.AppID.String() + "&refresh_token=" + long[:60_000], "csrf=&request=" + long[:60_000], "a=%zz"} {
+					r := httptest.NewRequest(method, "/", strings.NewReader(body))
+					u, err := url.Parse(path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					u.RawQuery = strings.TrimPrefix(query, "?")
+					r.URL, r.Host = u, host
+					r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+					r.Header.Set("Authorization", "Bearer "+long[:100])
+					r.AddCookie(&http.Cookie{Name: "__Host-induct_session", Value: long[:4000]})
+					r.AddCookie(&http.Cookie{Name: "__Host-induct_form", Value: ""})
+					rec := httptest.NewRecorder()
+					c.Handler().ServeHTTP(rec, r)
+					if rec.Code >= 500 || rec.Code < 200 {
+						t.Fatalf("%s %s %.60s %.40q: %d %s", method, path, query, body, rec.Code, rec.Body)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A store that is out of order is said to be so, on pages too, and nobody is let in.
+func TestPagesWithoutStore(t *testing.T) {
+	c := newClub(t)
+	b := c.browser()
+	page := b.get(t, authorize, c.query())
+	f := fields(page)
+	f.Set("username", adminUPN)
+	f.Set("password", password)
+	broken, err := oauth.New(oauth.Config{Tenant: uuid.MustParse(tenant), PublicURL: "https://" + host}, failing{c.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*http.Request{
+		"authorize": httptest.NewRequest("GET", authorize+"?"+c.query().Encode(), nil), "login": postForm(loginURL, f.Encode()),
+		"setup": httptest.NewRequest("GET", "/"+tenant+"/setup?code=x", nil), "session": httptest.NewRequest("GET", loginURL, nil),
+	} {
+		r.Host = host
+		r.AddCookie(&http.Cookie{Name: "__Host-induct_form", Value: b.cookies["__Host-induct_form"]})
+		r.AddCookie(&http.Cookie{Name: "__Host-induct_session", Value: "x"})
+		rec := httptest.NewRecorder()
+		broken.Handler().ServeHTTP(rec, r)
+		if rec.Code != 503 || rec.Header().Get("Retry-After") == "" || strings.Contains(rec.Body.String(), errDown.Error()) || rec.Header().Get("Location") != "" {
+			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
 		}
 	}
 }
