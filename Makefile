@@ -34,6 +34,16 @@ test: tools format vet staticcheck ## everything, as CI runs it
 	$(GO) run $(GOTESTSUM) --format pkgname -- -count=1 -p 2 -timeout 12m ./...
 	cd test/compat && $(GO) vet ./... && $(GO) run $(GOTESTSUM) --format pkgname -- -count=1 -timeout 5m ./...
 
+.PHONY: compat
+compat: ## clients that others keep, unmodified, against the real binary; those for Node.js if node is there
+	cd test/compat && $(GO) vet -tags node ./...
+	@if command -v npm >/dev/null; then \
+		(cd test/compat/node && npm ci --no-audit --no-fund) && cd test/compat && $(GO) test -tags node -count=1 -timeout 10m ./...; \
+	else \
+		echo "node is not there: its identity libraries are not tested (Debian and Ubuntu: apt-get install nodejs npm)"; \
+		cd test/compat && $(GO) test -count=1 -timeout 10m ./...; \
+	fi
+
 .PHONY: check
 check: format vet staticcheck ## the quick form while you work: format, vet, staticcheck, short tests
 	$(GO) test -short -p 2 ./...

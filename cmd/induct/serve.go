@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -107,15 +108,22 @@ func serve(cmd *cobra.Command, set settings, dev bool, envFile string) error {
 		if jobs, _ := s.service.Jobs(ctx); len(jobs) == 0 {
 			fmt.Fprintf(out, "# There is no provisioning app yet. Stop, make one with\n#   induct app create --data %s --name \"HR\"\n# and start again.\n", set.data)
 		}
+		if err := s.welcome(ctx, out, false); err != nil {
+			return errors.Join(unlessStopped(ctx, err), s.close())
+		}
 		return s.run(ctx)
 	}
 	c, err := s.devApp(ctx)
 	if err != nil {
 		return errors.Join(unlessStopped(ctx, err), s.close())
 	}
+	var welcome strings.Builder
+	if err := s.welcome(ctx, &welcome, true); err != nil {
+		return errors.Join(unlessStopped(ctx, err), s.close())
+	}
 	ran := make(chan error, 1)
 	go func() { ran <- s.run(ctx) }()
-	fmt.Fprint(out, c.lines())
+	fmt.Fprint(out, c.lines(), welcome.String())
 	if s.caFile != "" {
 		fmt.Fprintf(out, "# Clients must trust CA_FILE: curl --cacert, NODE_EXTRA_CA_CERTS, SSL_CERT_FILE.\n")
 	}

@@ -65,6 +65,7 @@ type server struct {
 	handler         http.Handler
 	listener        net.Listener
 	metricsListener net.Listener // nil: none
+	identities      net.Listener // for local processes; nil: none
 	base            string       // scheme and host where it is reached
 	caFile          string       // with local TLS
 }
@@ -77,7 +78,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		debug.SetGCPercent(50)
 	}
 	s = &server{settings: set}
-	if err := errors.Join(s.checkListen(), s.checkMetricsListen()); err != nil {
+	if err := errors.Join(s.checkListen(), s.checkMetricsListen(), s.checkIdentityListen()); err != nil {
 		return nil, err
 	}
 	if s.sender, err = set.mail.sender(); err != nil {
@@ -126,8 +127,11 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err := s.bindMetrics(); err != nil {
 		return nil, err
 	}
-	if err := s.bind(); err != nil {
+	if err := s.bindIdentities(); err != nil {
 		return nil, errors.Join(err, s.closeMetrics())
+	}
+	if err := s.bind(); err != nil {
+		return nil, errors.Join(err, s.closeMetrics(), s.closeIdentities())
 	}
 	return s, nil
 }
@@ -244,9 +248,11 @@ func (s *server) run(ctx context.Context) error {
 	work.Go(func() { s.service.Run(engine) })
 	work.Go(func() { s.users.Run(engine, s.log) })
 	work.Go(func() { s.mailer().Run(engine) })
-	failed := make(chan error, 2)
+	work.Go(func() { s.tendKeys(engine) })
+	failed := make(chan error, 3)
 	go func() { failed <- web.Serve(s.listener) }()
 	stopMetrics := s.serveMetrics(failed)
+	stopIdentities := s.serveIdentities(failed)
 	s.log.Info("serving", "version", version, "address", s.base, "metrics", s.metricsBase())
 	var err error
 	select {
@@ -265,7 +271,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	stopEngine()
 	work.Wait()
-	return errors.Join(err, stopMetrics(), s.store.Close())
+	return errors.Join(err, stopMetrics(), stopIdentities(), s.store.Close())
 }
 
 // webLog takes what net/http has to say: of connections, which are the clients' affair.
@@ -273,7 +279,7 @@ func (s *server) webLog() *log.Logger { return slog.NewLogLogger(s.log.Handler()
 
 // close gives up a server that never ran.
 func (s *server) close() error {
-	return errors.Join(s.listener.Close(), s.closeMetrics(), s.store.Close())
+	return errors.Join(s.listener.Close(), s.closeMetrics(), s.closeIdentities(), s.store.Close())
 }
 
 // loadTenant returns the installation's tenant; the first time, it makes one.

@@ -156,6 +156,9 @@ func (a *Authority) root(r *http.Request) string {
 	return scheme + "://" + strings.ToLower(r.Host)
 }
 
+// own is the path of one of the tenant's pages.
+func (a *Authority) own(page string) string { return "/" + a.tenant.String() + "/" + page }
+
 // issuerV1 is the issuer of tokens of the v1 endpoint, whatever the host.
 func (a *Authority) issuerV1() string { return "https://sts.windows.net/" + a.tenant.String() + "/" }
 

@@ -55,7 +55,7 @@ type Request struct {
 // ended tells the log and the metrics about the request.
 func (x *exchange) ended() {
 	seen := Request{Method: x.r.Method, Route: x.endpoint.pattern(), Status: x.status, Duration: time.Since(x.began)}
-	if x.endpoint == tokenV1 || x.endpoint == tokenV2 {
+	if x.endpoint == tokenV1 || x.endpoint == tokenV2 || x.endpoint == localIdentity {
 		seen.Token = x.outcome
 	}
 	x.a.observe(seen)

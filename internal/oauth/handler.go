@@ -27,6 +27,7 @@ const (
 	logoutV2
 	setupPage
 	userInfo
+	localIdentity // of another handler
 )
 
 // pattern is an endpoint as logs and metrics name it: the documented form of its path.
@@ -34,7 +35,7 @@ func (e endpoint) pattern() string {
 	return [...]string{"", "/{tenant}/oauth2/token", "/{tenant}/oauth2/v2.0/token", "/{tenant}/.well-known/openid-configuration",
 		"/{tenant}/v2.0/.well-known/openid-configuration", "/{tenant}/discovery/keys", "/{tenant}/discovery/instance",
 		"/{tenant}/oauth2/authorize", "/{tenant}/oauth2/v2.0/authorize", "/{tenant}/login", "/{tenant}/oauth2/logout", "/{tenant}/oauth2/v2.0/logout", "/{tenant}/setup",
-		"/oidc/userinfo"}[e]
+		"/oidc/userinfo", MachinePath}[e]
 }
 
 // route splits a path into the tenant's name and the endpoint, of which the

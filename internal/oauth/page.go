@@ -75,7 +75,7 @@ func (x *exchange) show(status int, p page, to string) {
 
 // signInPage shows the form to sign in, for q or for nothing in particular.
 func (x *exchange) signInPage(status int, q *authorization, name, message string) {
-	p := page{Kind: "signin", Title: "Sign in", Message: message, Action: template.URL(x.a.base(x.r) + "/login"), CSRF: x.formKey(), Name: name}
+	p := page{Kind: "signin", Title: "Sign in", Message: message, Action: template.URL(x.a.own("login")), CSRF: x.formKey(), Name: name}
 	to := ""
 	if q != nil {
 		p.Request, p.Client = q.raw, q.client.DisplayName
@@ -89,11 +89,11 @@ func (x *exchange) signInPage(status int, q *authorization, name, message string
 
 func (x *exchange) setupPage(status int, code, name, message string) {
 	x.show(status, page{Kind: "setup", Title: "Make the first administrator", Message: message, CSRF: x.formKey(), Name: name,
-		Action: template.URL(x.a.base(x.r) + "/setup?code=" + url.QueryEscape(code))}, "")
+		Action: template.URL(x.a.own("setup?code=" + url.QueryEscape(code)))}, "")
 }
 
 func (x *exchange) accountPage(p *Person) {
-	x.show(http.StatusOK, page{Kind: "account", Title: "You are signed in", Message: p.DisplayName, Name: p.UPN, Action: template.URL(x.a.base(x.r) + "/oauth2/v2.0/logout")}, "")
+	x.show(http.StatusOK, page{Kind: "account", Title: "You are signed in", Message: p.DisplayName, Name: p.UPN, Action: template.URL(x.a.own("oauth2/v2.0/logout"))}, "")
 }
 
 func (x *exchange) noticePage(status int, title, message string) {

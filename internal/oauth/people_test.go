@@ -793,7 +793,7 @@ func TestFirstAdministrator(t *testing.T) {
 	if rec := c.browser().post(t, link, url.Values{"username": {"root@x.example"}, "password": {password}, "again": {password}}); rec.Code != 403 {
 		t.Errorf("without the form: %d", rec.Code)
 	}
-	if rec := send("Root@x.example", password, password); rec.Code != 303 || rec.Header().Get("Location") != "https://"+host+loginURL {
+	if rec := send("Root@x.example", password, password); rec.Code != 303 || rec.Header().Get("Location") != loginURL {
 		t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
 	if rec := b.get(t, loginURL, nil); !strings.Contains(rec.Body.String(), "root@x.example") {

@@ -149,7 +149,7 @@ func (x *exchange) enter(q *authorization, p *Person) {
 		x.returnCode(q, p, x.now)
 		return
 	}
-	x.seeOther(x.a.base(x.r) + "/login")
+	x.seeOther(x.a.own("login"))
 }
 
 func (x *exchange) seeOther(to string) {
@@ -278,7 +278,7 @@ func (a *Authority) FirstAdministratorLink(ctx context.Context) (string, error) 
 		return "", err
 	}
 	clear, err := a.hand(ctx, Ticket{Kind: setupTicket, Family: setupFamily}, linkLifetime, nil)
-	return "/" + a.tenant.String() + "/setup?code=" + clear, err
+	return a.own("setup?code=" + clear), err
 }
 
 // SignInLink returns a path, with query, that signs a person in at once, without
@@ -286,7 +286,7 @@ func (a *Authority) FirstAdministratorLink(ctx context.Context) (string, error) 
 // has the link is that person.
 func (a *Authority) SignInLink(ctx context.Context, person uuid.UUID) (string, error) {
 	clear, err := a.hand(ctx, Ticket{Kind: linkTicket, Family: uuid.New(), Person: person}, linkLifetime, nil)
-	return "/" + a.tenant.String() + "/setup?code=" + clear, err
+	return a.own("setup?code=" + clear), err
 }
 
 var errLink = &protocolError{status: http.StatusNotFound, kind: "invalid_request", code: 90013,

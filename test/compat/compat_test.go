@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,24 +37,51 @@ import (
 type service struct {
 	env  map[string]string
 	http *http.Client // trusts CA_FILE
+	stop func()
+	out  output
 }
 
-func start(t *testing.T) *service {
+// output is what the service prints, which may be read while it runs.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// binary builds the program.
+func binary(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	bin, env := filepath.Join(dir, "induct"), filepath.Join(dir, "env")
+	bin := filepath.Join(t.TempDir(), "induct")
 	build := exec.Command("go", "build", "-o", bin, "./cmd/induct")
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	p := exec.Command(bin, "serve", "--dev", "--tls", "local", "--listen", "127.0.0.1:0", "--env-file", env)
-	p.Stderr = os.Stderr
+	return bin
+}
+
+func start(t *testing.T, args ...string) *service {
+	t.Helper()
+	env := filepath.Join(t.TempDir(), "env")
+	p := exec.Command(binary(t), append([]string{"serve", "--dev", "--tls", "local", "--listen", "127.0.0.1:0", "--env-file", env}, args...)...)
+	s := &service{env: map[string]string{}}
+	p.Stdout, p.Stderr = &s.out, os.Stderr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Process.Signal(syscall.SIGTERM); p.Wait() })
-	s := &service{env: map[string]string{}}
+	s.stop = sync.OnceFunc(func() { p.Process.Signal(syscall.SIGTERM); p.Wait() })
+	t.Cleanup(s.stop)
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		if b, err := os.ReadFile(env); err == nil {
