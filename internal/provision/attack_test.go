@@ -453,7 +453,7 @@ func (l *life) live(steps int) {
 // atRest checks that counters are right, and that everybody is as the mapping wants once everybody was re-evaluated.
 func (l *life) atRest() {
 	ctx := l.t.Context()
-	for range 2 {
+	for range 4 { // a name that somebody gives up is free for the next round
 		l.must(l.SetSettings(ctx, l.job.PK, provision.JobSettings{DeleteThreshold: new(int64(-1))}))
 		l.must(l.Reevaluate(ctx, l.job.PK))
 		l.drain()
@@ -461,7 +461,7 @@ func (l *life) atRest() {
 	s := l.status()
 	for _, end := range []provision.End{provision.EndCreated, provision.EndUpdated, provision.EndDisabled, provision.EndDeleted, provision.EndHeld, provision.EndRetrying} {
 		if n := s.Reevaluation.Ends[end]; n > 0 {
-			l.t.Errorf("a second re-evaluation has %d %s", n, end)
+			l.t.Errorf("one more re-evaluation has %d %s", n, end)
 		}
 	}
 	people, err := l.store.PeopleAfter(ctx, l.job.PK, 0, 1000)
@@ -830,4 +830,28 @@ func TestReferencesOfWhatIsHeld(t *testing.T) {
 		}
 		e.balance(4)
 	}
+}
+
+// TestStartDuringAnOutage holds that somebody who starts a job whose target is away is not told at once that it is in quarantine
+// again: it is tried for as long as at first.
+func TestStartDuringAnOutage(t *testing.T) {
+	e := newStepped(t)
+	e.accept(person("1", nil))
+	e.target.down = true
+	outage := func() {
+		_ = e.Drain(t.Context())
+		e.pass(3 * time.Hour)
+		_ = e.Drain(t.Context())
+		if q := e.status().Condition.Quarantine; q == nil || q.Code != "TargetUnreachable" {
+			t.Errorf("quarantine %+v", q)
+		}
+	}
+	outage()
+	e.must(e.StartJob(t.Context(), e.job.PK))
+	_ = e.Drain(t.Context())
+	if q := e.status().Condition.Quarantine; q != nil {
+		t.Errorf("quarantine %+v", q)
+	}
+	outage()
+	e.balance(1)
 }

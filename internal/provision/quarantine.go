@@ -78,7 +78,7 @@ func (s *Service) release(u Unit, job *Job, cond *Condition, why string) error {
 	s.log.Info("job out of quarantine", "job", job.ID, "reason", cond.Quarantine.Reason, "why", why)
 	err := s.notify(u, job, cond, Notice{Kind: NoticeRecovered})
 	reason := cond.Quarantine.Reason
-	cond.Quarantine, cond.Window = nil, Window{}
+	cond.Quarantine, cond.Window, cond.Unreachable = nil, Window{}, time.Time{}
 	if err != nil {
 		return err
 	}
