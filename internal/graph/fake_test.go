@@ -617,7 +617,7 @@ func (w *world) send(method, target, body string, headers ...string) *httptest.R
 	}
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
-	w.validate(r.Method, "/"+strings.TrimPrefix(path, "/"), rec)
+	w.validate(r.Method, "/"+strings.TrimPrefix(r.URL.EscapedPath(), "/"), rec)
 	return rec
 }
 

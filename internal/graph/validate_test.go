@@ -105,9 +105,10 @@ func ownPaths() []pathSchema {
 		{"DELETE", "users/[^/]+/manager/\\$ref", shapeNone, 204},
 		{"DELETE", "directory/deletedItems/[^/]+", shapeNone, 204},
 		{"POST", "(applications|servicePrincipals)/[^/]+/addPassword", "passwordCredential", 200},
-		{"PATCH", "applications\\([^/]+\\)", "application", 201},
-		{"PATCH", "servicePrincipals\\([^/]+\\)", "servicePrincipal", 201},
+		{"PATCH", "applications/uniqueName='[^']+'", "application", 201},
+		{"PATCH", "servicePrincipals/appId='[^']+'", "servicePrincipal", 201},
 		{"POST", "\\$batch", "batch", 200},
+		{"POST", "(users|directoryObjects)/[^/]+/(get|check)Member(Groups|Objects)", "coll.text", 200},
 		{"GET", "(users/[^/]+|me)/manager", "directoryObject", 200},
 		{"GET", "(users/[^/]+|me)/manager/\\$ref", "reference", 200},
 		{"GET", "(users/[^/]+|me)/(directReports|memberOf|transitiveMemberOf|ownedObjects|sponsors|licenseDetails|appRoleAssignments)(/(graph\\.)?(group|directoryRole))?", "coll.directoryObject", 200},
@@ -301,6 +302,7 @@ func collectionOf(name string) map[string]any {
 // ownShapes are schemas of what has none in Graph's metadata.
 const ownShapes = `{
 	"own": {"type": "object"},
+	"text": {"type": "string"},
 	"reference": {"type": "object", "required": ["@odata.id"], "additionalProperties": false, "properties": {
 		"@odata.context": {"type": "string"}, "@odata.id": {"type": "string"}}},
 	"batch": {"type": "object", "required": ["responses"], "additionalProperties": false, "properties": {"responses": {"type": "array", "items": {
