@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // as signs in at a service with other credentials than those it printed.
@@ -62,7 +66,7 @@ func TestAppsOverGraph(t *testing.T) {
 		names = append(names, a.DisplayName)
 	}
 	slices.Sort(names)
-	if want := []string{"API-driven to cloud directory", "API-driven to cloud directory client", "Administration", "Feed A", "Feed A client"}; !slices.Equal(names, want) {
+	if want := []string{"API-driven to cloud directory", "API-driven to cloud directory client", "Administration", "Feed A", "Feed A client", "Induct admin center"}; !slices.Equal(names, want) {
 		t.Errorf("applications %q, want %q", names, want)
 	}
 	uploader := list[registration](t, c, c.graph+"/servicePrincipals"+query("$filter", "appId eq '"+feed["CLIENT_ID"]+"'"))[0]
@@ -130,5 +134,93 @@ func TestAppsOverGraph(t *testing.T) {
 	}
 	if code := p.stop(t, 10*time.Second); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// person signs somebody in through the admin center's client.
+func (p *process) person(t *testing.T, name string) *client {
+	t.Helper()
+	tenant := p.env["TENANT_ID"]
+	base := strings.TrimSuffix(p.env["AUTHORITY"], "/"+tenant)
+	app := uuid.NewSHA1(uuid.MustParse(tenant), []byte("admin-center app")).String()
+	b := browse(t)
+	q := url.Values{"client_id": {app}, "response_type": {"code"}, "redirect_uri": {base + "/"}, "scope": {"openid .default"}, "code_challenge": {pkceSum}, "code_challenge_method": {"S256"}}
+	res, err := b.Get(p.env["AUTHORITY"] + "/oauth2/v2.0/authorize?" + q.Encode())
+	_, _, page := read(t, res, err)
+	res, err = b.PostForm(p.env["AUTHORITY"]+"/login", url.Values{"csrf": {field(page, "csrf")}, "request": {field(page, "request")}, "username": {name}, "password": {testPassword}})
+	_, to, _ := read(t, res, err)
+	u, err := url.Parse(to)
+	if err != nil || u.Query().Get("code") == "" {
+		t.Fatalf("%s got no code: %s", name, to)
+	}
+	res, err = http.PostForm(p.env["AUTHORITY"]+"/oauth2/v2.0/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {app}, "redirect_uri": {base + "/"}, "code": {u.Query().Get("code")}, "code_verifier": {pkce}})
+	status, _, text := read(t, res, err)
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || status != 200 {
+		t.Fatalf("%s got no token: %d %s", name, status, text)
+	}
+	c := p.client(t)
+	c.token = answer.Token
+	return c
+}
+
+// What people may do is what their directory roles allow, and the audit log names them.
+func TestPeopleOverGraph(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	roles := map[string]string{"admin": "Hybrid Identity Administrator", "people": "User Administrator", "logs": "Reports Reader", "reader": "Global Reader", "root": "Global Administrator", "nobody": ""}
+	for name, role := range roles {
+		args := []string{"user", "create", name + "@fabrikam.example", "--data", dir}
+		if role != "" {
+			args = append(args, "--role", role)
+		}
+		if r := input(t, testPassword, args...); r.code != 0 {
+			t.Fatalf("%s: %+v", name, r)
+		}
+	}
+	p := start(t, dir)
+	clients := map[string]*client{}
+	for name := range roles {
+		clients[name] = p.person(t, name+"@fabrikam.example")
+	}
+	job := strings.TrimPrefix(p.client(t).job, p.env["GRAPH_BASE"])
+	sp := strings.Split(job, "/synchronization")[0]
+	for _, r := range []struct {
+		method, path, body string
+		those              string // whom it is for
+	}{
+		{"GET", job, "", "admin reader root"},
+		{"GET", job + "/schema", "", "admin reader root"},
+		{"POST", job + "/start", "", "admin root"},
+		{"POST", job + "/bulkUpload", "{", "people root"},
+		{"GET", "/users", "", "admin people reader root"},
+		{"GET", "/auditLogs/provisioning", "", "admin logs reader root"},
+		{"GET", sp, "", "admin reader root"},
+		{"PATCH", sp, `{"notes":"n"}`, "admin root"},
+		{"POST", sp + "/appRoleAssignments", "{}", "root"},
+		{"GET", "/applicationTemplates", "", "admin people logs reader root nobody"},
+	} {
+		for name, c := range clients {
+			a, err := c.do(t.Context(), r.method, c.graph+r.path, map[string]string{"Content-Type": "application/json"}, []byte(r.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if through := a.status != http.StatusForbidden && a.status != http.StatusUnauthorized; through != slices.Contains(strings.Fields(r.those), name) {
+				t.Errorf("%s %s by %s: %d %s", r.method, r.path, name, a.status, a.body)
+			}
+		}
+	}
+	made := clients["admin"].call(t, 201, "POST", "/applications", `{"displayName":"By a person"}`)
+	var audits struct {
+		Value []struct {
+			InitiatedBy struct {
+				User struct{ ID, DisplayName string }
+			}
+		}
+	}
+	clients["logs"].get(t, p.env["GRAPH_BASE"]+"/auditLogs/directoryAudits"+query("$filter", "activityDisplayName eq 'Add application'", "$top", "1"), &audits)
+	if len(audits.Value) != 1 || audits.Value[0].InitiatedBy.User.DisplayName != "admin@fabrikam.example" {
+		t.Errorf("who made %v: %v", made["id"], audits)
 	}
 }

@@ -129,10 +129,13 @@ func (c *call) applicationObject(a *oauth.Client, keys bool) object {
 // shownApplication are the kept members of an application; redirect URIs that it was made with otherwise are among them.
 func shownApplication(a *oauth.Client) map[string]json.RawMessage {
 	kept := membersOf(a.Application)
-	if len(a.RedirectURIs) > len(redirectURIs(kept)) {
+	if !slices.Equal(a.RedirectURIs, redirectURIs(kept)) {
 		platform := "web"
 		if a.Public {
 			platform = "publicClient"
+		}
+		for _, p := range []string{"web", "spa", "publicClient"} {
+			delete(kept, p)
 		}
 		uris, err := json.Marshal(map[string]any{"redirectUris": a.RedirectURIs})
 		if err == nil {

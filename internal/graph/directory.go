@@ -369,7 +369,7 @@ func (c *call) directoryObjectOf(id string, selected []string) (object, error) {
 		}
 	}
 	all, err := c.allClients()
-	if err != nil {
+	if err != nil || key == uuid.Nil {
 		return nil, err
 	}
 	for _, a := range all {
@@ -395,11 +395,6 @@ func (c *call) directoryObjects(ids, selected []string) (found []object, err err
 		}
 	}
 	return found, nil
-}
-
-// typed is an object with its type in front, for where objects of several types can stand.
-func typed(kind string, o object) object {
-	return slices.Concat(object{{"@odata.type", "#microsoft.graph." + kind}}, o)
 }
 
 func directoryUser(u *provision.Object, selected []string) object {

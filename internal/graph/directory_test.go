@@ -171,6 +171,19 @@ func TestRoleMembers(t *testing.T) {
 	if got := w.page("/v1.0/users/ana@contoso.example/transitiveMemberOf/microsoft.graph.directoryRole?$select=displayName"); len(got.Value) != 8 || got.Value[0]["displayName"] != "Global Administrator" {
 		t.Errorf("%+v", got)
 	}
+	for _, c := range []struct{ action, body, want string }{
+		{"getMemberGroups", `{"securityEnabledOnly":false}`, `"value":[]`},
+		{"microsoft.graph.getMemberObjects", `{}`, w.page("/v1.0/directoryRoles").Value[7]["id"].(string)},
+		{"checkMemberGroups", `{"groupIds":["` + otherSP + `"]}`, `"value":[]`},
+		{"checkMemberObjects", `{"ids":["` + otherSP + `"]}`, `"value":[]`},
+		{"checkMemberObjects", `{"ids":[]}`, `The body has 0 ids`},
+		{"getMemberGroups", `[]`, `The body is an array`},
+	} {
+		rec := w.send("POST", "/v1.0/users/ana@contoso.example/"+c.action, c.body, "Content-Type", "application/json")
+		if !strings.Contains(rec.Body.String(), c.want) {
+			t.Errorf("%s %s: %d %s", c.action, c.body, rec.Code, rec.Body)
+		}
+	}
 	p := w.page("/v1.0/directoryRoles(roleTemplateId='62e90394-69f5-4237-9190-012177145e10')/members?$select=id")
 	if asked != "62e90394-69f5-4237-9190-012177145e10" || len(p.Value) != 1 || p.Value[0]["id"] != w.fake.users[0].ID {
 		t.Errorf("%s: %+v", asked, p)

@@ -549,8 +549,8 @@ func (fakeTokens) Verify(_ context.Context, bearer string) (*oauth.Principal, er
 	case "expired":
 		return nil, oauth.ErrTokenLifetime
 	case "all":
-		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All,User.ReadWrite.All,Directory.Read.All," +
-			"Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
+		bearer = "SynchronizationData-User.Upload,Synchronization.ReadWrite.All,AuditLog.Read.All,User.Read.All,User.DeleteRestore.All," +
+			"User.ReadWrite.All,Directory.Read.All,Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All,DelegatedPermissionGrant.ReadWrite.All"
 	}
 	if encoded, ok := strings.CutPrefix(bearer, "p."); ok {
 		var p oauth.Principal
@@ -617,7 +617,7 @@ func (w *world) send(method, target, body string, headers ...string) *httptest.R
 	}
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
-	w.validate(r.Method, "/"+strings.TrimPrefix(path, "/"), rec)
+	w.validate(r.Method, "/"+strings.TrimPrefix(r.URL.EscapedPath(), "/"), rec)
 	return rec
 }
 

@@ -223,8 +223,8 @@ type call struct {
 	path      resourcePath
 	params    map[string]key
 	principal *oauth.Principal
-	batched   bool // it is part of a batch
 	limited   bool // the principal may do this to what it owns only
+	batched   bool // it is part of a batch
 	event     event
 }
 

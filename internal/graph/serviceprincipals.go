@@ -336,3 +336,8 @@ func isMissing(err error) bool {
 	var p *problem
 	return errors.As(err, &p) && p.status == http.StatusNotFound
 }
+
+// typed is an object with its type in front, for where objects of several types can stand.
+func typed(kind string, o object) object {
+	return slices.Concat(object{{"@odata.type", "#microsoft.graph." + kind}}, o)
+}

@@ -116,7 +116,7 @@ var properties = []property{
 	{"onPremisesSyncEnabled", "", nothing, false, byEqual},
 	{"onPremisesUserPrincipalName", "onPremisesUserPrincipalName", text, false, byAll},
 	{"otherMails", "otherMails", list, false, byElement},
-	{"passwordPolicies", "", nothing, false, never},
+	{"passwordPolicies", "passwordPolicies", text, false, never},
 	{"passwordProfile", "", nothing, false, never},
 	{"postalCode", "postalCode", text, false, advancedAll},
 	{"preferredDataLocation", "preferredDataLocation", text, false, never},

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,6 +48,14 @@ func userRoutes() []route {
 	}
 	for _, action := range []string{"revokeSignInSessions", "assignLicense", "changePassword"} {
 		routes = append(routes, route{"/users/{user}/" + action, post((*call).lackAction, mayWriteUsers)})
+	}
+	for _, user := range []string{"/users/{user}", "/directoryObjects/{user}"} {
+		for _, action := range []string{"getMemberGroups", "getMemberObjects"} {
+			routes = append(routes, route{user + "/" + action, post((*call).memberIDs, mayReadUsers)})
+		}
+		for _, action := range []string{"checkMemberGroups", "checkMemberObjects"} {
+			routes = append(routes, route{user + "/" + action, post((*call).checkMember, mayReadUsers)})
+		}
 	}
 	for user, may := range map[string]access{"/users/{user}": mayReadUsers, "/me": anybody} {
 		routes = append(routes,
@@ -353,6 +363,73 @@ func (c *call) listMemberships() error {
 		return err
 	}
 	return c.advanced("directoryObjects", roles, c.roleObject(directoryRoles[0]))
+}
+
+// memberOf returns the ids of what the user that the path names is a member of: directory roles, which are objects and no groups.
+func (c *call) memberOf() (ids []string, err error) {
+	u, err := c.user()
+	if err != nil {
+		return nil, err
+	}
+	last := c.path.segments[len(c.path.segments)-1].name
+	if !strings.HasSuffix(strings.ToLower(last), "objects") {
+		return nil, nil
+	}
+	roles, err := c.rolesOf(u)
+	for _, r := range roles {
+		ids = append(ids, r.get("id").(string))
+	}
+	return ids, err
+}
+
+// memberIDs answers getMemberGroups and getMemberObjects.
+func (c *call) memberIDs() error {
+	var asked struct {
+		SecurityEnabledOnly *bool `json:"securityEnabledOnly"`
+	}
+	if err := c.decodeBody(&asked); err != nil {
+		return err
+	}
+	ids, err := c.memberOf()
+	if err != nil {
+		return err
+	}
+	return c.texts(ids)
+}
+
+const mostChecked = 20 // ids of checkMemberGroups and checkMemberObjects
+
+// checkMember answers checkMemberGroups and checkMemberObjects: those of the ids that the user is a member of.
+func (c *call) checkMember() error {
+	var asked struct{ GroupIDs, IDs []string }
+	if err := c.decodeBody(&asked); err != nil {
+		return err
+	}
+	wanted := append(asked.GroupIDs, asked.IDs...)
+	if n := len(wanted); n == 0 || n > mostChecked {
+		return badRequest("The body has %d ids: send 1 to %d, as groupIds to checkMemberGroups and as ids to checkMemberObjects.", n, mostChecked)
+	}
+	ids, err := c.memberOf()
+	if err != nil {
+		return err
+	}
+	return c.texts(slices.DeleteFunc(ids, func(id string) bool {
+		return !slices.ContainsFunc(wanted, func(w string) bool { return strings.EqualFold(w, id) })
+	}))
+}
+
+func (c *call) decodeBody(v any) error {
+	body, err := c.jsonBody()
+	if err != nil {
+		return err
+	}
+	return decode(body, v)
+}
+
+// texts answers 200 with a collection of texts.
+func (c *call) texts(of []string) error {
+	c.json(http.StatusOK, object{{"@odata.context", c.context("Collection(Edm.String)")}, {"value", append([]string{}, of...)}})
+	return nil
 }
 
 // listNone lists what users have none of here: groups they are in, licences, sponsors, roles on apps.

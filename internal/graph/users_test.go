@@ -133,7 +133,7 @@ var queryLevels = map[string]string{
 	"streetAddress": "AAAA", "onPremisesSamAccountName": "AAAA", "employeeHireDate": "AAA-", "employeeOrgData/costCenter": "AAA-", "employeeOrgData/division": "AAA-",
 	"onPremisesExtensionAttributes/extensionAttribute9": "AAA-", "showInAddressList": "A-A-", "employeeLeaveDateTime": "AA--",
 	"otherMails/any": "DD-D", "proxyAddresses/any": "DD-D", "imAddresses/any": "DD-D", "identities/any": "DD-D", "assignedLicenses/any": "D---", "businessPhones/any": "AA-A",
-	"passwordPolicies": "----", "aboutMe": "----", "employeeOrgData": "----", "manager/id": "----", "identities/issuer": "----",
+	"passwordPolicies": "----", "passwordProfile": "----", "aboutMe": "----", "employeeOrgData": "----", "manager/id": "----", "identities/issuer": "----",
 }
 
 func TestUserQueryLevels(t *testing.T) {

@@ -108,6 +108,7 @@ func ownPaths() []pathSchema {
 		{"PATCH", "applications/uniqueName='[^']+'", "application", 201},
 		{"PATCH", "servicePrincipals/appId='[^']+'", "servicePrincipal", 201},
 		{"POST", "\\$batch", "batch", 200},
+		{"POST", "(users|directoryObjects)/[^/]+/(get|check)Member(Groups|Objects)", "coll.text", 200},
 		{"GET", "(users/[^/]+|me)/manager", "directoryObject", 200},
 		{"GET", "(users/[^/]+|me)/manager/\\$ref", "reference", 200},
 		{"GET", "(users/[^/]+|me)/(directReports|memberOf|transitiveMemberOf|ownedObjects|sponsors|licenseDetails|appRoleAssignments)(/(graph\\.)?(group|directoryRole))?", "coll.directoryObject", 200},
@@ -301,6 +302,7 @@ func collectionOf(name string) map[string]any {
 // ownShapes are schemas of what has none in Graph's metadata.
 const ownShapes = `{
 	"own": {"type": "object"},
+	"text": {"type": "string"},
 	"reference": {"type": "object", "required": ["@odata.id"], "additionalProperties": false, "properties": {
 		"@odata.context": {"type": "string"}, "@odata.id": {"type": "string"}}},
 	"batch": {"type": "object", "required": ["responses"], "additionalProperties": false, "properties": {"responses": {"type": "array", "items": {
