@@ -91,17 +91,17 @@ func (c *call) parseBatch(body []byte) ([]batchItem, error) {
 		return nil, err
 	}
 	var sent struct {
-		Requests []batchItem `json:"requests"`
+		Requests json.RawMessage `json:"requests"`
 	}
 	if err := decode(body, &sent); err != nil {
 		return nil, err
 	}
-	items := sent.Requests
-	switch {
-	case len(items) == 0:
+	items, err := batchItems(sent.Requests)
+	if err != nil {
+		return nil, err
+	}
+	if len(items) == 0 {
 		return nil, badRequest(`The batch has no requests: send {"requests":[{"id":"1","method":"GET","url":"/users"}]}.`)
-	case len(items) > mostBatched:
-		return nil, badRequest("The batch has %d requests: send at most %d.", len(items), mostBatched)
 	}
 	places := map[string]int{}
 	for i := range items {
@@ -123,6 +123,9 @@ func (c *call) parseBatch(body []byte) ([]batchItem, error) {
 		}
 	}
 	for i := range items {
+		if len(items[i].DependsOn) > mostBatched {
+			return nil, badRequest("requests[%d], id '%s', depends on more requests than a batch has.", i, clip(items[i].id))
+		}
 		for _, d := range items[i].DependsOn {
 			place, ok := places[strings.ToLower(fmt.Sprint(d))]
 			if !ok {
@@ -130,6 +133,32 @@ func (c *call) parseBatch(body []byte) ([]batchItem, error) {
 			}
 			items[i].after = append(items[i].after, place)
 		}
+	}
+	return items, nil
+}
+
+// batchItems reads the items of a list one by one, so that too many cost nothing.
+func batchItems(list json.RawMessage) (items []batchItem, err error) {
+	if !present(list) {
+		return nil, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(list))
+	if open, err := d.Token(); err != nil || open != json.Delim('[') {
+		return nil, badRequest("The body is not as expected: 'requests' is no array.")
+	}
+	for d.More() {
+		if len(items) == mostBatched {
+			return nil, badRequest("The batch has more than %d requests: send the rest in another.", mostBatched)
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return nil, badRequest("The body is not valid JSON.")
+		}
+		var it batchItem
+		if err := decode(raw, &it); err != nil {
+			return nil, err
+		}
+		items = append(items, it)
 	}
 	return items, nil
 }
@@ -277,17 +306,17 @@ func headerNames(h http.Header) func(yield func(string) bool) {
 
 // scimBatch refuses SCIM operations, which a published walk-through has posted here, and says where they belong.
 func (c *call) scimBatch(body []byte) error {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
-	type operation struct{ BulkID, Data, Operations json.RawMessage }
-	var one operation
-	var several []operation
-	isArray := json.Unmarshal(body, &several) == nil && len(body) > 0 && body[0] == '['
-	switch {
-	case isArray && slices.ContainsFunc(several, func(o operation) bool { return o.BulkID != nil || o.Data != nil }):
-	case !isArray && json.Unmarshal(body, &one) == nil && one.Operations != nil:
-	case isArray:
-		return badRequest(`The body is an array: send an object, {"requests":[…]}.`)
-	default:
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff"))))
+	open, err := d.Token()
+	if err != nil {
+		return nil // it is told as for any body
+	}
+	var first struct{ BulkID, Data, Operations json.RawMessage }
+	if open == json.Delim('[') {
+		if err := d.Decode(&first); err != nil || first.BulkID == nil && first.Data == nil {
+			return badRequest(`The body is an array: send an object, {"requests":[…]}.`)
+		}
+	} else if json.Unmarshal(body, &first) != nil || first.Operations == nil {
 		return nil
 	}
 	address, err := c.uploadAddress()
