@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -348,6 +349,32 @@ func TestPasswords(t *testing.T) {
 		w.must(200, "POST", url+"/addPassword", `{}`)
 	}
 	w.must(400, "POST", url+"/addPassword", `{}`)
+}
+
+// TestTogether has many change one app at once: nothing of it is lost.
+func TestTogether(t *testing.T) {
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			url := "/v1.0/applications/" + appID
+			for _, r := range [][2]string{{url + "/addPassword", `{}`}, {url + "/federatedIdentityCredentials", fmt.Sprintf(`{"name":"ci-%d","issuer":"https://idp.example","subject":"%d","audiences":["a"]}`, i, i)}} {
+				req := httptest.NewRequest("POST", "https://graph.contoso.example"+r[0], strings.NewReader(r[1]))
+				req.Header.Set("Authorization", "Bearer Application.ReadWrite.All")
+				req.Header.Set("Content-Type", "application/json")
+				rec := httptest.NewRecorder()
+				w.handler.ServeHTTP(rec, req)
+				if rec.Code/100 != 2 {
+					t.Errorf("%s: %d %s", r[0], rec.Code, rec.Body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	c, err := w.apps.Client(t.Context(), uuid.MustParse(appID))
+	if err != nil || len(c.Secrets) != 12 || len(c.Federated) != 12 {
+		t.Errorf("%d secrets, %d federated credentials, %v", len(c.Secrets), len(c.Federated), err)
+	}
 }
 
 func TestKeyCredentials(t *testing.T) {

@@ -227,6 +227,11 @@ func TestOwnedOnly(t *testing.T) {
 	if status, body := send("POST", "/v1.0/servicePrincipals", `{"appId":"`+appID+`"}`, js); status != 403 {
 		t.Errorf("a service principal for another's application: %d %s", status, body)
 	}
+	rec := w.send("POST", "/v1.0/$batch", `{"requests":[{"id":"1","method":"GET","url":"/servicePrincipals/`+emptySP+`"},{"id":"2","method":"DELETE","url":"`+strings.TrimPrefix(jobURL, "/v1.0")+`"}]}`,
+		"Authorization", token, "Content-Type", js)
+	if responses := look(members(t, rec), "responses"); look(responses, 0, "status") != 200.0 || look(responses, 1, "status") != 401.0 {
+		t.Errorf("a batch: %d %s", rec.Code, rec.Body)
+	}
 	if len(w.fake.did)+len(w.fake.uploads) > 0 {
 		t.Errorf("something was done: %v", w.fake.did)
 	}
