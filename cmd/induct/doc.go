@@ -40,7 +40,8 @@
 // # The map
 //
 // Two domains: a user's path (provision) and a token's path (oauth). Each owns the ports it needs:
-// provision.Store, provision.Unit, provision.Target, provision.Objects, provision.DeletedItems, provision.Log and oauth.Store.
+// provision.Store, provision.Unit, provision.Target, provision.Objects, provision.DeletedItems, provision.Log, oauth.Store and
+// oauth.People.
 // sqlstore and directory implement them; graph calls them; this package puts them together and decides
 // nothing. The table in internal/importtest says who may import whom, and fails if somebody does otherwise.
 //

@@ -965,6 +965,9 @@ func FuzzTokenForm(f *testing.F) {
 	f.Add(w.form().Encode(), "", form)
 	f.Add("grant_type=client_credentials&scope=.default", "Basic NmUzZjFiN2MtOWE1MS00ZDI3LThjNDAtMmY1ZDdiZTBhOTEzOmZpeGVk", form)
 	f.Add("grant_type=client_credentials", "Basic YTpi", "")
+	f.Add("grant_type=refresh_token&client_id=6e3f1b7c-9a51-4d27-8c40-2f5d7be0a913&client_secret=fixed&refresh_token=x&client_info=1", "", form)
+	f.Add("grant_type=authorization_code&client_id=6e3f1b7c-9a51-4d27-8c40-2f5d7be0a913&client_secret=fixed&code=x&code_verifier=y&redirect_uri=z", "", form)
+	f.Add("grant_type=client_credentials&scope=.default&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=e30.e30.", "", form)
 	f.Add("scope=%zz;&scope=&client_id=\xff", "basic Og==", "text/plain; charset=\"")
 	f.Fuzz(func(t *testing.T, body, authorization, contentType string) {
 		r := postForm(tokenURL, body)
