@@ -651,6 +651,52 @@ func TestSignInIsThrottled(t *testing.T) {
 	}
 }
 
+func TestThrottleIsOfThePerson(t *testing.T) {
+	c := newClub(t)
+	id := c.admin.ObjectID.String()
+	spellings := []string{adminUPN, id, "urn:uuid:" + id, "{" + id + "}", strings.ReplaceAll(id, "-", "")}
+	b, code := c.browser(), 0
+	for i := range 11 {
+		b.remote = fmt.Sprintf("[2001:db8::%x]:1", i) // of one network
+		clear(b.cookies)
+		code = b.signIn(t, c.query(), spellings[i%len(spellings)], "wrong").Code
+	}
+	if code != 429 {
+		t.Errorf("the eleventh try at one person, from one network: %d", code)
+	}
+}
+
+func TestThrottleHoldsUpABurst(t *testing.T) {
+	c := newClub(t)
+	const tries = 24
+	b := c.browser()
+	form := fields(b.get(t, authorize, c.query()))
+	form.Set("username", adminUPN)
+	form.Set("password", "wrong")
+	codes := make(chan int, tries)
+	for range tries {
+		go func() {
+			r := postForm(loginURL, form.Encode())
+			r.Host, r.RemoteAddr = host, b.remote
+			for name, v := range b.cookies {
+				r.AddCookie(&http.Cookie{Name: name, Value: v})
+			}
+			rec := httptest.NewRecorder()
+			c.Handler().ServeHTTP(rec, r)
+			codes <- rec.Code
+		}()
+	}
+	tried := 0
+	for range tries {
+		if code := <-codes; code == 401 {
+			tried++
+		}
+	}
+	if tried < 10 || tried > 11 { // two are tried at a time
+		t.Errorf("%d of %d passwords that came at once were tried", tried, tries)
+	}
+}
+
 func TestForms(t *testing.T) {
 	c := newClub(t)
 	b := c.browser()
