@@ -451,6 +451,27 @@ func TestOwners(t *testing.T) {
 	}
 }
 
+// TestOwnersAreNotShown makes others owners of an own app to read them.
+func TestOwnersAreNotShown(t *testing.T) {
+	w := newWorld(t)
+	w.fake.addUser("Ada", nil)
+	mine, err := w.apps.Client(t.Context(), uuid.MustParse(emptyApp))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine.Owners = []uuid.UUID{callerID, uuid.MustParse(w.fake.users[0].ID), uuid.MustParse(spID), uuid.MustParse(emptySP)}
+	w.put(mine)
+	url := "/v1.0/applications/" + emptyApp + "/owners"
+	p := w.page(url, "Authorization", asApp(callerID, "Application.ReadWrite.OwnedBy"))
+	if len(p.Value) != 3 || len(p.Value[0]) != 2 || len(p.Value[1]) != 2 || p.Value[1]["id"] != spID || p.Value[2]["displayName"] == nil {
+		t.Errorf("shown to one that may read what it owns: %v", p.Value)
+	}
+	p = w.page(url, "Authorization", asApp(callerID, "Application.Read.All"))
+	if len(p.Value) != 3 || len(p.Value[0]) != 2 || p.Value[0]["@odata.type"] != "#microsoft.graph.user" || p.Value[1]["displayName"] == nil {
+		t.Errorf("shown to one that may read apps: %v", p.Value)
+	}
+}
+
 func TestGraphServicePrincipal(t *testing.T) {
 	w := newWorld(t)
 	p := w.page("/v1.0/servicePrincipals?%24filter=" + url.QueryEscape("appId eq '00000003-0000-0000-c000-000000000000'"))

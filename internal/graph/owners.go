@@ -25,7 +25,7 @@ func (c *call) owners() ([]object, error) {
 	for i, id := range a.Owners {
 		ids[i] = id.String()
 	}
-	return c.directoryObjects(ids, nil)
+	return c.knownObjects(ids)
 }
 
 // listOwners lists the owners of an application or service principal: both have the same.
