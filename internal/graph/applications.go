@@ -416,6 +416,9 @@ func (c *call) deleteApplication() error {
 	if err != nil {
 		return err
 	}
+	if err := c.changeable(a); err != nil {
+		return err
+	}
 	if a.ObjectID != uuid.Nil {
 		if err := c.deletePrincipal(a); err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"induct/internal/expr"
@@ -501,6 +502,29 @@ func TestGraphServicePrincipal(t *testing.T) {
 	}
 	w.must(400, "POST", "/v1.0/servicePrincipals/"+graph["id"].(string)+"/synchronization/jobs", `{"templateId":"API2AAD"}`)
 	w.must(404, "GET", "/v1.0/applications(appId='00000003-0000-0000-c000-000000000000')", "")
+}
+
+// TestBuiltInApp tries to get at the tokens of those who sign in to the service's own app.
+func TestBuiltInApp(t *testing.T) {
+	w := newWorld(t)
+	id := uuid.MustParse(otherSP)
+	own := &oauth.Client{AppID: id, ApplicationID: id, ObjectID: id, DisplayName: "Admin center", Public: true, BuiltIn: true, RedirectURIs: []string{"https://here.example/"},
+		Grants: []oauth.Grant{{ID: "g", Resource: graphSP, Scope: "User.Read"}}, Created: w.now}
+	w.put(own)
+	app, sp := "/v1.0/applications/"+otherSP, "/v1.0/servicePrincipals/"+otherSP
+	for _, r := range [][3]string{
+		{"PATCH", app, `{"spa":{"redirectUris":["https://evil.example/"]}}`}, {"PATCH", sp, `{"accountEnabled":false}`}, {"DELETE", app, ""}, {"DELETE", sp, ""},
+		{"POST", app + "/addPassword", `{}`}, {"POST", sp + "/owners/$ref", `{"@odata.id":"x/` + spID + `"}`},
+		{"POST", app + "/federatedIdentityCredentials", `{"name":"evil","issuer":"https://evil.example","subject":"x","audiences":["x"]}`},
+		{"PATCH", "/v1.0/oauth2PermissionGrants/g", `{"scope":"x"}`}, {"DELETE", "/v1.0/oauth2PermissionGrants/g", ""},
+		{"POST", sp + "/appRoleAssignments", `{"principalId":"` + otherSP + `","resourceId":"` + graphSP.String() + `","appRoleId":"` + oauth.RoleIDs["User.Read.All"].String() + `"}`},
+	} {
+		w.must(403, r[0], r[1], r[2])
+	}
+	if got, err := w.apps.Client(t.Context(), id); err != nil || !cmp.Equal(got, own) {
+		t.Errorf("it is now %+v, %v", got, err)
+	}
+	w.must(200, "GET", app, "")
 }
 
 func TestAssignments(t *testing.T) {

@@ -227,6 +227,9 @@ func TestOwnedOnly(t *testing.T) {
 	if status, body := send("POST", "/v1.0/servicePrincipals", `{"appId":"`+appID+`"}`, js); status != 403 {
 		t.Errorf("a service principal for another's application: %d %s", status, body)
 	}
+	if status, body := send("POST", "/v1.0/servicePrincipals", `{"servicePrincipalType":"ManagedIdentity","displayName":"x"}`, js); status != 403 {
+		t.Errorf("a managed identity: %d %s", status, body)
+	}
 	if len(w.fake.did)+len(w.fake.uploads) > 0 {
 		t.Errorf("something was done: %v", w.fake.did)
 	}
