@@ -118,6 +118,9 @@ func (c *call) bindOwners(a *oauth.Client, sent map[string]json.RawMessage) erro
 	if err := json.Unmarshal(bound, &refs); err != nil {
 		return requestBad("Property 'owners@odata.bind' is invalid: it is a list of URLs.")
 	}
+	if len(refs) > mostOwners { // each is looked up
+		return requestBad("There are %d owners, and %d are the most.", len(refs), mostOwners)
+	}
 	for _, ref := range refs {
 		id, err := c.ownerAt(ref)
 		if err != nil {
