@@ -862,6 +862,32 @@ func TestFirstAdministrator(t *testing.T) {
 	}
 }
 
+// The link that makes an administrator ends when there is one, wherever that one comes from.
+func TestFirstAdministratorByAnotherWay(t *testing.T) {
+	c := newClub(t)
+	if err := c.SetRoles(t.Context(), adminUPN, nil); err != nil {
+		t.Fatal(err)
+	}
+	link, err := c.FirstAdministratorLink(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := c.browser()
+	f := fields(b.get(t, link, nil))
+	if err := c.SetRoles(t.Context(), adminUPN, []string{"Global Administrator"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"username": "second@x.example", "password": password, "again": password} {
+		f.Set(name, value)
+	}
+	if page, rec := b.get(t, link, nil), b.post(t, link, f); page.Code != 404 || rec.Code != 404 {
+		t.Errorf("the link makes another: %d, %d", page.Code, rec.Code)
+	}
+	if _, err := c.store.AccountNamed(t.Context(), "second@x.example"); err == nil {
+		t.Error("there is a second one")
+	}
+}
+
 func TestLinksExpire(t *testing.T) {
 	c := newClub(t)
 	if err := c.SetRoles(t.Context(), adminUPN, nil); err != nil {

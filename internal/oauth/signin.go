@@ -307,7 +307,7 @@ func (a *Authority) SignInLink(ctx context.Context, person uuid.UUID) (string, e
 }
 
 var errLink = &protocolError{status: http.StatusNotFound, kind: "invalid_request", code: 90013,
-	text: "This link is not valid: it was used, is older than an hour, or a newer one was made. Start the service again for a new one."}
+	text: "This link is not valid: it was used, is older than an hour, a newer one was made, or there is an administrator. Start the service again for a new one."}
 
 // setup answers one-time links.
 func (x *exchange) setup() {
@@ -326,10 +326,14 @@ func (x *exchange) setup() {
 		return
 	}
 	t, err := x.a.look(x.r.Context(), setupTicket, code, nil)
+	made := false
+	if err == nil && t != nil { // one may have been made otherwise, since the link was
+		made, err = x.a.hasAdministrator(x.r.Context())
+	}
 	switch {
 	case err != nil:
 		x.brokenPage(err)
-	case t == nil || !t.Used.IsZero():
+	case t == nil || !t.Used.IsZero() || made:
 		x.errorPage(errLink)
 	case x.r.Method != http.MethodPost:
 		x.setupPage(http.StatusOK, code, "", "")
