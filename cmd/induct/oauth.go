@@ -150,10 +150,10 @@ func (s *server) adminCenter(ctx context.Context, dev bool) error {
 	if err != nil {
 		return err
 	}
-	if slices.Equal(c.RedirectURIs, redirects) && len(c.Grants) > 0 && c.Grants[0].Scope == adminScopes() {
+	if c.BuiltIn && slices.Equal(c.RedirectURIs, redirects) && len(c.Grants) > 0 && c.Grants[0].Scope == adminScopes() {
 		return nil
 	}
-	c.RedirectURIs = redirects
+	c.BuiltIn, c.Public, c.RedirectURIs, c.Application = true, true, redirects, nil
 	if len(c.Grants) > 0 {
 		c.Grants[0].Scope = adminScopes()
 	}

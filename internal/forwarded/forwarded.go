@@ -13,7 +13,8 @@ import (
 // Handler passes requests on to next. A request that comes from a trusted proxy is changed to what the client sent to the
 // first of the proxies: RemoteAddr, Host and TLS, by the headers Forwarded (RFC 7239) or, if there is none, X-Forwarded-For,
 // X-Forwarded-Proto and X-Forwarded-Host. Of several proxies only the entries of trusted ones are believed, from the last one
-// backwards. Values that make no sense are passed over. The headers stay.
+// backwards. Values that make no sense are passed over. A proxy that writes one of the two families lets a client's own headers
+// of the other pass: where both name a sender and not the same one, none of them is believed. The headers stay.
 func Handler(trusted []netip.Prefix, next http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return next
@@ -66,11 +67,16 @@ func believe(trusted []netip.Prefix, r *http.Request) *http.Request {
 
 // read returns what the proxies say, the last one last.
 func read(h http.Header) []hop {
+	senders := list(h, "X-Forwarded-For")
 	if values := h.Values("Forwarded"); len(values) > 0 {
-		return last(forwarded(strings.Join(values, ",")))
+		hops := last(forwarded(strings.Join(values, ",")))
+		if len(senders) > 0 && !sameAddress(senders[len(senders)-1], hops[len(hops)-1].from) {
+			return nil
+		}
+		return hops
 	}
 	var hops []hop
-	for _, from := range list(h, "X-Forwarded-For") {
+	for _, from := range senders {
 		hops = append(hops, hop{from: from})
 	}
 	protos, hosts := list(h, "X-Forwarded-Proto"), list(h, "X-Forwarded-Host")
@@ -82,6 +88,12 @@ func read(h http.Header) []hop {
 		hops[i].proto, hops[i].host = at(protos, i, len(hops)), at(hosts, i, len(hops))
 	}
 	return last(hops)
+}
+
+func sameAddress(a, b string) bool {
+	x, okX := address(a)
+	y, okY := address(b)
+	return okX && okY && x == y
 }
 
 func at(values []string, i, n int) string {

@@ -45,7 +45,9 @@ func TestHandler(t *testing.T) {
 		"X-Forwarded, chain":    {"127.0.0.1:99", map[string]string{"X-Forwarded-For": "203.0.113.9, 10.0.0.7", "X-Forwarded-Proto": "https, http"}, "203.0.113.9:0", "inner:8080", true},
 		"only the host":         {"127.0.0.1:99", map[string]string{"X-Forwarded-Host": "id.corp.example"}, "127.0.0.1:99", "id.corp.example", false},
 		"a host that is none":   {"127.0.0.1:99", map[string]string{"X-Forwarded-Host": "id.corp.example/\r\nx"}, "127.0.0.1:99", "inner:8080", false},
-		"Forwarded goes first":  {"127.0.0.1:99", map[string]string{"Forwarded": "for=203.0.113.9", "X-Forwarded-For": "198.51.100.1"}, "203.0.113.9:0", "inner:8080", false},
+		"both agree":            {"127.0.0.1:99", map[string]string{"Forwarded": "for=10.0.0.8, for=203.0.113.9;proto=https", "X-Forwarded-For": "203.0.113.9:80"}, "203.0.113.9:0", "inner:8080", true},
+		"one is the client's":   {"127.0.0.1:99", map[string]string{"Forwarded": "for=203.0.113.9;host=evil.example", "X-Forwarded-For": "198.51.100.1"}, "127.0.0.1:99", "inner:8080", false},
+		"so is the other":       {"127.0.0.1:99", map[string]string{"Forwarded": "for=198.51.100.1", "X-Forwarded-For": "x, 203.0.113.9"}, "127.0.0.1:99", "inner:8080", false},
 		"rubbish":               {"127.0.0.1:99", map[string]string{"Forwarded": `;;=,for="\",;,for=`}, "127.0.0.1:99", "inner:8080", false},
 		"a mapped IPv4 address": {"[::ffff:10.0.0.5]:99", map[string]string{"Forwarded": "for=203.0.113.9"}, "203.0.113.9:0", "inner:8080", false},
 	} {

@@ -205,6 +205,9 @@ func (c *call) postApplication() error {
 func (c *call) createApplication(sent map[string]json.RawMessage) error {
 	c.s.registering.Lock()
 	defer c.s.registering.Unlock()
+	if err := c.withinQuota(); err != nil {
+		return err
+	}
 	a := c.newClient()
 	a.ApplicationID, a.Disabled = uuid.New(), true // without a service principal there are no tokens
 	if err := c.bindOwners(a, sent); err != nil {
@@ -417,6 +420,9 @@ func (c *call) deleteApplication() error {
 	defer c.s.registering.Unlock()
 	a, err := c.registered()
 	if err != nil {
+		return err
+	}
+	if err := c.changeable(a); err != nil {
 		return err
 	}
 	if a.ObjectID != uuid.Nil {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"induct/internal/expr"
@@ -478,6 +479,27 @@ func TestOwners(t *testing.T) {
 	}
 }
 
+// TestOwnersAreNotShown makes others owners of an own app to read them.
+func TestOwnersAreNotShown(t *testing.T) {
+	w := newWorld(t)
+	w.fake.addUser("Ada", nil)
+	mine, err := w.apps.Client(t.Context(), uuid.MustParse(emptyApp))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine.Owners = []uuid.UUID{callerID, uuid.MustParse(w.fake.users[0].ID), uuid.MustParse(spID), uuid.MustParse(emptySP)}
+	w.put(mine)
+	url := "/v1.0/applications/" + emptyApp + "/owners"
+	p := w.page(url, "Authorization", asApp(callerID, "Application.ReadWrite.OwnedBy"))
+	if len(p.Value) != 3 || len(p.Value[0]) != 2 || len(p.Value[1]) != 2 || p.Value[1]["id"] != spID || p.Value[2]["displayName"] == nil {
+		t.Errorf("shown to one that may read what it owns: %v", p.Value)
+	}
+	p = w.page(url, "Authorization", asApp(callerID, "Application.Read.All"))
+	if len(p.Value) != 3 || len(p.Value[0]) != 2 || p.Value[0]["@odata.type"] != "#microsoft.graph.user" || p.Value[1]["displayName"] == nil {
+		t.Errorf("shown to one that may read apps: %v", p.Value)
+	}
+}
+
 func TestGraphServicePrincipal(t *testing.T) {
 	w := newWorld(t)
 	p := w.page("/v1.0/servicePrincipals?%24filter=" + url.QueryEscape("appId eq '00000003-0000-0000-c000-000000000000'"))
@@ -507,6 +529,29 @@ func TestGraphServicePrincipal(t *testing.T) {
 	}
 	w.must(400, "POST", "/v1.0/servicePrincipals/"+graph["id"].(string)+"/synchronization/jobs", `{"templateId":"API2AAD"}`)
 	w.must(404, "GET", "/v1.0/applications(appId='00000003-0000-0000-c000-000000000000')", "")
+}
+
+// TestBuiltInApp tries to get at the tokens of those who sign in to the service's own app.
+func TestBuiltInApp(t *testing.T) {
+	w := newWorld(t)
+	id := uuid.MustParse(otherSP)
+	own := &oauth.Client{AppID: id, ApplicationID: id, ObjectID: id, DisplayName: "Admin center", Public: true, BuiltIn: true, RedirectURIs: []string{"https://here.example/"},
+		Grants: []oauth.Grant{{ID: "g", Resource: graphSP, Scope: "User.Read"}}, Created: w.now}
+	w.put(own)
+	app, sp := "/v1.0/applications/"+otherSP, "/v1.0/servicePrincipals/"+otherSP
+	for _, r := range [][3]string{
+		{"PATCH", app, `{"spa":{"redirectUris":["https://evil.example/"]}}`}, {"PATCH", sp, `{"accountEnabled":false}`}, {"DELETE", app, ""}, {"DELETE", sp, ""},
+		{"POST", app + "/addPassword", `{}`}, {"POST", sp + "/owners/$ref", `{"@odata.id":"x/` + spID + `"}`},
+		{"POST", app + "/federatedIdentityCredentials", `{"name":"evil","issuer":"https://evil.example","subject":"x","audiences":["x"]}`},
+		{"PATCH", "/v1.0/oauth2PermissionGrants/g", `{"scope":"x"}`}, {"DELETE", "/v1.0/oauth2PermissionGrants/g", ""},
+		{"POST", sp + "/appRoleAssignments", `{"principalId":"` + otherSP + `","resourceId":"` + graphSP.String() + `","appRoleId":"` + oauth.RoleIDs["User.Read.All"].String() + `"}`},
+	} {
+		w.must(403, r[0], r[1], r[2])
+	}
+	if got, err := w.apps.Client(t.Context(), id); err != nil || !cmp.Equal(got, own) {
+		t.Errorf("it is now %+v, %v", got, err)
+	}
+	w.must(200, "GET", app, "")
 }
 
 func TestAssignments(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -84,6 +85,45 @@ func (c *call) principalWith(id string) (*oauth.Client, error) {
 
 var errGraphPrincipal = &problem{status: http.StatusForbidden, code: codeDenied, message: "Microsoft Graph's service principal is everybody's and cannot be changed."}
 
+var errBuiltIn = &problem{status: http.StatusForbidden, code: codeDenied, message: "The app belongs to this service, which keeps it as it is: people sign in through it with all that they may do."}
+
+// mostOwnApps bounds the apps that an app makes which is limited to what it owns: each request of it looks at all there are.
+const mostOwnApps = 250
+
+// withinQuota refuses another app to a caller that is limited to what it owns and has made many.
+func (c *call) withinQuota() error {
+	if !c.limited {
+		return nil
+	}
+	all, err := c.s.Apps.Clients(c.r.Context())
+	if err != nil {
+		return err
+	}
+	made, by := 0, strconv.Quote(c.principal.AppID.String())
+	for _, a := range all {
+		if string(membersOf(a.Application)["createdByAppId"]) == by {
+			made++
+		}
+	}
+	if made < mostOwnApps {
+		return nil
+	}
+	return &problem{status: http.StatusForbidden, code: "Directory_QuotaExceeded", message: "The directory object quota limit for the Principal has been exceeded. " +
+		"Please ask your administrator to increase the quota limit or delete objects to reduce the used quota."}
+}
+
+// changeable returns why an app cannot be changed or deleted, nil if it can. Whoever could change where people are sent back to by
+// the service's own app would get their tokens.
+func (c *call) changeable(a *oauth.Client) error {
+	switch {
+	case a.ObjectID == c.s.graphPrincipal():
+		return errGraphPrincipal
+	case a.BuiltIn:
+		return errBuiltIn
+	}
+	return nil
+}
+
 // editClient changes the app that the path names, one request at a time, and has the audit log say so under activity, to which the
 // type of what the path names is added.
 func (c *call) editClient(activity string, change func(*oauth.Client) error) (*oauth.Client, error) {
@@ -103,8 +143,8 @@ func (c *call) editClient(activity string, change func(*oauth.Client) error) (*o
 
 // changeClient changes an app; whoever calls it holds registering.
 func (c *call) changeClient(a *oauth.Client, d deed, change func(*oauth.Client) error) error {
-	if a.ObjectID == c.s.graphPrincipal() {
-		return errGraphPrincipal
+	if err := c.changeable(a); err != nil {
+		return err
 	}
 	before := facts(a)
 	if err := change(a); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,17 +112,21 @@ func (c *call) instantiate() error {
 	made := NewGalleryApp(g, name, c.s.Now())
 	a := c.newClient()
 	made.Owners = a.Owners
+	kept := membersOf(made.Application)
+	kept["createdByAppId"] = json.RawMessage(strconv.Quote(c.principal.AppID.String()))
 	if sent.Reference != nil {
-		kept := membersOf(made.Application)
 		if kept["serviceManagementReference"], err = json.Marshal(*sent.Reference); err != nil {
 			return err
 		}
-		if made.Application, err = pack(kept); err != nil {
-			return err
-		}
+	}
+	if made.Application, err = pack(kept); err != nil {
+		return err
 	}
 	c.s.registering.Lock()
 	defer c.s.registering.Unlock()
+	if err := c.withinQuota(); err != nil {
+		return err
+	}
 	if err := c.putClient(made, nil, deed{"Add application", "Add", true}); err != nil {
 		return err
 	}

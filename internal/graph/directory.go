@@ -308,7 +308,7 @@ func (c *call) listRoleMembers() error {
 	if err != nil {
 		return err
 	}
-	members, err := c.directoryObjects(ids, nil)
+	members, err := c.knownObjects(ids)
 	if err != nil {
 		return err
 	}
@@ -392,6 +392,32 @@ func (c *call) directoryObjects(ids, selected []string) (found []object, err err
 		}
 		if o != nil {
 			found = append(found, o)
+		}
+	}
+	return found, nil
+}
+
+// knownObjects are directoryObjects as the caller may see them: of those that it may not read, type and id alone (Microsoft
+// Graph permissions overview: limited information returned for inaccessible member objects).
+func (c *call) knownObjects(ids []string) ([]object, error) {
+	found, err := c.directoryObjects(ids, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range found {
+		hidden := false
+		if kind := o[0].value; kind == "#microsoft.graph.user" {
+			hidden = c.authorize(&mayReadUsers) != nil
+		} else if c.limited {
+			id, _ := o.get("id").(string)
+			a, err := c.findClient(key{value: id}, kind == "#microsoft.graph.application")
+			if err != nil && !isMissing(err) {
+				return nil, err
+			}
+			hidden = err != nil || !c.sees(a)
+		}
+		if hidden {
+			found[i] = object{o[0], {"id", o.get("id")}}
 		}
 	}
 	return found, nil

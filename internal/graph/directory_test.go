@@ -125,6 +125,12 @@ func TestMe(t *testing.T) {
 	if rec := w.get("/v1.0/me", "Authorization", asUser(otherSP)); rec.Code != 404 {
 		t.Errorf("a person without a user: %d", rec.Code)
 	}
+	openID := bearer(oauth.Principal{ObjectID: uuid.MustParse(ana), User: true, Scopes: []string{"openid", "profile"}})
+	for _, path := range []string{"", "/manager", "/manager/$ref", "/directReports", "/memberOf"} {
+		if rec := w.get("/v1.0/me"+path, "Authorization", openID); rec.Code != 403 {
+			t.Errorf("/me%s by a token that is for signing in alone: %d %s", path, rec.Code, rec.Body)
+		}
+	}
 }
 
 func TestDirectoryObjects(t *testing.T) {

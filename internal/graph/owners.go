@@ -25,7 +25,7 @@ func (c *call) owners() ([]object, error) {
 	for i, id := range a.Owners {
 		ids[i] = id.String()
 	}
-	return c.directoryObjects(ids, nil)
+	return c.knownObjects(ids)
 }
 
 // listOwners lists the owners of an application or service principal: both have the same.
@@ -117,6 +117,9 @@ func (c *call) bindOwners(a *oauth.Client, sent map[string]json.RawMessage) erro
 	var refs []string
 	if err := json.Unmarshal(bound, &refs); err != nil {
 		return requestBad("Property 'owners@odata.bind' is invalid: it is a list of URLs.")
+	}
+	if len(refs) > mostOwners { // each is looked up
+		return requestBad("There are %d owners, and %d are the most.", len(refs), mostOwners)
 	}
 	for _, ref := range refs {
 		id, err := c.ownerAt(ref)

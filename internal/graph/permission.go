@@ -18,6 +18,7 @@ type access struct {
 	self        bool     // for owned, an app counts as an owner of itself
 	resource    bool     // for owned, everybody counts as an owner of Microsoft Graph's service principal
 	anyone      bool     // any token will do
+	me          bool     // it is about the person who asks, who needs no role; an app is told that it is no person
 	roles       []string // directory roles
 
 	deny func(lacking []string) *problem
@@ -77,6 +78,8 @@ var (
 
 	mayReadUsers = access{roles: userReaders, deny: denied,
 		permissions: []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadMe = access{me: true, deny: denied,
+		permissions: []string{"User.Read", "User.ReadWrite", "User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
 	mayDeleteUsers = access{roles: userAdmins, deny: denied,
 		permissions: []string{"User.DeleteRestore.All", "User.ReadWrite.All"}}
 
@@ -120,13 +123,13 @@ var (
 func (c *call) authorize(a *access) error {
 	p := c.principal
 	switch {
-	case a.anyone:
+	case a.anyone, a.me && !p.User:
 		return nil
 	case p.User:
 		if !among(p.Scopes, a.permissions) {
 			return a.deny(a.permissions)
 		}
-		if !inRole(p, a.roles) {
+		if !a.me && !inRole(p, a.roles) {
 			return a.deny(a.roles)
 		}
 		return nil

@@ -232,6 +232,9 @@ func TestOwnedOnly(t *testing.T) {
 	if responses := look(members(t, rec), "responses"); look(responses, 0, "status") != 200.0 || look(responses, 1, "status") != 401.0 {
 		t.Errorf("a batch: %d %s", rec.Code, rec.Body)
 	}
+	if status, body := send("POST", "/v1.0/servicePrincipals", `{"servicePrincipalType":"ManagedIdentity","displayName":"x"}`, js); status != 403 {
+		t.Errorf("a managed identity: %d %s", status, body)
+	}
 	if len(w.fake.did)+len(w.fake.uploads) > 0 {
 		t.Errorf("something was done: %v", w.fake.did)
 	}
@@ -263,6 +266,35 @@ func TestOwnedOnly(t *testing.T) {
 	if status, body := send("POST", own+"/synchronization/jobs/"+job.ID+"/bulkUpload", bulk(1), "application/scim+json"); status != 202 {
 		t.Errorf("an upload to the own app: %d %s", status, body)
 	}
+}
+
+// TestOwnedOnlyHasAQuota makes apps until there are enough, and lets go of some without that helping.
+func TestOwnedOnlyHasAQuota(t *testing.T) {
+	w := newWorld(t)
+	token := asApp(callerID, "Application.ReadWrite.OwnedBy")
+	for i := range mostOwnApps {
+		a := &oauth.Client{AppID: uuid.New(), ApplicationID: uuid.New(), Created: w.now, Application: json.RawMessage(`{"createdByAppId":"` + callerID.String() + `"}`)}
+		if i > 0 {
+			w.put(a)
+		}
+	}
+	send := func(path, token string) int {
+		return w.send("POST", path, `{"displayName":"x"}`, "Authorization", token, "Content-Type", "application/json").Code
+	}
+	gallery := "/v1.0/applicationTemplates/" + Gallery()[0].ID + "/instantiate"
+	if code := send(gallery, token); code != 201 {
+		t.Errorf("the last one: %d", code)
+	}
+	for _, path := range []string{gallery, "/v1.0/applications"} {
+		if code := send(path, token); code != 403 {
+			t.Errorf("%s: %d", path, code)
+		}
+		if code := send(path, asApp(callerID, "Application.ReadWrite.All")); code != 201 {
+			t.Errorf("%s by one that may write all: %d", path, code)
+		}
+	}
+	many := `{"displayName":"x","owners@odata.bind":["x/` + spID + `"` + strings.Repeat(`,"x/`+spID+`"`, mostOwners) + `]}`
+	w.must(400, "POST", "/v1.0/applications", many)
 }
 
 // TestPersonActs names people, not their apps, as those who did something.

@@ -146,7 +146,12 @@ func (c *call) postServicePrincipal() error {
 	return c.createPrincipal(appID, sent)
 }
 
+// createManaged makes a managed identity. One that is limited to what it owns may not: processes that do not say which identity
+// they want get the only one there is, and none once there is another.
 func (c *call) createManaged(sent map[string]json.RawMessage) error {
+	if c.limited {
+		return denied(nil)
+	}
 	c.s.registering.Lock()
 	defer c.s.registering.Unlock()
 	a := c.newClient()
@@ -275,8 +280,8 @@ func (c *call) deleteServicePrincipal() error {
 	if err != nil {
 		return err
 	}
-	if a.ObjectID == c.s.graphPrincipal() {
-		return errGraphPrincipal
+	if err := c.changeable(a); err != nil {
+		return err
 	}
 	if err := c.deletePrincipal(a); err != nil {
 		return err

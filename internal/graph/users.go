@@ -43,8 +43,8 @@ func userRoutes() []route {
 			"PUT":    {(*call).putManager, mayWriteUsers},
 			"DELETE": {(*call).deleteManager, mayWriteUsers},
 		}},
-		{"/me", get((*call).getUser, anybody)},
-		{"/me/manager/$ref", get((*call).getManagerRef, anybody)},
+		{"/me", get((*call).getUser, mayReadMe)},
+		{"/me/manager/$ref", get((*call).getManagerRef, mayReadMe)},
 	}
 	for _, action := range []string{"revokeSignInSessions", "assignLicense", "changePassword"} {
 		routes = append(routes, route{"/users/{user}/" + action, post((*call).lackAction, mayWriteUsers)})
@@ -57,7 +57,7 @@ func userRoutes() []route {
 			routes = append(routes, route{user + "/" + action, post((*call).checkMember, mayReadUsers)})
 		}
 	}
-	for user, may := range map[string]access{"/users/{user}": mayReadUsers, "/me": anybody} {
+	for user, may := range map[string]access{"/users/{user}": mayReadUsers, "/me": mayReadMe} {
 		routes = append(routes,
 			route{user + "/manager", get((*call).getManager, may)},
 			route{user + "/directReports", get((*call).listReports, may)},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,13 @@ var requiredOfUsers = []string{"accountEnabled", "displayName", "mailNickname", 
 
 // mostExtensionName is how many bytes the name of a directory extension has: extension_{appId}_{name}.
 const mostExtensionName = 256
+
+// What a user may grow to, because lists of users hold many at once: 100 directory extension values (Microsoft Graph: add custom
+// data to resources using extensions), and the elements of each list.
+const (
+	mostExtensionValues = 100
+	mostElements        = 1000
+)
 
 // refusedProperty is the directory's answer for a member of a body that it does not take.
 func refusedProperty(name, message string) *problem {
@@ -47,6 +55,9 @@ func (c *call) postUser() error {
 	if _, given := members["usertype"]; !given {
 		set = append(set, provision.Assignment{Attribute: "userType", Value: expr.Text("Member")})
 	}
+	if err := checkExtensions(&provision.Object{}, set); err != nil {
+		return err
+	}
 	u, err := c.s.Service.CreateObject(c.r.Context(), set)
 	if err != nil {
 		return refusedWrite(err)
@@ -70,12 +81,39 @@ func (c *call) patchUser() error {
 	if err != nil {
 		return err
 	}
+	if err := checkExtensions(u, set); err != nil {
+		return err
+	}
 	if len(set) > 0 {
 		if _, err := c.s.Service.UpdateObject(c.r.Context(), u.ID, set); err != nil {
 			return missingUser(refusedWrite(err), u.ID)
 		}
 	}
 	return c.none(http.StatusNoContent)
+}
+
+// checkExtensions refuses a change after which a user would have too many directory extensions.
+func checkExtensions(u *provision.Object, set []provision.Assignment) error {
+	has := map[string]bool{}
+	for name, v := range u.Attributes {
+		if isExtension(strings.ToLower(name)) && !v.IsEmpty() {
+			has[name] = true
+		}
+	}
+	before := len(has)
+	for _, a := range set {
+		switch {
+		case !isExtension(strings.ToLower(a.Attribute)):
+		case a.Value.IsEmpty():
+			delete(has, a.Attribute)
+		default:
+			has[a.Attribute] = true
+		}
+	}
+	if n := len(has); n > mostExtensionValues && n > before {
+		return requestBad("The user would have %d directory extension values, and %d are the most: clear those that are not used, by null.", n, mostExtensionValues)
+	}
+	return nil
 }
 
 // sentMember is a member of a user's body.
@@ -134,6 +172,9 @@ func assignmentsOf(name string, sent sentMember) ([]provision.Assignment, error)
 			return nil, refusedProperty(sent.name, "Invalid property '"+clip(sent.name)+"'.")
 		}
 		v, err := openValue(sent.value)
+		if len(v.Elems()) > mostElements {
+			return nil, tooMany(sent.name)
+		}
 		if err != nil || sent.value[0] == '{' {
 			return nil, wrongType(sent.name, "a text, a number, true or false, or a list of texts")
 		}
@@ -221,6 +262,9 @@ func (p property) parse(raw json.RawMessage) (v expr.Value, err error) {
 			}
 			return expr.Text(strings.Join(texts, "")), nil
 		}
+		if len(texts) > mostElements {
+			return v, tooMany(p.name)
+		}
 		values := make([]expr.Value, len(texts))
 		for i, t := range texts {
 			values[i] = expr.Text(t)
@@ -238,9 +282,16 @@ func (p property) parse(raw json.RawMessage) (v expr.Value, err error) {
 		if err != nil {
 			return v, wrongType(p.name, "a time such as 2026-08-20T00:00:00Z")
 		}
+		if y := t.UTC().Year(); y < 1 || y > 9999 {
+			return v, wrongType(p.name, "a time of the years 1 to 9999, in UTC")
+		}
 		return expr.Text(timestamp(t)), nil
 	}
 	return expr.Text(*s), nil
+}
+
+func tooMany(name string) *problem {
+	return wrongType(name, "a list of at most "+strconv.Itoa(mostElements)+" values")
 }
 
 func wrongType(name, want string) *problem {

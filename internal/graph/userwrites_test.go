@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -26,6 +27,30 @@ func TestPostUser(t *testing.T) {
 	}
 	if strings.Contains(w.log.String()+strings.Join(w.fake.did, ""), "not kept") {
 		t.Error("the password went somewhere")
+	}
+}
+
+// TestUsersStaySmall has a user grow by what may be sent any number of times.
+func TestUsersStaySmall(t *testing.T) {
+	w := userWorld(t)
+	extensions := func(from, n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"extension_0123_x%d":"v"`, from+i)
+		}
+		return b.String()
+	}
+	long := `["a@fabrikam.example"` + strings.Repeat(`,"a@fabrikam.example"`, mostElements) + `]`
+	w.must(400, "POST", "/v1.0/users", newUser+extensions(0, 101)+"}")
+	const ana = "/v1.0/users/ana@contoso.example"
+	w.must(204, "PATCH", ana, `{"jobTitle":"Lead"`+extensions(0, 90)+"}")
+	w.must(400, "PATCH", ana, `{"jobTitle":"Lead"`+extensions(90, 11)+"}")
+	w.must(204, "PATCH", ana, `{"extension_0123_x0":null`+extensions(90, 10)+"}")
+	w.must(204, "PATCH", ana, `{"extension_0123_x1":"w"}`)
+	w.must(400, "PATCH", ana, `{"otherMails":`+long+"}")
+	w.must(400, "PATCH", ana, `{"extension_0123_x1":`+long+"}")
+	for _, at := range []string{"0000-06-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"} {
+		w.must(400, "PATCH", ana, `{"employeeHireDate":"`+at+`"}`)
 	}
 }
 

@@ -375,7 +375,7 @@ func errApplication(name string, tenant uuid.UUID) *protocolError {
 // refuse counts the failed authentication and returns the answer: e, or after
 // too many of them that the client has to wait.
 func (x *exchange) refuse(req request, e *protocolError) *protocolError {
-	wait := x.a.failures.fail(origin{shown(strings.ToLower(req.client)), remoteHost(x.r)}, x.now)
+	wait := x.a.failures.fail(origin{shown(strings.ToLower(req.client)), network(x.r)}, x.now)
 	if wait == 0 {
 		return e
 	}

@@ -1,6 +1,11 @@
 package oauth
 
-import "time"
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
 
 const (
 	maxFailures   = 10 // in a failureWindow, by one client from one address
@@ -35,6 +40,7 @@ func newLimiter(max int, window time.Duration) *limiter {
 // fail counts a failure at now. If there were too many it returns how long the
 // origin has to wait, otherwise 0.
 func (l *limiter) fail(o origin, now time.Time) time.Duration {
+	o.client = strings.Clone(o.client) // it may be a part of a whole request's body, which must not stay with it
 	t := l.failed.update(o, func(t tally) tally {
 		if age := now.Sub(t.since); age < 0 || age >= l.window {
 			t = tally{since: now}
@@ -58,3 +64,14 @@ func (l *limiter) wait(o origin, now time.Time) time.Duration {
 }
 
 func (l *limiter) forget(o origin) { l.failed.remove(o) }
+
+// network is whose failures are counted together: an IPv4 address, or the /64 network of an IPv6 address (RFC 4291 section
+// 2.5.4), of which one host can have every address that it likes.
+func network(r *http.Request) string {
+	host := remoteHost(r)
+	a, err := netip.ParseAddr(host)
+	if a = a.Unmap(); err != nil || a.Is4() {
+		return host
+	}
+	return netip.PrefixFrom(a.WithZone(""), 64).Masked().String()
+}

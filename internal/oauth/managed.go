@@ -62,7 +62,7 @@ func (x *exchange) admitLocal(header string) *protocolError {
 		return &protocolError{status: http.StatusForbidden, kind: "access_denied", code: 90013, text: "This endpoint is for processes of this machine only."}
 	case !loopbackHost(host) && host != "169.254.169.254": // a name that somebody's DNS has turned here
 		return errLocal("invalid_request", "The Host header must be localhost, a loopback address or 169.254.169.254.")
-	case r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != "":
+	case passedOn(r.Header):
 		return errLocal("invalid_request", "The request came by way of a proxy.")
 	case path != MachinePath && path != AppServicePath:
 		return &protocolError{status: http.StatusNotFound, kind: "not_found", code: 90014, text: "The endpoints here are " + MachinePath + " and " + AppServicePath + "."}
@@ -77,6 +77,16 @@ func (x *exchange) admitLocal(header string) *protocolError {
 		return errLocal("invalid_request", "The required parameter 'api-version' is missing.")
 	}
 	return nil
+}
+
+// passedOn reports whether a proxy has left a trace, be it an empty one.
+func passedOn(h http.Header) bool {
+	for name := range h { // in canonical form
+		if name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
 }
 
 // localAnswer is the answer of both endpoints: all numbers are in strings.

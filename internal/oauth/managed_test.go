@@ -103,6 +103,8 @@ func TestLocalIdentity(t *testing.T) {
 		"wrong header":         {oauth.AppServicePath, machine(), header("X-IDENTITY-HEADER", "open"), 400, "invalid_request"},
 		"forwarded":            {oauth.MachinePath, machine(), header("X-Forwarded-For", "192.0.2.1"), 400, "invalid_request"},
 		"forwarded, RFC 7239":  {oauth.MachinePath, machine(), header("Forwarded", "for=192.0.2.1"), 400, "invalid_request"},
+		"forwarded, empty":     {oauth.MachinePath, machine(), header("X-Forwarded-For", ""), 400, "invalid_request"},
+		"forwarded by nginx":   {oauth.MachinePath, machine(), header("X-Real-IP", "192.0.2.1"), 400, "invalid_request"},
 		"by a proxy":           {oauth.MachinePath, machine(), header("Via", "1.1 proxy"), 400, "invalid_request"},
 		"from another machine": {oauth.MachinePath, machine(), func(r *http.Request) { r.RemoteAddr = "192.0.2.1:5" }, 403, "access_denied"},
 		"rebound name":         {oauth.MachinePath, machine(), func(r *http.Request) { r.Host = "evil.example" }, 400, "invalid_request"},

@@ -76,22 +76,26 @@ func matchesPassword(hash, password string) bool {
 
 var errBusy = errors.New("oauth: too many people are signing in at this moment")
 
-// checkPassword is matchesPassword for a few callers at a time, because each
-// takes a processor and 19 MiB. account may be nil.
-func (a *Authority) checkPassword(ctx context.Context, account *Account, password string) (bool, error) {
+// hashSlot waits until the caller may compute a password's hash: a few do at a
+// time, because each takes a processor and 19 MiB. The caller calls done after.
+func (a *Authority) hashSlot(ctx context.Context) (done func(), err error) {
 	wait := time.NewTimer(10 * time.Second)
 	defer wait.Stop()
 	select {
 	case a.hashing <- struct{}{}:
-		defer func() { <-a.hashing }()
+		return func() { <-a.hashing }, nil
 	case <-wait.C:
-		return false, errBusy
+		return nil, errBusy
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return nil, ctx.Err()
 	}
+}
+
+// opens reports whether the password is that of the account, which may be nil.
+func (c *Account) opens(password string) bool {
 	hash := ""
-	if account != nil {
-		hash = account.Password
+	if c != nil {
+		hash = c.Password
 	}
-	return matchesPassword(hash, password[:min(len(password), maxPassword+1)]), nil
+	return matchesPassword(hash, password[:min(len(password), maxPassword+1)])
 }

@@ -653,6 +653,52 @@ func TestSignInIsThrottled(t *testing.T) {
 	}
 }
 
+func TestThrottleIsOfThePerson(t *testing.T) {
+	c := newClub(t)
+	id := c.admin.ObjectID.String()
+	spellings := []string{adminUPN, id, "urn:uuid:" + id, "{" + id + "}", strings.ReplaceAll(id, "-", "")}
+	b, code := c.browser(), 0
+	for i := range 11 {
+		b.remote = fmt.Sprintf("[2001:db8::%x]:1", i) // of one network
+		clear(b.cookies)
+		code = b.signIn(t, c.query(), spellings[i%len(spellings)], "wrong").Code
+	}
+	if code != 429 {
+		t.Errorf("the eleventh try at one person, from one network: %d", code)
+	}
+}
+
+func TestThrottleHoldsUpABurst(t *testing.T) {
+	c := newClub(t)
+	const tries = 24
+	b := c.browser()
+	form := fields(b.get(t, authorize, c.query()))
+	form.Set("username", adminUPN)
+	form.Set("password", "wrong")
+	codes := make(chan int, tries)
+	for range tries {
+		go func() {
+			r := postForm(loginURL, form.Encode())
+			r.Host, r.RemoteAddr = host, b.remote
+			for name, v := range b.cookies {
+				r.AddCookie(&http.Cookie{Name: name, Value: v})
+			}
+			rec := httptest.NewRecorder()
+			c.Handler().ServeHTTP(rec, r)
+			codes <- rec.Code
+		}()
+	}
+	tried := 0
+	for range tries {
+		if code := <-codes; code == 401 {
+			tried++
+		}
+	}
+	if tried < 10 || tried > 11 { // two are tried at a time
+		t.Errorf("%d of %d passwords that came at once were tried", tried, tries)
+	}
+}
+
 func TestForms(t *testing.T) {
 	c := newClub(t)
 	b := c.browser()
@@ -815,6 +861,32 @@ func TestFirstAdministrator(t *testing.T) {
 	c.kim.UPN = "root@x.example"
 	if code := c.code(t, "root@x.example"); code == "" {
 		t.Error("the account is shadowed")
+	}
+}
+
+// The link that makes an administrator ends when there is one, wherever that one comes from.
+func TestFirstAdministratorByAnotherWay(t *testing.T) {
+	c := newClub(t)
+	if err := c.SetRoles(t.Context(), adminUPN, nil); err != nil {
+		t.Fatal(err)
+	}
+	link, err := c.FirstAdministratorLink(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := c.browser()
+	f := fields(b.get(t, link, nil))
+	if err := c.SetRoles(t.Context(), adminUPN, []string{"Global Administrator"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"username": "second@x.example", "password": password, "again": password} {
+		f.Set(name, value)
+	}
+	if page, rec := b.get(t, link, nil), b.post(t, link, f); page.Code != 404 || rec.Code != 404 {
+		t.Errorf("the link makes another: %d, %d", page.Code, rec.Code)
+	}
+	if _, err := c.store.AccountNamed(t.Context(), "second@x.example"); err == nil {
+		t.Error("there is a second one")
 	}
 }
 

@@ -36,7 +36,7 @@ func newThrottle() *throttle {
 	return &throttle{newLimiter(maxPairFailures, signInWindow), newLimiter(maxNameFailures, signInWindow), newLimiter(maxAddressFailures, signInWindow)}
 }
 
-// wait is how long nobody of that name, from that address, may try.
+// wait is how long nobody of that name, from that network, may try.
 func (t *throttle) wait(name, remote string, now time.Time) time.Duration {
 	return max(t.pair.wait(origin{name, remote}, now), t.name.wait(origin{client: name}, now), t.address.wait(origin{remote: remote}, now))
 }
@@ -106,21 +106,28 @@ const (
 
 func (x *exchange) signIn(q *authorization, name, password string) {
 	name = strings.ToLower(strings.TrimSpace(name))
-	key, remote := shown(name), remoteHost(x.r)
-	if x.a.signIns.wait(key, remote, x.now) > 0 {
-		x.refused = &protocolError{status: http.StatusTooManyRequests, kind: "access_denied", code: 50053}
-		x.signInPage(http.StatusTooManyRequests, q, name, textSlow)
-		return
-	}
 	p, account, err := x.a.find(x.r.Context(), name)
 	if err != nil && !notFound(err) {
 		x.brokenPage(err)
 		return
 	}
-	right, err := x.a.checkPassword(x.r.Context(), account, password)
-	switch {
-	case err != nil:
+	key, remote := shown(name), network(x.r)
+	if p != nil { // however the name is written, by which there are many ways to one person
+		key = p.ObjectID.String()
+	}
+	if x.heldUp(q, name, key, remote) {
+		return
+	}
+	done, err := x.a.hashSlot(x.r.Context())
+	if err != nil {
 		x.brokenPage(err)
+		return
+	}
+	defer done()
+	if x.heldUp(q, name, key, remote) { // by others, who were tried while this one waited
+		return
+	}
+	switch right := account.opens(password); {
 	case !right || p == nil || !p.Enabled:
 		x.a.signIns.fail(key, remote, x.now)
 		x.refused = &protocolError{status: http.StatusUnauthorized, kind: "access_denied", code: 50126}
@@ -129,6 +136,16 @@ func (x *exchange) signIn(q *authorization, name, password string) {
 		x.a.signIns.pair.forget(origin{key, remote})
 		x.enter(q, p)
 	}
+}
+
+// heldUp answers somebody who may not try at this time.
+func (x *exchange) heldUp(q *authorization, name, key, remote string) bool {
+	if x.a.signIns.wait(key, remote, x.now) == 0 {
+		return false
+	}
+	x.refused = &protocolError{status: http.StatusTooManyRequests, kind: "access_denied", code: 50053}
+	x.signInPage(http.StatusTooManyRequests, q, name, textSlow)
+	return true
 }
 
 // enter begins a session, under a name that was not known before, and goes on to
@@ -290,7 +307,7 @@ func (a *Authority) SignInLink(ctx context.Context, person uuid.UUID) (string, e
 }
 
 var errLink = &protocolError{status: http.StatusNotFound, kind: "invalid_request", code: 90013,
-	text: "This link is not valid: it was used, is older than an hour, or a newer one was made. Start the service again for a new one."}
+	text: "This link is not valid: it was used, is older than an hour, a newer one was made, or there is an administrator. Start the service again for a new one."}
 
 // setup answers one-time links.
 func (x *exchange) setup() {
@@ -309,10 +326,14 @@ func (x *exchange) setup() {
 		return
 	}
 	t, err := x.a.look(x.r.Context(), setupTicket, code, nil)
+	made := false
+	if err == nil && t != nil { // one may have been made otherwise, since the link was
+		made, err = x.a.hasAdministrator(x.r.Context())
+	}
 	switch {
 	case err != nil:
 		x.brokenPage(err)
-	case t == nil || !t.Used.IsZero():
+	case t == nil || !t.Used.IsZero() || made:
 		x.errorPage(errLink)
 	case x.r.Method != http.MethodPost:
 		x.setupPage(http.StatusOK, code, "", "")

@@ -24,6 +24,7 @@ type Client struct {
 	Managed       bool   // a managed identity: it gets tokens from the endpoints for local processes only
 	Public        bool   // a public client: people sign in through it, and it has no secret of its own
 	Disabled      bool   // it gets no token
+	BuiltIn       bool   `json:",omitempty"` // the service's own, such as the admin center: nobody changes it over the wire
 	Created       time.Time
 	Roles         []string         // application permissions granted on Graph, such as SynchronizationData-User.Upload
 	Assignments   []RoleAssignment // app role assignments with it as principal; those on Graph are its Roles

@@ -9,6 +9,8 @@ import (
 
 const maxQuery = 32 << 10 // bytes of a raw query: a filter of maxFilter, each byte percent-encoded, and the rest
 
+const maxOrder = 8 // criteria of $orderby: a list may be sorted once for each
+
 // Options are the system query options of a request. Zero values stand for options that were not given, or given empty.
 type Options struct {
 	Filter    string   // for ParseFilter
@@ -115,6 +117,9 @@ func parseNames(v string) ([]string, error) {
 
 func parseOrderBy(o *Options, v string) error {
 	criteria, err := parseNames(v)
+	if len(criteria) > maxOrder {
+		return fmt.Errorf("it has %d criteria, and %d are the most", len(criteria), maxOrder)
+	}
 	for _, c := range criteria {
 		words := strings.Fields(c)
 		if len(words) > 2 || len(words) == 2 && words[1] != "asc" && words[1] != "desc" {

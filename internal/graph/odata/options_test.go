@@ -49,6 +49,7 @@ func TestParseOptionsErrors(t *testing.T) {
 		"$select=id,,mail":            "of '$select'",
 		"$orderby=a up":               "of '$orderby'",
 		"$orderby=a desc b":           "of '$orderby'",
+		"$orderby=a,b,c,d,e,f,g,h,i":  "it has 9 criteria",
 		"$filter=a&filter=b":          "'$filter' is given twice",
 		"$top=1&%24TOP=1":             "'$top' is given twice",
 		"$apply=x":                    "'$apply' is not supported",
