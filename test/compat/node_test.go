@@ -26,7 +26,7 @@ func TestNode(t *testing.T) {
 	cmd.Dir = "node"
 	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+s.env["CA_FILE"], "CERT_FILE="+in.certFile, "TOKEN_FILE="+tokenFile, "IDENTITY_CLIENT="+in.identity,
 		"MACHINE_HOST="+machine, "SIGN_IN="+link, "ADMIN_CLIENT="+uuid.NewSHA1(uuid.MustParse(s.env["TENANT_ID"]), []byte("admin-center app")).String())
-	for _, name := range []string{"AUTHORITY", "TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "GRAPH_BASE"} {
+	for _, name := range []string{"AUTHORITY", "TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "GRAPH_BASE", "SP_ID", "JOB_ID"} {
 		cmd.Env = append(cmd.Env, name+"="+s.env[name])
 	}
 	out, err := cmd.CombinedOutput()
