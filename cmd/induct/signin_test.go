@@ -151,6 +151,11 @@ func TestPersonOfTheDirectory(t *testing.T) {
 	p = start(t, dir)
 	base := strings.TrimSuffix(p.env["AUTHORITY"], "/"+tenant)
 	client := uuid.NewSHA1(uuid.MustParse(tenant), []byte("admin-center app")).String()
+	evil, err := p.client(t).do(t.Context(), http.MethodPatch, p.env["GRAPH_BASE"]+"/applications(appId='"+client+"')",
+		map[string]string{"Content-Type": "application/json"}, []byte(`{"spa":{"redirectUris":["https://evil.example/"]}}`))
+	if err != nil || evil.status != http.StatusForbidden {
+		t.Errorf("where the admin center's people are sent back to can be changed: %d %v", evil.status, err)
+	}
 	b := browse(t)
 	q := url.Values{"client_id": {client}, "response_type": {"code"}, "redirect_uri": {base + "/"}, "scope": {"openid .default"}, "code_challenge": {pkceSum}, "code_challenge_method": {"S256"}}
 	res, err := b.Get(p.env["AUTHORITY"] + "/oauth2/v2.0/authorize?" + q.Encode())

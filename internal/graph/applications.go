@@ -449,7 +449,7 @@ func (c *call) listRows(context string, rows []object) error {
 	if o.Expand != "" || o.Search != "" {
 		return unsupportedQuery("$expand and $search are not supported for %s: ask for what belongs to an object by its own path, and use $filter.", context)
 	}
-	if rows, err = filterRows(rows, o.Filter); err != nil {
+	if rows, err = c.filterRows(rows, o.Filter); err != nil {
 		return err
 	}
 	for i := len(o.OrderBy) - 1; i >= 0; i-- {
@@ -501,13 +501,14 @@ func (c *call) countRows(rows []object) error {
 	if err != nil {
 		return err
 	}
-	if rows, err = filterRows(rows, o.Filter); err != nil {
+	if rows, err = c.filterRows(rows, o.Filter); err != nil {
 		return err
 	}
 	return c.number(int64(len(rows)))
 }
 
-func filterRows(rows []object, text string) ([]object, error) {
+// filterRows returns the rows that a filter chooses. It ends when the client leaves.
+func (c *call) filterRows(rows []object, text string) ([]object, error) {
 	filter, err := parseFilter(text)
 	if err != nil || filter == nil {
 		return rows, err
@@ -515,7 +516,10 @@ func filterRows(rows []object, text string) ([]object, error) {
 	filter.Fold = true
 	found := []object{}
 	for _, r := range rows {
-		ok, err := filter.Match(r.filtered)
+		if err := c.r.Context().Err(); err != nil {
+			return nil, err
+		}
+		ok, err := filter.Match(r.filtering())
 		if err != nil {
 			return nil, invalidFilter(err)
 		}

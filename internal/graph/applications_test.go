@@ -301,6 +301,17 @@ func TestApplicationPages(t *testing.T) {
 	}
 }
 
+// TestFilterReadsOnce has a list read again and again, as a filter can that names it often.
+func TestFilterReadsOnce(t *testing.T) {
+	read := object{{"tags", json.RawMessage(`["1","2"]`)}}.filtering()
+	if one, two := read("tags").([]string), read("tags").([]string); len(one) != 2 || &one[0] != &two[0] {
+		t.Errorf("it is decoded each time: %v, %v", one, two)
+	}
+	w := newWorld(t)
+	w.must(400, "POST", "/v1.0/applications", `{"displayName":"x","tags":["1`+strings.Repeat(`","1`, mostEntries)+`"]}`)
+	w.must(400, "POST", "/v1.0/applications", `{"displayName":"x","api":{"a":[["1`+strings.Repeat(`","1`, mostEntries)+`"]]}}`)
+}
+
 func TestPasswords(t *testing.T) {
 	w := newWorld(t)
 	for _, of := range []string{"/v1.0/applications/" + appID, "/beta/servicePrincipals(appId='" + emptyApp + "')"} {

@@ -231,7 +231,29 @@ func pack(members map[string]json.RawMessage) (json.RawMessage, error) {
 	if err == nil && len(raw) > mostMembers {
 		err = requestBad("The properties take %d bytes, and %d are the most that is kept.", len(raw), mostMembers)
 	}
+	if n := entries(plainJSON(json.RawMessage(raw))); err == nil && n > mostEntries {
+		err = requestBad("The lists of the properties have %d entries together, and %d are the most.", n, mostEntries)
+	}
 	return raw, err
+}
+
+// mostEntries bounds the lists of an app together, which filters go through (Microsoft identity platform: app manifest limits).
+const mostEntries = 1200
+
+// entries counts the elements of all lists in a JSON value.
+func entries(v any) (n int) {
+	switch v := v.(type) {
+	case []any:
+		n = len(v)
+		for _, e := range v {
+			n += entries(e)
+		}
+	case map[string]any:
+		for _, e := range v {
+			n += entries(e)
+		}
+	}
+	return n
 }
 
 // take removes a member from what was sent, whatever its case, and returns its value; nil if it was not sent.
@@ -274,6 +296,19 @@ func requestBad(format string, args ...any) *problem {
 	p := badRequest(format, args...)
 	p.code = codeRequestBadRequest
 	return p
+}
+
+// filtering reads values at lower-case paths for a filter, each once however often the filter names it.
+func (o object) filtering() func(path string) any {
+	read := map[string]any{}
+	return func(path string) any {
+		v, ok := read[path]
+		if !ok {
+			v = o.filtered(path)
+			read[path] = v
+		}
+		return v
+	}
 }
 
 // filtered reads the value at a lower-case path for a filter.

@@ -89,7 +89,7 @@ func (c *call) listedBy(o odata.Options, set string, all []object, shape object)
 	found := []object{}
 	for _, one := range all {
 		if filter != nil {
-			ok, err := filter.Match(one.filtered)
+			ok, err := filter.Match(one.filtering())
 			if err != nil {
 				return invalidFilter(err)
 			}
