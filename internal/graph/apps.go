@@ -26,11 +26,16 @@ type Apps interface {
 
 // registered returns the app that the path names, by its application or by its service principal.
 func (c *call) registered() (*oauth.Client, error) {
-	k, application := c.params["{app}"]
-	if !application {
-		k = c.params["{sp}"]
+	_, application := c.params["{app}"]
+	return c.findClient(c.appKey(), application)
+}
+
+// appKey is by what the path names an app.
+func (c *call) appKey() key {
+	if k, application := c.params["{app}"]; application {
+		return k
 	}
-	return c.findClient(k, application)
+	return c.params["{sp}"]
 }
 
 // findClient returns the app with this key; application says whether the key is of its application or of its service principal.

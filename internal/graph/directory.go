@@ -29,7 +29,7 @@ func readingRoutes() []route {
 		{"/directoryRoleTemplates", get((*call).listRoleTemplates, mayReadRoles)},
 		{"/directoryRoleTemplates/{role}", get((*call).getRoleTemplate, mayReadRoles)},
 		{"/directoryObjects/getByIds", post((*call).getByIDs, mayReadDirectory)},
-		{"/directoryObjects/{id}", get((*call).getDirectoryObject, mayReadDirectory)},
+		{"/directoryObjects/{id}", get((*call).getDirectoryObject, mayReadObjects)},
 	})
 }
 
@@ -438,13 +438,21 @@ func (c *call) getDirectoryObject() error {
 		return err
 	}
 	found, err := c.directoryObjectOf(id, o.Select)
-	if err == nil && found == nil {
+	if err == nil && (found == nil || c.authorize(&mayReadDirectory) != nil && !c.seesApp(id)) {
 		err = objectNotFound(id)
 	}
 	if err != nil {
 		return err
 	}
 	return c.entity("directoryObjects/$entity", found)
+}
+
+// seesApp reports whether id is that of an application or a service principal that the caller, who may read these alone, sees.
+func (c *call) seesApp(id string) bool {
+	return slices.ContainsFunc([]bool{false, true}, func(application bool) bool {
+		a, err := c.findClient(key{value: id}, application)
+		return err == nil && c.sees(a)
+	})
 }
 
 const mostIDs = 1000 // of getByIds

@@ -17,6 +17,7 @@ type access struct {
 	owned       []string // application permissions that do as well where the app owns what the path names
 	self        bool     // for owned, an app counts as an owner of itself
 	resource    bool     // for owned, everybody counts as an owner of Microsoft Graph's service principal
+	hides       bool     // for owned, what the app does not own looks as if it were not there: who deletes an app waits for 404
 	anyone      bool     // any token will do
 	me          bool     // it is about the person who asks, who needs no role; an app is told that it is no person
 	roles       []string // directory roles
@@ -96,12 +97,15 @@ var (
 		permissions: []string{"RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", "Directory.Read.All", "Directory.ReadWrite.All"}}
 	mayReadDirectory = access{roles: userReaders, deny: denied,
 		permissions: []string{"Directory.Read.All", "Directory.ReadWrite.All"}}
+	mayReadObjects = access{roles: userReaders, deny: denied, // whose type decides the rest
+		permissions: append([]string{"Application.Read.All", "Application.ReadWrite.All"}, mayReadDirectory.permissions...),
+		owned:       []string{"Application.ReadWrite.OwnedBy"}}
 	mayReadGroups = access{roles: userReaders, deny: denied,
 		permissions: []string{"GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}}
 	mayWriteGroups = access{roles: userAdmins, deny: denied,
 		permissions: []string{"Group.Create", "Group.ReadWrite.All", "Directory.ReadWrite.All"}}
 
-	mayReadApps = access{roles: appReaders, deny: denied, self: true, resource: true,
+	mayReadApps = access{roles: appReaders, deny: denied, self: true, hides: true, resource: true,
 		permissions: []string{"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All", "Synchronization.Read.All", "Synchronization.ReadWrite.All"},
 		owned:       []string{"Application.ReadWrite.OwnedBy"}}
 	mayWriteApps = access{roles: appAdmins, deny: denied,
@@ -142,6 +146,9 @@ func (c *call) authorize(a *access) error {
 		}
 		if c.limited = ok; ok {
 			return nil
+		}
+		if a.hides {
+			return objectNotFound(c.appKey().value)
 		}
 	}
 	return a.deny(slices.Concat(a.permissions, a.owned))

@@ -90,6 +90,9 @@ func allowed(t *testing.T, w *world, method, path, token string) bool {
 	if rec.Code >= 500 && rec.Code != 501 {
 		t.Errorf("%s %s: %d %s", method, path, rec.Code, rec.Body)
 	}
+	if rec.Code == 404 && method == "GET" && (strings.Contains(rec.Body.String(), "Resource '"+spID+"' does not") || strings.Contains(rec.Body.String(), "Resource '"+appID+"' does not")) {
+		return false // it is there, and hidden
+	}
 	if rec.Code != 401 && rec.Code != 403 {
 		return true
 	}
@@ -175,6 +178,39 @@ func listing(names, all []string) string {
 	return strings.Join(names, ", ")
 }
 
+// TestDirectoryObjectOfApp reads the caller's own service principal as Terraform does before it makes an application, with the
+// permissions that it documents for that.
+func TestDirectoryObjectOfApp(t *testing.T) {
+	w := userWorld(t)
+	person := w.fake.users[1].ID
+	for _, c := range []struct {
+		token, id string
+		status    int
+	}{
+		{asApp(uuid.MustParse(spID), "Application.ReadWrite.OwnedBy"), spID, 200},
+		{asApp(uuid.MustParse(emptySP), "Application.ReadWrite.OwnedBy"), spID, 404},
+		{asApp(uuid.MustParse(emptySP), "Application.ReadWrite.All"), spID, 200},
+		{asApp(uuid.MustParse(emptySP), "Application.ReadWrite.All"), person, 404},
+		{asApp(uuid.MustParse(emptySP), "Directory.Read.All"), person, 200},
+		{asApp(uuid.MustParse(emptySP), "Synchronization.Read.All"), spID, 403},
+	} {
+		if rec := w.get("/v1.0/directoryObjects/"+c.id, "Authorization", c.token); rec.Code != c.status {
+			t.Errorf("%s: %d %s, want %d", c.id, rec.Code, rec.Body, c.status)
+		}
+	}
+}
+
+// TestMethodOfSome asks for a method that there is not, as somebody who may do some of what there is, and as somebody who may do
+// nothing.
+func TestMethodOfSome(t *testing.T) {
+	w := newWorld(t)
+	for role, status := range map[string]int{"Synchronization.Read.All": 405, "Synchronization.ReadWrite.All": 405, "User.Read.All": 401} {
+		if rec := w.send("HEAD", jobURL, "", "Authorization", asApp(callerID, role)); rec.Code != status {
+			t.Errorf("%s: %d, want %d", role, rec.Code, status)
+		}
+	}
+}
+
 // TestOwnedOnly sends what an app that may do all to what it owns could try on others' apps.
 func TestOwnedOnly(t *testing.T) {
 	w := newWorld(t)
@@ -210,7 +246,12 @@ func TestOwnedOnly(t *testing.T) {
 		{"GET", "/v1.0/auditLogs/provisioning", "", ""}, {"GET", "/v1.0/auditLogs/directoryAudits", "", ""}, {"GET", "/v1.0/users", "", ""},
 		{"GET", "/v1.0/servicePrincipals/" + otherSP, "", ""}, {"DELETE", "/v1.0/applications/" + otherSP, "", ""}, // what there is not looks the same
 	} {
-		if status, body := send(r.method, r.path, r.body, r.typ); status != 403 && status != 401 {
+		status, body := send(r.method, r.path, r.body, r.typ)
+		if app := strings.Contains(r.path, "/applications/") || strings.Contains(r.path, "/servicePrincipals/"); r.method == "GET" && app && !strings.Contains(r.path, "/synchronization/") && !strings.HasSuffix(r.path, "/appRoleAssignedTo") {
+			if status != 404 || !strings.Contains(body, "does not exist or one of its queried") {
+				t.Errorf("%s %s: %d %s", r.method, r.path, status, body)
+			}
+		} else if status != 403 && status != 401 {
 			t.Errorf("%s %s: %d %s", r.method, r.path, status, body)
 		}
 	}

@@ -265,19 +265,28 @@ func (c *call) serve() error {
 	c.event.app = c.principal.AppID.String()
 	c.r = c.r.WithContext(provision.WithActor(c.r.Context(), actor(c.principal)))
 	e, ok := rt.methods[c.r.Method]
-	if !ok { // who may do nothing here learns no more than that
-		for _, m := range rt.allowed() {
-			e = rt.methods[m]
-			if err := c.authorize(&e.access); err != nil {
-				return err
-			}
-		}
-		return &problem{status: http.StatusMethodNotAllowed, code: codeRequestBadRequest, message: textMethod, allow: rt.allowed()}
+	if !ok {
+		return c.refuseMethod(rt)
 	}
 	if err := c.authorize(&e.access); err != nil {
 		return err
 	}
 	return e.serve(c)
+}
+
+// refuseMethod refuses a method that the route has not. Who may use none of those that it has learns no more than that.
+func (c *call) refuseMethod(rt *route) error {
+	var denied error
+	for _, m := range rt.allowed() {
+		e := rt.methods[m]
+		if denied = c.authorize(&e.access); denied == nil {
+			break
+		}
+	}
+	if denied != nil {
+		return denied
+	}
+	return &problem{status: http.StatusMethodNotAllowed, code: codeRequestBadRequest, message: textMethod, allow: rt.allowed()}
 }
 
 // actor is in whose name a principal acts: a person's, or the app's own.
