@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,7 @@ func TestReadAndWriteUsers(t *testing.T) {
 		for _, u := range list[user](t, c, c.graph+"/users"+query("$filter", filter, "$count", "true", "$top", "1")) {
 			all = append(all, strings.TrimPrefix(u.DisplayName, "Person "))
 		}
+		slices.Sort(all) // users made in one moment have no order among them
 		return strings.Join(all, " ")
 	}
 	users := map[string]user{}
