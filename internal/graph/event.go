@@ -129,17 +129,22 @@ func (c *call) log(took time.Duration) {
 	}
 	if err := c.event.err; err != nil {
 		attrs = append(attrs, slog.String("code", asProblem(err).code))
-		if c.w.status >= http.StatusInternalServerError { // below that the text repeats what the client sent
+		if c.failed() { // else the text repeats what the client sent
 			attrs = append(attrs, slog.String("error", err.Error()))
 		}
 	}
 	c.s.Logger.LogAttrs(c.r.Context(), level, "request", attrs...)
 }
 
-// level is that of the request's line: an error only where the service is at fault, not where the client has left or is
-// faster than we are.
+// failed reports whether the answer says that the service, and not the client, is at fault.
+func (c *call) failed() bool {
+	return c.w.status >= http.StatusInternalServerError && c.w.status != http.StatusNotImplemented
+}
+
+// level is that of the request's line: an error only where the service is at fault, not where the client has left, is faster
+// than we are, or asks for what there is not.
 func (c *call) level() slog.Level {
-	if c.w.status < http.StatusInternalServerError || c.r.Context().Err() != nil || errors.Is(c.event.err, provision.ErrQueueFull) {
+	if !c.failed() || c.r.Context().Err() != nil || errors.Is(c.event.err, provision.ErrQueueFull) {
 		return slog.LevelInfo
 	}
 	return slog.LevelError

@@ -52,6 +52,7 @@ func TestEvents(t *testing.T) {
 		"bad filter":    {"GET", "/v1.0/users?$filter=secret", "", nil, "/users", 400, "BadRequest", nil, "INFO"},
 		"nobody":        {"GET", "/v1.0/users/secret@acme.example", "", nil, "/users/{user}", 404, "Request_ResourceNotFound", nil, "INFO"},
 		"no such path":  {"GET", "/v1.0/secret/path", "", nil, "", 400, "BadRequest", nil, "INFO"},
+		"not there":     {"GET", "/v1.0/users/delta?secret", "", nil, "/users/delta", 501, "NotImplemented", nil, "INFO"},
 		"no version":    {"GET", "/secret", "", nil, "", 400, "BadRequest", nil, "INFO"},
 		"other method":  {"SECRET", bulkURL, "", nil, jobsPattern + "/{job}/bulkUpload", 405, "Request_BadRequest", nil, "INFO"},
 		"not permitted": {"GET", "/v1.0/users", "", []string{"Authorization", "Bearer X.Read.All"}, "/users", 403, "Authorization_RequestDenied", nil, "INFO"},
