@@ -68,13 +68,14 @@ func onCreate(m AttributeMapping) AttributeMapping { m.FlowType = FlowTypeObject
 
 // defaultMappings are the rows of API2AAD. Microsoft publishes no such table. Documented are the pairs of externalId and
 // active ("API-driven inbound provisioning concepts", its FAQ), title ("Configure custom attributes"), manager ("HR manager
-// update issues"), and the expression for userPrincipalName ("API-driven inbound provisioning issues"). The names, the
+// update issues"), and the expression for userPrincipalName ("API-driven inbound provisioning issues"), which here leaves alone
+// who is sent without userName, as in the third example of the bulkUpload page. The names, the
 // organization data, the work address and telephone, preferredLanguage and mail are those of Microsoft's sample client, mobile
 // and department too of the Oracle HCM tutorial. mailNickname, which an account must have, and employeeType are ours.
 func defaultMappings() []AttributeMapping {
 	return []AttributeMapping{
 		match(always("employeeId", "[externalId]")),
-		always("userPrincipalName", `Join("", `+userNameLocalPart+`, "@", DefaultDomain())`),
+		always("userPrincipalName", `Join("", Replace(IgnoreFlowIfNullOrEmpty([userName]), , "(?<Suffix>@(.)*)", "Suffix", "", , ), "@", DefaultDomain())`),
 		always("accountEnabled", "[active]"),
 		always("displayName", "[displayName]"),
 		always("givenName", "[name.givenName]"),

@@ -66,7 +66,7 @@ func TestWrongScenariosFail(t *testing.T) {
 		"an entry more":     {"when HR sends 1 people\nthen the log has for 1: create success, update success", "the log has 1: 1: create success"},
 		"an entry":          {"when HR sends 1 people\nthen the log has nothing for 1", "the log has 1: create success"},
 		"something else":    {"when HR sends 2 people\nthen record 1 is created\nand nothing else happened", "2 things more happened: entry 2: create success; a change of person2@one.example"},
-		"another code":      {"when HR sends 1 people with no userName\nthen record 1 is failed because Conflict", "another one: 1: create failure AzureActiveDirectoryInvalidUserPrincipalName"},
+		"another code":      {"when HR sends 1 people with no userName\nthen record 1 is failed because Conflict", "another one: 1: create failure MandatoryFieldsMissing"},
 		"another attribute": {"when HR sends 1 people with no userName\nthen record 1 is failed of title", "about another attribute"},
 		"never sent":        {"when HR sends 1 people\nthen record 2 is created", "2 has not been sent to HR"},
 		"no sentence":       {"when HR sleeps", "no sentence of docs/behaviour/README.md reads like this"},
