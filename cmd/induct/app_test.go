@@ -117,7 +117,8 @@ func TestAppsOverGraph(t *testing.T) {
 	if seen := list[registration](t, owner, owner.graph+"/applications"); len(seen) != 2 { // itself and Feed B
 		t.Errorf("it sees %v", seen)
 	}
-	for _, r := range [][3]string{{"GET", "/servicePrincipals/" + feed["SP_ID"], ""}, {"POST", "/servicePrincipals/" + feed["SP_ID"] + "/addPassword", "{}"},
+	owner.call(t, http.StatusNotFound, "GET", "/servicePrincipals/"+feed["SP_ID"], "") // as if there were none
+	for _, r := range [][3]string{{"POST", "/servicePrincipals/" + feed["SP_ID"] + "/addPassword", "{}"},
 		{"POST", "/servicePrincipals/" + sp["id"].(string) + "/appRoleAssignments", "{}"}, {"GET", "/users", ""}, {"GET", "/auditLogs/provisioning", ""}} {
 		owner.call(t, http.StatusForbidden, r[0], r[1], r[2])
 	}
