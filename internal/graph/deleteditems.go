@@ -106,6 +106,9 @@ func (c *call) deleteUser() error {
 	if err != nil {
 		return err
 	}
+	if err := c.mayChange(u.ID); err != nil {
+		return err
+	}
 	if err := c.s.Service.Delete(c.r.Context(), u.ID); err != nil {
 		return missingUser(err, u.ID)
 	}

@@ -2,6 +2,8 @@ package graph
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -194,7 +196,27 @@ func TestRoleMembers(t *testing.T) {
 	if asked != "62e90394-69f5-4237-9190-012177145e10" || len(p.Value) != 1 || p.Value[0]["id"] != w.fake.users[0].ID {
 		t.Errorf("%s: %+v", asked, p)
 	}
+	// Whoever may change users may not change this one, but for a Global Administrator.
+	user := "/v1.0/users/" + w.fake.users[0].ID
+	for who, want := range map[string]int{"Bearer all": 403, "Bearer " + person(t, "User Administrator"): 403, "Bearer " + person(t, "Global Administrator"): 204} {
+		if rec := w.send("PATCH", user, `{"city":"Bergen"}`, "Content-Type", "application/json", "Authorization", who); rec.Code != want {
+			t.Errorf("PATCH: %d %s, want %d", rec.Code, rec.Body, want)
+		}
+	}
+	if rec := w.send("DELETE", user, "", "Authorization", "Bearer "+person(t, "User Administrator")); rec.Code != 403 {
+		t.Errorf("DELETE: %d %s", rec.Code, rec.Body)
+	}
 	if p := newWorld(t).page("/v1.0/directoryRoles(roleTemplateId='62e90394-69f5-4237-9190-012177145e10')/members"); len(p.Value) != 0 {
 		t.Errorf("%+v", p)
 	}
+}
+
+// person is a token of somebody with a directory role and every scope of users.
+func person(t *testing.T, role string) string {
+	t.Helper()
+	text, err := json.Marshal(oauth.Principal{User: true, Scopes: []string{"User.ReadWrite.All", "User.DeleteRestore.All"}, DirectoryRoles: []string{oauth.DirectoryRoles[role]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "p." + base64.RawURLEncoding.EncodeToString(text)
 }

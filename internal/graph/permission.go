@@ -199,6 +199,25 @@ func among(had, wanted []string) bool {
 }
 
 // inRole reports whether the person has one of the directory roles.
+// mayChange returns nil if the caller may change the user with this id: somebody with a directory role is changed by a Global
+// Administrator alone, or who may do little could take an administrator's place (Microsoft Entra built-in roles, "Who can
+// perform sensitive actions").
+func (c *call) mayChange(id string) error {
+	if c.principal.User && inRole(c.principal, []string{globalAdministrator}) {
+		return nil
+	}
+	for _, template := range oauth.DirectoryRoles {
+		members, err := c.s.RoleMembers(c.r.Context(), template)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(members, id) {
+			return denied(nil)
+		}
+	}
+	return nil
+}
+
 func inRole(p *oauth.Principal, roles []string) bool {
 	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(p.DirectoryRoles, oauth.DirectoryRoles[r]) })
 }

@@ -81,7 +81,7 @@ func (c *call) patchUser() error {
 	if err != nil {
 		return err
 	}
-	if err := checkExtensions(u, set); err != nil {
+	if err := errors.Join(c.mayChange(u.ID), checkExtensions(u, set)); err != nil {
 		return err
 	}
 	if len(set) > 0 {

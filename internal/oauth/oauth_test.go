@@ -947,8 +947,8 @@ func TestRoleIDs(t *testing.T) {
 		}
 		seen[id] = name
 	}
-	if len(seen) != 16 {
-		t.Errorf("%d roles, want 16", len(seen))
+	if len(seen) != 18 {
+		t.Errorf("%d roles, want 18", len(seen))
 	}
 }
 

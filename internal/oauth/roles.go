@@ -21,5 +21,7 @@ var RoleIDs = map[string]uuid.UUID{
 	"Application.ReadWrite.OwnedBy":           uuid.MustParse("18a4783c-866b-4cc7-a460-3d5e5662c884"),
 	"AppRoleAssignment.ReadWrite.All":         uuid.MustParse("06b708a9-e830-4db3-a914-8e69da51d44f"),
 	"DelegatedPermissionGrant.ReadWrite.All":  uuid.MustParse("8e8e4742-1d95-4f68-9d56-6ee75648c72a"),
+	"Group.Read.All":                          uuid.MustParse("5b567255-7703-4780-807c-7be8301ae99b"),
+	"Group.ReadWrite.All":                     uuid.MustParse("62a82d76-70ea-41e2-9197-370581804d09"),
 	"Directory.ReadWrite.All":                 uuid.MustParse("19dbc75e-c2e2-444c-a770-ec69d8559fc7"),
 }
