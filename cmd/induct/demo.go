@@ -81,7 +81,7 @@ func demo(cmd *cobra.Command, set settings, exit bool) error {
 }
 
 func uploadWorkforce(ctx context.Context, c credentials) (sum upload.Summary, err error) {
-	client, err := newUploadClient(upload.Config{Graph: c.GraphBase, ServicePrincipal: c.SPID, Job: c.JobID, CAFile: c.CAFile,
+	client, err := newClient(upload.Config{Graph: c.GraphBase, ServicePrincipal: c.SPID, Job: c.JobID, CAFile: c.CAFile,
 		Credentials: upload.Credentials{Authority: c.Authority, ClientID: c.ClientID, ClientSecret: c.ClientSecret}})
 	if err != nil {
 		return sum, err

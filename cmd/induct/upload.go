@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,21 +51,19 @@ const uploadExamples = `  # against your own service
 
 // uploadJob is what the flags of upload say.
 type uploadJob struct {
-	cfg         upload.Config
-	opt         upload.Options
-	input       records.Options
-	mapping     string
-	endpoint    string
-	credentials string
-	until       string
-	journal     string
-	noJournal   bool
-	restart     bool
-	failed      string
-	validate    bool
-	dryRun      bool
-	row         int
-	asJSON      bool
+	access
+	opt       upload.Options
+	input     records.Options
+	mapping   string
+	until     string
+	journal   string
+	noJournal bool
+	restart   bool
+	failed    string
+	validate  bool
+	dryRun    bool
+	row       int
+	asJSON    bool
 }
 
 func uploadCommand() *cobra.Command {
@@ -92,18 +87,7 @@ func (u *uploadJob) flags(cmd *cobra.Command) {
 	f.StringVarP(&u.mapping, "mapping", "m", "", "mapping `FILE`: which column is which SCIM attribute")
 	inputFlags(cmd, &u.input)
 
-	f.StringVar(&u.endpoint, "endpoint", "", "provisioning API endpoint `URL`, instead of --graph, --sp and --job")
-	f.StringVar(&u.cfg.Graph, "graph", "", "Graph `URL` with its version (GRAPH_BASE)")
-	f.StringVar(&u.cfg.ServicePrincipal, "sp", "", "service principal `ID` of the provisioning app (SP_ID)")
-	f.StringVar(&u.cfg.Job, "job", "", "job `ID` (JOB_ID)")
-	f.StringVar(&u.cfg.CAFile, "ca-file", "", "PEM `FILE` of certificates to trust beside the system's (CA_FILE)")
-
-	f.StringVar(&u.credentials, "credentials", "", "`FILE` of NAME=value lines, as `induct serve --env-file` writes it")
-	f.StringVar(&u.cfg.Authority, "authority", "", "token authority `URL` with its tenant (AUTHORITY)")
-	f.StringVar(&u.cfg.ClientID, "client-id", "", "client `ID` (CLIENT_ID)")
-	f.StringVar(&u.cfg.CertificateFile, "certificate", "", "PEM `FILE` with the client's RSA key and certificate, instead of a secret")
-	f.StringVar(&u.cfg.ManagedIdentity, "managed-identity", "", "sign in as this machine's identity, or as the one with the client `ID`: --managed-identity=ID")
-	f.Lookup("managed-identity").NoOptDefVal = upload.SystemIdentity
+	u.access.flags(f)
 
 	f.BoolVar(&u.validate, "validate", false, "check the records and send nothing")
 	f.BoolVar(&u.dryRun, "dry-run", false, "print the requests and send nothing")
@@ -190,39 +174,14 @@ func (u *uploadJob) readMapping(path string, file *records.File) ([]byte, *recor
 	return text, m, nil
 }
 
-// configure fills in where and as whom.
-func (u *uploadJob) configure(stderr io.Writer) (err error) {
-	if u.endpoint != "" {
-		if u.cfg.Graph, u.cfg.ServicePrincipal, u.cfg.Job, err = upload.ParseEndpoint(u.endpoint); err != nil {
-			return err
-		}
-	}
-	if u.credentials != "" {
-		text, err := os.ReadFile(u.credentials)
-		if err != nil {
-			return fmt.Errorf("--credentials: %w", err)
-		}
-		if info, err := os.Stat(u.credentials); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-			fmt.Fprintf(stderr, "induct: warning: other users of this machine may read %s; `chmod 600 %s` keeps them out\n", u.credentials, u.credentials)
-		}
-		env, err := upload.ParseAssignments(string(text))
-		if err != nil {
-			return fmt.Errorf("--credentials %s: %w", u.credentials, err)
-		}
-		u.cfg.FromEnvironment(func(name string) string { return env[name] })
-	}
-	u.cfg.FromEnvironment(os.Getenv)
-	return nil
-}
-
 func (u *uploadJob) send(cmd *cobra.Command, path string, file *records.File, mapping []byte, m *records.Mapping) error {
-	if err := u.configure(cmd.ErrOrStderr()); err != nil {
+	if err := u.fill(cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	if same(u.failed, path) || same(u.failed, u.mapping) {
 		return errors.New("--failed names a file that is read; name another")
 	}
-	client, err := newUploadClient(u.cfg)
+	client, err := newClient(u.cfg)
 	if err != nil {
 		return &exitError{upload.ExitUsage, err}
 	}
@@ -332,11 +291,6 @@ func (u *uploadJob) writeFailed(path string, file *records.File) (string, error)
 		return "", fmt.Errorf("writing the rows that failed: %w", err)
 	}
 	return name, nil
-}
-
-func newUploadClient(cfg upload.Config) (*upload.Client, error) {
-	cfg.UserAgent = strings.TrimSpace("induct-upload/" + version)
-	return upload.New(cfg)
 }
 
 func countRecords(file *records.File, m *records.Mapping) (int, error) {

@@ -37,7 +37,11 @@ func (c *call) restartJob() error {
 		return err
 	}
 	return c.control(func(s Service, ctx context.Context, jobPK int64) error {
-		_, err := s.RestartJob(ctx, jobPK, scope)
+		purge, err := s.RestartJob(ctx, jobPK, scope)
+		if err == nil {
+			c.w.Header().Set("x-induct-purged-uploads", strconv.FormatInt(purge.Uploads, 10))
+			c.w.Header().Set("x-induct-purged-records", strconv.FormatInt(purge.Records, 10))
+		}
 		return err
 	})
 }

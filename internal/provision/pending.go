@@ -41,8 +41,11 @@ func (b *batch) pendingOf(r *record) Pending {
 	if !bytes.Equal(r.op.Data, r.kept) {
 		p.Record = r.op.Data
 	}
-	if b.redo != nil {
+	switch {
+	case b.redo != nil:
 		p.Upload, p.Index, p.Cycle = -b.redo.Number, int(r.place), 0
+	case b.kept: // on demand: the upload that the person came with last has counted its record already
+		p.Upload, p.Index, p.Cycle = 0, int(b.began.UnixMilli()), 0
 	}
 	if r.pending != nil {
 		p = *r.pending
@@ -171,7 +174,7 @@ func (r *runner) carryOut(ctx context.Context, job *Job, program *mapping.Progra
 // decided ends a quarantine that was for too many deletions, once the last of them has been decided about.
 func (r *runner) decided(u Unit, job *Job) error {
 	cond, err := u.Condition()
-	if err != nil || cond.Quarantine == nil || cond.Quarantine.Reason != QuarantineDeletes {
+	if err != nil || !cond.braked() || job.State == JobDisabled { // disabled: that ends when somebody starts it
 		return err
 	}
 	if held, err := u.Held(); err != nil || held > 0 {

@@ -200,7 +200,8 @@ type Store interface {
 	PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int) ([]KeptPerson, error)
 	// Accept stores an upload under the next number of its job and returns once it is durable. The job's queue
 	// holds at most queueRecords records: beyond it, ErrQueueFull. ErrNoSpace if the disk refuses.
-	// If the same client-request-id and body were accepted in the last 24 hours, it returns that upload as a replay.
+	// If the same client-request-id and body were accepted in the last 24 hours, it returns that upload as a replay,
+	// unless that was purged.
 	Accept(ctx context.Context, u Upload, id uuid.UUID, queueRecords int64) (Accepted, error)
 	// UploadStatus returns the upload with this id; ErrNotFound.
 	UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*UploadStatus, error)

@@ -127,9 +127,10 @@ func (b *batch) loadPending(u Unit) error {
 		if err != nil {
 			return err
 		}
-		if p != nil {
-			r.resume(p)
-			b.run(r)
+		if p != nil { // it is a part of the kept record, all of which is carried out now
+			whole := *p
+			whole.Record = nil
+			r.resume(&whole)
 		}
 	}
 	return nil

@@ -80,11 +80,11 @@ func (s *Service) steer(ctx context.Context, jobPK int64, change func(*Job), als
 func (s *Service) StartJob(ctx context.Context, jobPK int64) error {
 	return s.inLane(ctx, jobPK, func(_ *runner, was *Job, _ *mapping.Program, _ Lane) error {
 		return s.steer(ctx, jobPK, func(j *Job) { j.State = JobActive }, func(u Unit, j *Job, cond *Condition) error {
-			var err error
+			held, err := u.Held()
 			switch {
-			case cond.Quarantine != nil && !cond.braked():
-				err = s.release(u, j, cond, "the job was started")
-			case cond.braked() && was.State == JobDisabled: // its time begins anew
+			case cond.Quarantine != nil && (!cond.braked() || held == 0):
+				err = errors.Join(err, s.release(u, j, cond, "the job was started"))
+			case cond.braked() && was.State != JobActive: // its time begins anew
 				q, now := *cond.Quarantine, s.now()
 				q.SeriesBegan, q.SeriesCount, q.NextAttempt = now, 0, now.Add(retryAfter(0))
 				cond.Quarantine = &q
@@ -180,8 +180,11 @@ func (s *Service) reset(u Unit, j *Job, cond *Condition, scope ResetScope, by Ac
 		errs = append(errs, s.release(u, j, cond, "the job was restarted by "+by.label()))
 		cond.Window = Window{}
 	case cond.Quarantine != nil: // it is tried at once
-		q := *cond.Quarantine
-		q.NextAttempt = s.now()
+		q, now := *cond.Quarantine, s.now()
+		q.NextAttempt = now
+		if !now.Before(q.SeriesBegan.Add(quarantineLimit)) { // its time begins anew, else it would be given up again at once
+			q.SeriesBegan, q.SeriesCount = now, 0
+		}
 		cond.Quarantine = &q
 	}
 	return errors.Join(errs...)

@@ -26,7 +26,7 @@ func (s *Store) Accept(ctx context.Context, u provision.Upload, id uuid.UUID, qu
 	err = s.w.do(ctx, func(c *sqlite.Conn) error {
 		if u.ClientRequestID != "" {
 			since := u.Received.Add(-replayWindow).UnixMicro()
-			err := query(c, "SELECT id, number FROM upload WHERE job = ?1 AND request_id = ?2 AND body_hash = ?3 AND received > ?4 LIMIT 1",
+			err := query(c, "SELECT id, number FROM upload WHERE job = ?1 AND request_id = ?2 AND body_hash = ?3 AND received > ?4 AND purge IS NULL LIMIT 1",
 				[]any{u.Job.PK, u.ClientRequestID, u.BodyHash[:], since}, func(st *sqlite.Stmt) error {
 					st.ColumnBytes(0, a.ID[:])
 					a.Number, a.Replay = st.ColumnInt64(1), true

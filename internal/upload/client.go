@@ -170,6 +170,9 @@ type ServiceError struct {
 	Attempts  int
 	Resumes   time.Time // when the service takes requests again, if it said so and that was too long to wait
 	Err       error     // the network's error, if there was no response, or what is wrong with what was read
+
+	once   bool           // see Call
+	advise map[int]string // see Call.Advice
 }
 
 func (e *ServiceError) Error() string {
@@ -212,7 +215,12 @@ func clock(t, now time.Time) string {
 
 func (e *ServiceError) advice() string {
 	var unknownCA x509.UnknownAuthorityError
+	if text, ok := e.advise[e.Status]; ok {
+		return text
+	}
 	switch {
+	case e.inDoubt():
+		return "it may have been carried out all the same: look before you repeat it"
 	case !e.Resumes.IsZero():
 		return "go on then, or wait for it with a longer --max-wait"
 	case errors.As(e.Err, &unknownCA):
@@ -229,6 +237,12 @@ func (e *ServiceError) advice() string {
 		return "check the ids of service principal and job"
 	}
 	return ""
+}
+
+// inDoubt reports whether what does not bear repetition may have been done although its answer is lost.
+func (e *ServiceError) inDoubt() bool {
+	var network *net.OpError
+	return e.once && (e.Status >= 500 || e.Status == 0 && !hopeless(e.Err) && !(errors.As(e.Err, &network) && network.Op == "dial"))
 }
 
 func (e *ServiceError) Unwrap() error { return e.Err }
@@ -248,7 +262,9 @@ type request struct {
 	pace        *pacer   // nil: none
 	retry       Retry
 	retried     func(Retried)
-	unsure      int // set by do: attempts that may have reached the service without its answer reaching us
+	once        bool           // see Call
+	advice      map[int]string // see Call
+	unsure      int            // set by do: attempts that may have reached the service without its answer reaching us
 }
 
 type response struct {
@@ -334,7 +350,7 @@ func (c *Client) patience(r *request, fail *ServiceError) time.Duration {
 
 // failure is what one attempt came to; nil if it was answered with a 2xx.
 func (r *request) failure(resp *response, err error, attempt int) *ServiceError {
-	fail := &ServiceError{Op: r.op, RequestID: r.id, Attempts: attempt, Err: err}
+	fail := &ServiceError{Op: r.op, RequestID: r.id, Attempts: attempt, Err: err, once: r.once, advise: r.advice}
 	switch {
 	case err != nil:
 		if !hopeless(err) {

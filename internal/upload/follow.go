@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -21,17 +20,31 @@ import (
 // answered at once, and only the first of them wait.
 const following = 8
 
-// follow takes accepted uploads that have receipts, in their order, to the state that was asked for.
+// follow takes accepted uploads that have receipts, in their order, to the state that was asked for. Those with disables or
+// deletions that their cycle has not come to yet are looked at again when the others are done: until then it may go on.
 func (r *run) follow(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, stop := errgroup.WithContext(ctx)
 	g.SetLimit(following)
 	for {
-		a, err := r.nextPending(ctx)
+		a, err := r.nextPending(stop)
 		if err != nil || a == nil {
-			return cmp.Or(g.Wait(), err)
+			if err = cmp.Or(g.Wait(), err); err != nil {
+				return err
+			}
+			return r.followParked(ctx)
 		}
-		g.Go(func() error { return r.followOne(ctx, a) })
+		g.Go(func() error { return r.followOne(stop, a, time.Time{}) })
 	}
+}
+
+func (r *run) followParked(ctx context.Context) error {
+	patience := time.Now().Add(heldLong)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(following)
+	for i := range r.parked {
+		g.Go(func() error { return r.followOne(ctx, &r.parked[i], patience) })
+	}
+	return g.Wait()
 }
 
 // nextPending waits for an upload to follow; nil ends them.
@@ -73,9 +86,21 @@ func (u uploadStatus) firstOutcomes() int {
 	return max(0, u.OperationCount-u.Counts["queued"])
 }
 
-func (r *run) followOne(ctx context.Context, a *accepted) error {
+// Looks at an upload, and how long a disable or deletion may be held, with all uploads done, before its cycle has ended.
+const (
+	longLook  = 20 // seconds that the service may take to answer
+	shortLook = 1
+	heldLong  = 2 * time.Minute
+)
+
+// followOne takes an upload to the state that was asked for. If it waits for its cycle's end it is parked, or, the second time,
+// closed when patience ends.
+func (r *run) followOne(ctx context.Context, a *accepted, patience time.Time) error {
 	u := r.c.jobs + "/uploads/" + url.PathEscape(a.id)
 	known := 0
+	if !patience.IsZero() {
+		known = a.n
+	}
 	count := func(now int) {
 		r.mu.Lock()
 		r.done += now - known
@@ -84,10 +109,11 @@ func (r *run) followOne(ctx context.Context, a *accepted) error {
 		known = now
 	}
 	pause := r.opt.Retry.Base
+	look, wait := StateDone, longLook
 	for {
 		asked := time.Now()
 		var status uploadStatus
-		err := r.get(ctx, u+"?waitFor="+string(r.opt.Until)+"&timeout=20", &status)
+		err := r.get(ctx, fmt.Sprintf("%s?waitFor=%s&timeout=%d", u, look, wait), &status)
 		if isStatus(err, http.StatusNotFound) {
 			return r.receiptGone(a)
 		}
@@ -99,9 +125,26 @@ func (r *run) followOne(ctx context.Context, a *accepted) error {
 			pause = r.opt.Retry.Base
 		}
 		count(now)
-		if status.State == r.opt.Until || status.State == StateSettled {
+		over, err := r.over(ctx, u, status)
+		held := status.State == StateDone && status.Counts["held"] > 0
+		switch {
+		case err != nil:
+			return err
+		case over, held && !patience.IsZero() && time.Now().After(patience):
 			count(a.n)
 			return r.collect(ctx, u, a, status)
+		case held && patience.IsZero():
+			count(a.n)
+			r.mu.Lock()
+			r.parked = append(r.parked, *a)
+			r.mu.Unlock()
+			return nil
+		}
+		if status.State == StateDone {
+			look, wait = StateSettled, longLook
+			if held {
+				wait = shortLook // that people are to decide comes to pass without a change of state
+			}
 		}
 		// A service that answers at once instead of waiting is not asked in a tight loop.
 		if time.Since(asked) < time.Second {
@@ -111,6 +154,30 @@ func (r *run) followOne(ctx context.Context, a *accepted) error {
 			pause = min(2*pause, 10*time.Second)
 		}
 	}
+}
+
+// over reports whether there is nothing more to wait for: the state that was asked for is reached, or what has no end waits
+// for people or for another attempt of the service. A disable or deletion is held until its cycle has ended, too, and then goes on.
+func (r *run) over(ctx context.Context, u string, status uploadStatus) (bool, error) {
+	held, retrying := status.Counts["held"], status.Counts["retrying"]
+	switch {
+	case status.State == StateSettled:
+		return true, nil
+	case status.State != StateDone:
+		return false, nil
+	case held == 0:
+		return r.opt.Until == StateDone || retrying > 0, nil
+	}
+	staged := 0
+	err := pages(ctx, r, u+"/operations?end=held", func(ops []operation) error {
+		for _, op := range ops {
+			if op.LogEntryID != "" { // there is an entry once people are asked
+				staged++
+			}
+		}
+		return nil
+	})
+	return staged == held, err
 }
 
 // receiptGone ends an upload that the service accepted and no longer knows.
@@ -138,6 +205,7 @@ type operation struct {
 	ExternalID string `json:"externalId"`
 	End        string `json:"end"`
 	ChangeID   string `json:"changeId"`
+	LogEntryID string `json:"logEntryId"`
 	Error      struct {
 		Code      string `json:"code"`
 		Attribute string `json:"attribute"`
@@ -147,10 +215,13 @@ type operation struct {
 	Warnings []json.RawMessage `json:"warnings"`
 }
 
-// collect reads the operations of an upload that failed or were skipped, and closes it.
+// listed are the ends of rows that are listed with their reasons; of others the counts are enough.
+var listed = []string{"failed", "skipped", "held", "retrying"}
+
+// collect reads the operations of an upload whose ends are listed, and closes it.
 func (r *run) collect(ctx context.Context, u string, a *accepted, status uploadStatus) error {
 	e := entry{Counts: status.Counts}
-	for _, end := range []string{"failed", "skipped"} {
+	for _, end := range listed {
 		if status.Counts[end] == 0 {
 			continue
 		}
@@ -201,41 +272,18 @@ func warning(raw json.RawMessage) string {
 const readingOutcomes = "reading outcomes"
 
 // pages gives each page of a collection to use.
-func pages[T any](ctx context.Context, r *run, next string, use func([]T) error) error {
-	for seen := map[string]bool{}; next != ""; {
-		var page struct {
-			Value []T    `json:"value"`
-			Next  string `json:"@odata.nextLink"`
-		}
-		if seen[next] {
-			return &ServiceError{Op: readingOutcomes, Err: errors.New("the service's pages go in a circle")}
-		}
-		seen[next] = true
-		if err := r.get(ctx, next, &page); err != nil {
-			return err
-		}
-		if err := use(page.Value); err != nil {
-			return err
-		}
-		next = page.Next
-	}
-	return nil
+func pages[T any](ctx context.Context, r *run, first string, use func([]T) error) error {
+	return Pages(ctx, r.c, r.reading(first), func(page []T) (bool, error) { return true, use(page) })
 }
 
-// get reads a JSON resource. The token goes to the configured service only.
+// get reads a JSON resource.
 func (r *run) get(ctx context.Context, u string, v any) error {
-	if target, err := url.Parse(u); err != nil || target.Scheme != r.c.graph.Scheme || target.Host != r.c.graph.Host {
-		return &ServiceError{Op: readingOutcomes, Err: errors.New("the service's next page is at another host; the token is not sent there")}
-	}
-	resp, err := r.c.do(ctx, ctx, &request{op: readingOutcomes, method: http.MethodGet, url: u, id: uuid.NewString(), limit: 16 << 20,
-		pace: &r.c.reads, retry: r.opt.Retry, retried: r.retried})
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(resp.body, v); err != nil {
-		return &ServiceError{Op: readingOutcomes, Status: resp.status, Message: "the answer is not the JSON that was expected"}
-	}
-	return nil
+	_, err := r.c.Do(ctx, r.reading(u), v)
+	return err
+}
+
+func (r *run) reading(u string) Call {
+	return Call{Op: readingOutcomes, URL: u, Retried: r.retried, retry: r.opt.Retry}
 }
 
 func isStatus(err error, status ...int) bool {

@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,7 +192,7 @@ func (l *logFollower) take(e logEntry) error {
 	w.at, w.change, w.end = at, change, end
 	o := e.outcome(end)
 	for _, o.Line = range lines {
-		if end != "failed" && end != "skipped" {
+		if !slices.Contains(listed, end) {
 			l.r.outcomes.drop(o.Line)
 		} else if err := l.r.outcomes.put(o); err != nil {
 			return err

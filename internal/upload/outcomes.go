@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Outcomes holds what became of the rows that failed or were skipped, by line, however many they are: the rows are in
-// a temporary file, memory has a place for each. It is safe for concurrent use; Close removes the file.
+// Outcomes holds what became of the rows that failed, were skipped, or are held or retried, by line, however many they are: the
+// rows are in a temporary file, memory has a place for each. It is safe for concurrent use; Close removes the file.
 type Outcomes struct {
 	mu   sync.Mutex
 	f    *os.File
@@ -76,7 +76,7 @@ func (s *Outcomes) Failed() bool {
 	return s.bad > 0
 }
 
-// Line returns the outcome of the row on a line, if it failed or was skipped.
+// Line returns the outcome of the row on a line, if it is held here.
 func (s *Outcomes) Line(line int) (Outcome, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

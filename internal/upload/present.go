@@ -227,8 +227,10 @@ func PrintSummary(w io.Writer, s Summary) error {
 	}
 	printRows(&b, "Failed", s.Failed)
 	printRows(&b, "Skipped", s.Skipped)
+	printRows(&b, "Held", ending(s.Waiting, "held"))
+	printRows(&b, "Retrying", ending(s.Waiting, "retrying"))
 	if s.Omitted > 0 {
-		fmt.Fprintf(&b, "\n%s more failed or were skipped.\n", count(s.Omitted, "row"))
+		fmt.Fprintf(&b, "\n%s more failed, were skipped, or wait.\n", count(s.Omitted, "row"))
 	}
 	if s.FailedFile != "" {
 		fmt.Fprintf(&b, "\nThe rows that failed are in %s, each with its reason: correct them there, and upload that file.\n", s.FailedFile)
@@ -238,6 +240,16 @@ func PrintSummary(w io.Writer, s Summary) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// ending returns the rows with an end.
+func ending(rows []Outcome, end string) (some []Outcome) {
+	for _, o := range rows {
+		if o.End == end {
+			some = append(some, o)
+		}
+	}
+	return some
 }
 
 func printRows(w io.Writer, title string, rows []Outcome) {

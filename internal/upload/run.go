@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,8 +50,9 @@ func (c *Client) Run(ctx context.Context, src records.Source, opt Options, event
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sum.Elapsed = time.Since(r.start)
-	r.sum.Followed = err == nil && r.sum.Ends["unknown"]+r.sum.Ends["gone"] == 0 && opt.Until != StateAccepted
+	r.sum.Followed = err == nil && r.sum.Ends["unknown"]+r.sum.Ends["gone"] == 0 && opt.Until != StateAccepted && (opt.Until == StateDone || r.sum.waiting() == 0)
 	r.list()
+	r.sum.noteWaiting(len(r.log.rows) == 0)
 	r.emit(Finished{r.sum, err})
 	return r.sum, err
 }
@@ -96,6 +98,7 @@ type run struct {
 	told     Progress   // the last, without rates
 	refusals int        // their weight while nothing was accepted, then refusalsNoMore
 	pending  []accepted // to be followed
+	parked   []accepted // done, with disables or deletions that their cycle has not come to yet
 	sent     bool       // nothing more will be pending
 }
 
@@ -148,10 +151,15 @@ func (r *run) list() {
 	r.sum.Reasons = map[string]int{}
 	for _, line := range r.outcomes.lines() {
 		o, _ := r.outcomes.Line(line)
-		r.sum.Reasons[cmp.Or(o.Code, "unknown")]++
 		rows := &r.sum.Failed
-		if o.End == "skipped" {
+		switch o.End {
+		case "skipped":
 			rows = &r.sum.Skipped
+		case "held", "retrying":
+			rows = &r.sum.Waiting
+		}
+		if rows != &r.sum.Waiting {
+			r.sum.Reasons[cmp.Or(o.Code, "unknown")]++
 		}
 		if len(*rows) < r.opt.MaxFailures {
 			*rows = append(*rows, o)
@@ -159,6 +167,28 @@ func (r *run) list() {
 			r.sum.Omitted++
 		}
 	}
+}
+
+// noteWaiting says what waits, for what, and what to do; without receipts the service is not ours.
+func (s *Summary) noteWaiting(receipts bool) {
+	if s.waiting() == 0 {
+		return
+	}
+	var all []string
+	if s.Note != "" {
+		all = append(all, s.Note)
+	}
+	if n := s.Ends["held"]; n > 0 {
+		where := "Look at the job's provisioning page."
+		if receipts {
+			where = "`induct job held` lists them, `induct job approve` and `induct job reject` decide."
+		}
+		all = append(all, "Held until somebody decides: "+count(n, "row")+", for accounts that would be disabled or deleted. "+where)
+	}
+	if n := s.Ends["retrying"]; n > 0 {
+		all = append(all, "Tried again by the service: "+count(n, "row")+", which failed for a reason that may pass. `induct job escrows` tells why, and when.")
+	}
+	s.Note = strings.Join(append(all, "Do not send these rows again."), " ")
 }
 
 // send puts the batches in flight, in their order.

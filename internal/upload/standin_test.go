@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -349,6 +350,69 @@ func TestFollowLog(t *testing.T) {
 				}
 				if f := sum.Failed[0]; f.Line != 5 || f.Anchor != "3" || f.Reason != "because" || f.Advice != "Do something." {
 					t.Errorf("%+v", f)
+				}
+			})
+		})
+	}
+}
+
+// What waits for people or for retries is said, and not waited for; what is only held until its cycle ends is.
+func TestWaiting(t *testing.T) {
+	end := func(anchor string) (string, string) {
+		var n int
+		fmt.Sscan(anchor, &n)
+		switch n % 10 {
+		case 1:
+			return "held", "TooManyDeletes"
+		case 2:
+			return "retrying", "Timeout"
+		case 3:
+			return "disabled", ""
+		case 4:
+			return "failed", "DuplicateValue"
+		}
+		return "created", ""
+	}
+	const n = 600 // 200 people, three rows each
+	for name, tc := range map[string]struct {
+		s     *uploadtest.Service
+		until State
+		want  map[string]int
+		exit  int
+		most  time.Duration // from the time when the last outcome is known
+		words []string
+	}{
+		"done":          {&uploadtest.Service{Receipts: true, Outcome: end, Held: 3 * time.Second}, StateDone, map[string]int{"held": 60, "retrying": 60, "disabled": 60, "failed": 60, "created": 360}, ExitFailed, 10 * time.Second, []string{"60 rows", "induct job held", "induct job escrows", "Do not send"}},
+		"settled":       {&uploadtest.Service{Receipts: true, Outcome: end, Held: 3 * time.Second}, StateSettled, map[string]int{"held": 60, "retrying": 60, "disabled": 60, "failed": 60, "created": 360}, ExitFailed, 10 * time.Second, []string{"induct job held"}},
+		"cycle is open": {&uploadtest.Service{Receipts: true, Outcome: end, Held: time.Hour}, StateSettled, map[string]int{"held": 120, "retrying": 60, "failed": 60, "created": 360}, ExitFailed, 4 * time.Minute, []string{"120 rows"}},
+		"only retrying": {&uploadtest.Service{Receipts: true, Outcome: func(string) (string, string) { return "retrying", "Timeout" }}, StateSettled, map[string]int{"retrying": n}, ExitFailed, 5 * time.Second, []string{"600 rows", "induct job escrows"}},
+		"only disables": {&uploadtest.Service{Receipts: true, Outcome: func(string) (string, string) { return "disabled", "" }, Held: 2 * time.Second}, StateDone, map[string]int{"disabled": n}, ExitOK, 10 * time.Second, nil},
+		"no receipts":   {&uploadtest.Service{Outcome: end}, StateSettled, map[string]int{"held": 60, "disabled": 60, "failed": 120, "created": 360}, ExitFailed, 5 * time.Minute, []string{"provisioning page"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tc.s.LogDelay = time.Minute
+				sum, err := standIn(t, tc.s).Run(t.Context(), &list{n: n}, Options{Until: tc.until}, nil)
+				if err != nil || ExitCode(sum, err) != tc.exit || sum.Elapsed > time.Minute+tc.most {
+					t.Errorf("%v, exit %d after %s", err, ExitCode(sum, err), sum.Elapsed)
+				}
+				if !maps.Equal(sum.Ends, tc.want) {
+					t.Errorf("%v, want %v", sum.Ends, tc.want)
+				}
+				waits := tc.want["held"] + tc.want["retrying"]
+				if len(sum.Waiting) != waits || len(sum.Failed) != tc.want["failed"] || sum.Reasons["TooManyDeletes"] != 0 {
+					t.Errorf("%d rows wait, %d failed, reasons %v", len(sum.Waiting), len(sum.Failed), sum.Reasons)
+				}
+				if sum.Followed != (tc.until == StateDone || waits == 0) {
+					t.Errorf("followed: %v", sum.Followed)
+				}
+				for _, w := range tc.words {
+					if !strings.Contains(sum.Note, w) {
+						t.Errorf("%q is not in %q", w, sum.Note)
+					}
+				}
+				if waits == 0 && sum.Note != "" {
+					t.Errorf("note %q", sum.Note)
 				}
 			})
 		})

@@ -16,7 +16,7 @@ import (
 const (
 	ExitOK          = 0   // every record reached an end that is not a failure
 	ExitUsage       = 1   // the configuration, the mapping or the file is wrong
-	ExitFailed      = 2   // some records failed
+	ExitFailed      = 2   // some records failed, or are held or retried
 	ExitService     = 3   // the service could not be reached, refused, or did not finish in time
 	ExitInterrupted = 130 // the user interrupted
 )
@@ -28,7 +28,7 @@ type State string
 const (
 	StateAccepted State = "accepted" // stored durably
 	StateDone     State = "done"     // every record has a first outcome
-	StateSettled  State = "settled"  // none is queued, held or retrying
+	StateSettled  State = "settled"  // none is queued, held or retrying; a run ends before if it could only wait for people, or for retries
 )
 
 // Options shapes a run. The zero value is a good one.
@@ -38,10 +38,10 @@ type Options struct {
 	Until       State         // follow until; default StateDone. A service without receipts is followed to StateDone
 	Timeout     time.Duration // for following all uploads after the last was sent; 0 is no limit, for a provisioning log two hours
 	Total       int           // records in the source, if known (for Progress)
-	MaxFailures int           // failed and skipped rows kept in the summary, each; default 10000
+	MaxFailures int           // failed, skipped and waiting rows kept in the summary, each; default 10000
 	Retry       Retry
 	Journal     *Journal  // remembers how far the run has come; nil: nothing does
-	Outcomes    *Outcomes // receives the failed and skipped rows, all of them; nil: only the summary tells
+	Outcomes    *Outcomes // receives the failed, skipped and waiting rows, all of them; nil: only the summary tells
 }
 
 func (o Options) withDefaults() Options {
@@ -134,16 +134,17 @@ type Summary struct {
 	Reasons  map[string]int `json:"reasons,omitempty"` // failed and skipped records by code
 	Failed   []Outcome      `json:"failed,omitempty"`
 	Skipped  []Outcome      `json:"skipped,omitempty"`
-	Omitted  int            `json:"omitted,omitempty"` // failed and skipped records beyond MaxFailures
+	Waiting  []Outcome      `json:"waiting,omitempty"` // held for a verdict, or retried by the service: they are not to be sent again
+	Omitted  int            `json:"omitted,omitempty"` // failed, skipped and waiting records beyond MaxFailures
 	Followed bool           `json:"followed"`          // every accepted record was followed to the state asked for
-	Note     string         `json:"note,omitempty"`    // why it was not, and what to do
+	Note     string         `json:"note,omitempty"`    // why it was not or what waits, and what to do
 	// FailedFile and Journal name files that a program has written beside: the rows that failed, and what an unfinished run goes on from.
 	FailedFile string        `json:"failedFile,omitempty"`
 	Journal    string        `json:"journal,omitempty"`
 	Elapsed    time.Duration `json:"elapsedNanoseconds"`
 }
 
-// Outcome is a record that failed or was skipped.
+// Outcome is a record that failed, was skipped, or is held or retried.
 type Outcome struct {
 	Line      int      `json:"line"`
 	Anchor    string   `json:"externalId,omitempty"`
@@ -156,6 +157,9 @@ type Outcome struct {
 	Warnings  []string `json:"warnings,omitempty"`
 }
 
+// waiting is how many records are held or retried.
+func (s Summary) waiting() int { return s.Ends["held"] + s.Ends["retrying"] }
+
 // ExitCode returns the exit code for what Run, New or the readers of this package returned.
 func ExitCode(s Summary, err error) int {
 	var input *records.InputError
@@ -167,7 +171,7 @@ func ExitCode(s Summary, err error) int {
 		return ExitUsage
 	case err != nil, s.Ends["unknown"]+s.Ends["gone"] > 0:
 		return ExitService
-	case s.Ends["failed"] > 0 || len(s.Failed) > 0:
+	case s.Ends["failed"]+s.waiting() > 0 || len(s.Failed) > 0:
 		return ExitFailed
 	}
 	return ExitOK

@@ -58,10 +58,11 @@ type Service struct {
 	LogDelay     time.Duration // until an outcome can be read in the log, or is done
 	Cycles       time.Duration // shows finished cycles of this length in the job's status; 0 forbids to read the job
 	NoLog        bool          // forbids to read the log
+	Held         time.Duration // with Receipts: until the end of the cycle, when a disable that is done is carried out
 
 	Trouble func(n int) Trouble                    // of the n-th upload, from 0
 	Refuse  func(anchor string) bool               // such an operation refuses its request, by name
-	Outcome func(anchor string) (end, code string) // of a record; nil is created. Ends are created, unchanged, failed, skipped, and "" for no entry
+	Outcome func(anchor string) (end, code string) // of a record; nil is created. Ends are created, unchanged, disabled, failed, skipped, held (for a verdict), retrying, and "" for no entry
 
 	mu        sync.Mutex
 	began     time.Time
@@ -366,15 +367,30 @@ func (s *Service) receipt(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	state, counts := "done", map[string]int{}
 	for _, row := range u.rows {
-		end, _ := s.outcome(row.Anchor)
+		end, _, _ := s.receiptOf(u, row)
 		counts[end]++
 	}
-	if time.Since(u.at) < s.LogDelay {
+	switch {
+	case time.Since(u.at) < s.LogDelay:
 		state, counts = "accepted", map[string]int{"queued": len(u.rows)}
-	} else if r.FormValue("waitFor") == "settled" {
+	case r.FormValue("waitFor") == "settled" && counts["held"]+counts["retrying"] == 0:
 		state = "settled"
+	case r.FormValue("waitFor") == "settled": // nobody decides, and no retry succeeds, while it waits
+		select {
+		case <-time.After(time.Duration(seconds)*time.Second - max(wait, 0)):
+		case <-r.Context().Done():
+		}
 	}
 	json.NewEncoder(w).Encode(map[string]any{"id": id, "state": state, "operationCount": len(u.rows), "counts": counts})
+}
+
+// receiptOf is what a receipt says of a row. A disable is held until its cycle ends, without an entry in the log.
+func (s *Service) receiptOf(u *upload, row Row) (end, code string, entry any) {
+	end, code = s.outcome(row.Anchor)
+	if end == "disabled" && time.Since(u.at) < s.LogDelay+s.Held {
+		return "held", "TooManyDeletes", nil
+	}
+	return end, code, "e"
 }
 
 func (s *Service) operations(w http.ResponseWriter, r *http.Request, id string) {
@@ -384,9 +400,9 @@ func (s *Service) operations(w http.ResponseWriter, r *http.Request, id string) 
 	}
 	var all []func() map[string]any
 	for i, row := range u.rows {
-		if end, code := s.outcome(row.Anchor); end == r.FormValue("end") {
+		if end, code, entry := s.receiptOf(u, row); end == r.FormValue("end") {
 			all = append(all, func() map[string]any {
-				return map[string]any{"index": i, "externalId": row.Anchor, "end": end, "changeId": "c",
+				return map[string]any{"index": i, "externalId": row.Anchor, "end": end, "changeId": "c", "logEntryId": entry,
 					"error": map[string]any{"code": code, "reason": "because", "recommendedAction": "Do something."}}
 			})
 		}
@@ -450,7 +466,11 @@ func (s *Service) entries(row Row, at time.Time, change string) []func() map[str
 		return []func() map[string]any{entry("other", "skipped", "RedundantExport", 0)}
 	case "skipped":
 		return []func() map[string]any{entry("other", "skipped", code, 0)}
-	case "failed":
+	case "disabled":
+		return []func() map[string]any{entry("disable", "success", "", 0)}
+	case "held":
+		return []func() map[string]any{entry("stagedDelete", "success", "", 0)}
+	case "failed", "retrying": // the log does not tell these apart
 		return []func() map[string]any{entry("create", "failure", code, 0)}
 	}
 	return nil
