@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"time"
@@ -161,10 +160,7 @@ func (r *runner) carryOut(ctx context.Context, job *Job, program *mapping.Progra
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	b, err := r.prepareKept(ctx, job, program, lane)
-	if err != nil {
-		return err
-	}
+	b := r.prepareKept(job, program, lane)
 	for i := range pending {
 		p := &pending[i]
 		b.addKept(&p.Person, 0, &p.Pending)
@@ -198,69 +194,59 @@ func (r *runner) decided(u Unit, job *Job) error {
 	return u.PutCondition(cond)
 }
 
-// refuse ends pending records that have been rejected or purged.
-func (r *runner) refuse(ctx context.Context, job *Job, lane Lane) error {
-	pending, err := r.s.store.PendingPeople(ctx, job.PK, SetRefused, r.s.now(), pendingBatch)
+// settlePending takes up pending records that need no target: end says what is done with each, and what the log tells of it.
+func (r *runner) settlePending(ctx context.Context, job *Job, lane Lane, set PendingSet, end func(u Unit, b *batch, p *PendingPerson) (LogEntry, error)) error {
+	pending, err := r.s.store.PendingPeople(ctx, job.PK, set, r.s.now(), pendingBatch)
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	b, err := r.prepareKept(ctx, job, nil, lane)
-	if err != nil {
-		return err
-	}
-	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
-		var entries []LogEntry
-		var spared []Person
+	b := r.prepareKept(job, nil, lane)
+	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+		entries := make([]LogEntry, len(pending))
 		for i := range pending {
-			p := &pending[i].Pending
-			end, code, reason, advice := EndRejected, "Rejected", "Rejected by "+p.By+": nothing was done to the account.", "Correct the source, so that it does not ask for this again."
-			if p.Verdict == VerdictPurged {
-				end, code, reason, advice = EndPurged, "Purged", "Purged by "+p.By+", before it was carried out.", "Send the person again if the record still holds."
-			}
-			entries = append(entries, b.ended(p, end, code, reason, advice))
-			if err := u.EndPending(*p, end); err != nil {
+			var err error
+			if entries[i], err = end(u, b, &pending[i]); err != nil {
 				return err
 			}
-			if end == EndRejected {
-				pending[i].Person.Pending = PendingRejected
-				spared = append(spared, pending[i].Person)
-			}
 		}
-		if err := errors.Join(u.PutPeople(spared), u.Append(entries)); err != nil {
+		if err := u.Append(entries); err != nil {
 			return err
 		}
-		r.s.changed()
 		return r.decided(u, job)
+	})
+	if err == nil {
+		r.s.changed()
+	}
+	return err
+}
+
+// refuse ends pending records that have been rejected or purged.
+func (r *runner) refuse(ctx context.Context, job *Job, lane Lane) error {
+	return r.settlePending(ctx, job, lane, SetRefused, func(u Unit, b *batch, p *PendingPerson) (LogEntry, error) {
+		if p.Verdict == VerdictPurged {
+			return b.ended(&p.Pending, EndPurged, "Purged", "Purged by "+p.By+", before it was carried out.", "Send the person again if the record still holds."),
+				u.EndPending(p.Pending, EndPurged)
+		}
+		e := b.ended(&p.Pending, EndRejected, "Rejected", "Rejected by "+p.By+": nothing was done to the account.", "Correct the source, so that it does not ask for this again.")
+		if err := u.EndPending(p.Pending, EndRejected); err != nil {
+			return e, err
+		}
+		p.Person.Pending = PendingRejected
+		return e, u.PutPeople([]Person{p.Person})
 	})
 }
 
 // stage asks people about held changes that are too many: each gets its entry.
 func (r *runner) stage(ctx context.Context, job *Job, lane Lane) error {
-	pending, err := r.s.store.PendingPeople(ctx, job.PK, SetUnjudged, r.s.now(), pendingBatch)
-	if err != nil || len(pending) == 0 {
-		return err
-	}
-	b, err := r.prepareKept(ctx, job, nil, lane)
-	if err != nil {
-		return err
-	}
-	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
-		var entries []LogEntry
-		for i := range pending {
-			p := &pending[i].Pending
-			p.Staged = true
-			p.Reason = "Held: more accounts would be disabled or deleted than the job's threshold allows."
-			p.Advice = "Approve the change if it is meant; else reject it and correct the source."
-			e := b.ended(p, EndHeld, "TooManyDeletes", p.Reason, p.Advice)
-			e.Action, e.Status, e.Matched = ActionStagedDelete, StatusSuccess, true
-			if p.Action == ActionDisable {
-				e.Modified = []Modification{change(accountEnabled, "True", "False")}
-			}
-			entries = append(entries, e)
-			if err := u.PutPending(*p); err != nil {
-				return err
-			}
+	return r.settlePending(ctx, job, lane, SetUnjudged, func(u Unit, b *batch, p *PendingPerson) (LogEntry, error) {
+		p.Staged = true
+		p.Reason = "Held: more accounts would be disabled or deleted than the job's threshold allows."
+		p.Advice = "Approve the change if it is meant; else reject it and correct the source."
+		e := b.ended(&p.Pending, EndHeld, "TooManyDeletes", p.Reason, p.Advice)
+		e.Action, e.Status, e.Matched = ActionStagedDelete, StatusSuccess, true
+		if p.Action == ActionDisable {
+			e.Modified = []Modification{change(accountEnabled, "True", "False")}
 		}
-		return u.Append(entries)
+		return e, u.PutPending(p.Pending)
 	})
 }

@@ -63,10 +63,7 @@ func (r *runner) reevaluate(ctx context.Context, lane Lane) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	b, err := r.prepareKept(ctx, job, program, lane)
-	if err != nil {
-		return false, err
-	}
+	b := r.prepareKept(job, program, lane)
 	if len(people) == 0 {
 		return true, r.endReevaluation(ctx, job, b.cycle, lane.Position, *re)
 	}
@@ -88,10 +85,10 @@ func (r *runner) reevaluate(ctx context.Context, lane Lane) (bool, error) {
 }
 
 // prepareKept makes an empty batch of kept records. It forgets what was prepared on people who may change now.
-func (r *runner) prepareKept(_ context.Context, job *Job, program *mapping.Program, lane Lane) (*batch, error) {
+func (r *runner) prepareKept(job *Job, program *mapping.Program, lane Lane) *batch {
 	r.ahead = nil
 	return &batch{store: r.s.store, log: r.s.log, job: job, program: program, cycle: &Cycle{Number: lane.Latest}, began: r.s.now(), policy: r.s.policy(job),
-		kept: true, clock: time.Now(), people: map[string]*latest{}, unread: map[string]int64{}}, nil
+		kept: true, clock: time.Now(), people: map[string]*latest{}, unread: map[string]int64{}}
 }
 
 // addKept adds a person to a batch as if the kept record had been sent again, or the one that is pending.

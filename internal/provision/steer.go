@@ -575,10 +575,7 @@ func (s *Service) ProvisionOnDemand(ctx context.Context, jobPK int64, subject st
 		if err != nil {
 			return err
 		}
-		b, err := r.prepareKept(ctx, job, program, lane)
-		if err != nil {
-			return err
-		}
+		b := r.prepareKept(job, program, lane)
 		b.ordered = true
 		b.addKept(p, 0, nil)
 		b.records[0].approved = true
