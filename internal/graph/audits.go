@@ -106,29 +106,16 @@ func (q *auditSearch) narrow(f *odata.Filter) error {
 
 // run returns up to size entries, and where the rest begins; the zero cursor if there is no rest.
 func (q *auditSearch) run(c *call, size int) (found []provision.Audit, rest cursor, err error) {
-	for range mostScans {
-		q.Limit = size - len(found)
+	found, rest, err = scan(cursor{before: q.Before, after: q.After}, q.Ascending, size, func(at cursor, limit int) ([]provision.Audit, bool, int64, error) {
+		q.Before, q.After, q.Limit = at.before, at.after, limit
 		page, err := c.s.Service.QueryAudit(c.r.Context(), q.AuditQuery)
-		if err != nil {
-			return nil, cursor{}, err
+		if err == nil && q.bad != nil {
+			err = invalidFilter(q.bad)
 		}
-		if q.bad != nil {
-			return nil, cursor{}, invalidFilter(q.bad)
-		}
-		found = append(found, page.Entries...)
-		if !page.More {
-			return found, cursor{}, nil
-		}
-		if q.Ascending {
-			q.After = page.Next
-		} else {
-			q.Before = page.Next
-		}
-		if len(found) >= size {
-			break
-		}
-	}
-	return found, cursor{before: q.Before, after: q.After}, nil
+		return page.Entries, page.More, page.Next, err
+	})
+	q.Before, q.After = rest.before, rest.after
+	return found, rest, err
 }
 
 // getAudit returns one entry.

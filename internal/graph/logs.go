@@ -236,29 +236,38 @@ func (q *logSearch) run(ctx context.Context, log provision.Log, place cursor, si
 		q.Before = place.before
 	}
 	q.After = max(q.After, place.after)
-	for range mostScans {
-		q.Limit = size - len(found)
+	return scan(cursor{before: q.Before, after: q.After}, q.Ascending, size, func(at cursor, limit int) ([]provision.LogEntry, bool, int64, error) {
+		q.Before, q.After, q.Limit = at.before, at.after, limit
 		page, err := log.QueryLog(ctx, q.LogQuery)
+		if err == nil && q.bad != nil {
+			err = invalidFilter(q.bad)
+		}
+		return page.Entries, page.More, page.Next, err
+	})
+}
+
+// scan asks for parts of a log, of up to limit entries each, until there are size of them or it has asked often enough. It
+// returns where the rest begins; the zero cursor if there is no rest.
+func scan[E any](at cursor, ascending bool, size int, ask func(at cursor, limit int) (part []E, more bool, next int64, err error)) (found []E, rest cursor, err error) {
+	for range mostScans {
+		part, more, next, err := ask(at, size-len(found))
 		if err != nil {
 			return nil, cursor{}, err
 		}
-		if q.bad != nil {
-			return nil, cursor{}, invalidFilter(q.bad)
-		}
-		found = append(found, page.Entries...)
-		if !page.More {
+		found = append(found, part...)
+		if !more {
 			return found, cursor{}, nil
 		}
-		if q.Ascending {
-			q.After = page.Next
+		if ascending {
+			at.after = next
 		} else {
-			q.Before = page.Next
+			at.before = next
 		}
 		if len(found) >= size {
 			break
 		}
 	}
-	return found, cursor{before: q.Before, after: q.After}, nil
+	return found, at, nil
 }
 
 // getLog returns one entry.
