@@ -114,17 +114,21 @@ type sentGrant struct {
 	Scope     *string `json:"scope"`
 }
 
+// sentGrant reads the body, with the scope in its one form.
+func (c *call) sentGrant() (sent sentGrant, scope string, err error) {
+	body, err := c.jsonBody()
+	if err == nil {
+		err = decode(body, &sent)
+	}
+	if err == nil {
+		scope, err = scopeOf(sent.Scope)
+	}
+	return sent, scope, err
+}
+
 // postGrant lets a client act for people (oauth2PermissionGrant: create).
 func (c *call) postGrant() error {
-	body, err := c.jsonBody()
-	if err != nil {
-		return err
-	}
-	var sent sentGrant
-	if err := decode(body, &sent); err != nil {
-		return err
-	}
-	scope, err := scopeOf(sent.Scope)
+	sent, scope, err := c.sentGrant()
 	if err != nil {
 		return err
 	}
@@ -190,15 +194,7 @@ func scopeOf(sent *string) (string, error) {
 
 // patchGrant replaces the scope of a grant.
 func (c *call) patchGrant() error {
-	body, err := c.jsonBody()
-	if err != nil {
-		return err
-	}
-	var sent sentGrant
-	if err := decode(body, &sent); err != nil {
-		return err
-	}
-	scope, err := scopeOf(sent.Scope)
+	_, scope, err := c.sentGrant()
 	if err != nil {
 		return err
 	}
