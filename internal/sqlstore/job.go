@@ -24,6 +24,9 @@ type jobContent struct {
 	Created            time.Time
 }
 
+// ConfigRevision implements provision.Store.
+func (s *Store) ConfigRevision(context.Context) (int64, error) { return 0, nil } // nobody else writes
+
 // Jobs implements provision.Store.
 func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 	err = s.read(ctx, func(c Conn) error {
