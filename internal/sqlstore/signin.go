@@ -59,7 +59,7 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 	if a.UPN != "" {
 		upn = a.UPN
 	}
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, `INSERT INTO account (id, upn, created, content) VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (id) DO UPDATE SET upn = excluded.upn, created = excluded.created, content = excluded.content`,
 			[]any{a.ObjectID[:], upn, zeroMicro(a.Created), string(content)}, nil)
@@ -68,7 +68,7 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 
 // PutTicket implements oauth.Store.
 func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		if err := query(c, "DELETE FROM ticket WHERE expires < ?1", []any{t.Issued.UnixMicro()}, nil); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ti
 
 // UseTicket implements oauth.Store.
 func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (t *oauth.Ticket, err error) {
-	err = s.w.do(ctx, func(c Conn) error {
+	err = s.db.write(ctx, func(c Conn) error {
 		if t, err = ticket(c, hash); err != nil {
 			return err
 		}
@@ -115,14 +115,14 @@ func ticket(c Conn, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
 
 // DeleteTickets implements oauth.Store.
 func (s *Store) DeleteTickets(ctx context.Context, family uuid.UUID) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM ticket WHERE family = ?1", []any{family[:]}, nil)
 	})
 }
 
 // DeleteTicketsOf implements oauth.Store.
 func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM ticket WHERE person = ?1", []any{person[:]}, nil)
 	})
 }
