@@ -83,6 +83,10 @@ var rooms = []room{
 	}},
 
 	{path: "internal/importtest"},
+	{path: "test/faults/history", pure: true},
+	{path: "test/faults/proxy"},
+	{path: "test/faults/balance"},
+	{path: "test/faults", uses: []string{"test/faults/history", "test/faults/proxy", "test/faults/balance"}}, // kills, freezes and cuts off the binary
 	{path: "test/docs"}, // runs the snippets of docs/build-a-client.md against the binary
 }
 
