@@ -13,7 +13,6 @@ import (
 	"unicode"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/expr"
 	"induct/internal/provision"
@@ -139,7 +138,7 @@ func (t *target) version(id uuid.UUID) (version int64, err error) {
 	if version := t.versions.get(id); version != 0 {
 		return version, nil
 	}
-	err = sqlstore.Query(t.u.Conn(), "SELECT version FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+	err = sqlstore.Query(t.u.Conn(), "SELECT version FROM users WHERE id = ?1", []any{id[:]}, func(st sqlstore.Row) error {
 		version = st.ColumnInt64(0)
 		return nil
 	})
@@ -167,7 +166,7 @@ func (t *target) user(id uuid.UUID) (x *user, err error) {
 	if x := t.seen[id.String()]; x != nil {
 		return x, nil
 	}
-	err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+	err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE id = ?1", []any{id[:]}, func(st sqlstore.Row) error {
 		if x, err = row(st); err == nil {
 			t.seen[x.ID] = x
 		}
@@ -179,7 +178,7 @@ func (t *target) user(id uuid.UUID) (x *user, err error) {
 // byAttribute takes a filed attribute from its key; others are compared user by user.
 func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 	var ids []string
-	take := func(st *sqlite.Stmt) error {
+	take := func(st sqlstore.Row) error {
 		x, err := row(st)
 		if err != nil || !x.has(q.Attribute, q.Value) {
 			return err
@@ -192,7 +191,7 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 		return nil
 	}
 	if !slices.Contains(filed, q.Attribute) {
-		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE deleted IS NULL", nil, take))
+		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE deleted IS NULL", nil, take))
 	} else {
 		err = stop(t.eachFiled(key(q.Attribute, q.Value), take))
 	}
@@ -206,11 +205,11 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 const maxAmbiguous = 10
 
 // eachFiled calls take with each live row that is filed under a hash; it may hold another value.
-func (t *target) eachFiled(hash int64, take func(*sqlite.Stmt) error) error {
+func (t *target) eachFiled(hash int64, take func(sqlstore.Row) error) error {
 	rows, err := t.u.Keyed(hash)
 	for _, pk := range rows {
 		if err == nil {
-			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE pk = ?1", []any{pk}, take)
+			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE pk = ?1", []any{pk}, take)
 		}
 	}
 	return err
@@ -387,14 +386,18 @@ func (t *target) store(d *draft) (stored bool, err error) {
 	c, is := t.u.Conn(), d.is
 	switch {
 	case is.pk == 0:
-		err = sqlstore.Query(c, "INSERT INTO user (id, version, created, content) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-			[]any{is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
-		is.pk = c.LastInsertRowID()
-		return c.Changes() == 1, err
+		pk, err := t.u.NewRow("users")
+		if err != nil {
+			return false, err
+		}
+		is.pk = pk
+		err = sqlstore.Query(c, "INSERT INTO users (pk, id, version, created, content) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+			[]any{pk, is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
+		return sqlstore.Changes(c) == 1, err
 	case is.Deleted.Equal(d.was.Deleted):
-		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, d.content}, nil)
+		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, d.content}, nil)
 	default:
-		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3, deleted = ?4 WHERE pk = ?1", []any{is.pk, is.Version, d.content, microsOrNull(is.Deleted)}, nil)
+		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3, deleted = ?4 WHERE pk = ?1", []any{is.pk, is.Version, d.content, microsOrNull(is.Deleted)}, nil)
 	}
 	t.seen[is.ID] = is
 	return true, err
@@ -409,7 +412,7 @@ func microsOrNull(at time.Time) any {
 
 // taken reports whether a live user has the userPrincipalName.
 func (t *target) taken(upn string) (taken bool, err error) {
-	err = t.eachFiled(key("userPrincipalName", upn), func(st *sqlite.Stmt) error {
+	err = t.eachFiled(key("userPrincipalName", upn), func(st sqlstore.Row) error {
 		x, err := row(st)
 		taken = taken || err == nil && x.has("userPrincipalName", upn)
 		return err
@@ -422,7 +425,7 @@ func refused(code, attribute, reason, advice string) *provision.TargetError {
 }
 
 // row reads a row of columns.
-func row(st *sqlite.Stmt) (*user, error) {
+func row(st sqlstore.Row) (*user, error) {
 	var id uuid.UUID
 	st.ColumnBytes(0, id[:])
 	o := &provision.Object{ID: id.String(), Version: st.ColumnInt64(1), Created: time.UnixMicro(st.ColumnInt64(2)).UTC()}

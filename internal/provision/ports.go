@@ -103,6 +103,7 @@ type Person struct {
 	Name     string      // display name in the latest record
 	Enabled  bool        // the object was enabled when the job last saw it
 	Pending  PendingKind // what keeps the latest record from its end
+	Revision int64       // raised whenever the person is written; 0: the person was not stored. The store's own
 }
 
 // PendingPerson is a pending record with its person.
@@ -111,10 +112,26 @@ type PendingPerson struct {
 	Person Person
 }
 
-// Lane is what a runner needs to know to choose its next piece of work.
+// LaneSet is a set of a job's lanes, a bit each.
+type LaneSet uint64
+
+// Has reports whether lane n is in the set.
+func (l LaneSet) Has(n int) bool { return l>>n&1 == 1 }
+
+// MaxLanes is how many lanes a job can have.
+const MaxLanes = 32
+
+// Lane is what a runner needs to know to choose its next piece of work: how far the lanes of the job have come that
+// this process holds, and, for whoever holds lane 0, what there is to do for the job as a whole.
 type Lane struct {
-	Position  int64     // committed up to this upload number
-	Waits     bool      // uploads wait after it
+	Held      LaneSet // all lanes of the job that this process holds; 0: it has nothing to do here
+	Lanes     LaneSet // of them, those that stand at Position, the lowest of all that are held: the next batch is theirs
+	Epoch     int64   // of the leases: raised when any lane of the job changes hands
+	First     bool    // lane 0 is held: what spans lanes is this process's to do
+	Position  int64   // Lanes have committed up to this upload number
+	To        int64   // a batch of Lanes goes no further: there the other lanes that are held stand; math.MaxInt64 if there are none
+	Job       int64   // all lanes of the job, whoever holds them, have committed up to this upload number
+	Waits     bool    // uploads wait after Position
 	Cycle     *Cycle    // the open one; nil if there is none
 	Latest    int64     // number of the latest cycle
 	Unjudged  bool      // records are held of which nothing has been decided and nobody was asked
@@ -179,11 +196,16 @@ type Cycle struct {
 	Began  time.Time
 }
 
-// Fence is the place that a Unit starts from. Its commit fails with ErrFenced if the lane has moved.
+// Fence is the place that a Unit starts from. Its commit fails with ErrFenced if the lanes have moved, are not held
+// any more, or if the job is another one by now.
 type Fence struct {
 	JobPK    int64
-	Position int64 // the lane has committed up to this upload number
-	Free     bool  // no lane is claimed: only what lanes read is written. JobPK may be 0 then.
+	Lanes    LaneSet // a batch of uploads of these lanes, as Store.Lane gave them; 0: of all lanes of the job
+	Whole    bool    // no batch of uploads, but what spans lanes, by whoever holds lane 0: Lanes and Position are not looked at
+	Epoch    int64   // of the leases, as Store.Lane gave it; 0: whichever, if the lanes are held
+	Position int64   // the lanes have committed up to this upload number
+	Revision int64   // of the job that was worked with; 0: whichever
+	Free     bool    // nothing is claimed: only what lanes read is written. JobPK may be 0 then.
 }
 
 // Store is the durable state of the engine. Its methods may be called concurrently.
@@ -191,6 +213,8 @@ type Store interface {
 	Log
 	// Jobs returns all jobs.
 	Jobs(ctx context.Context) ([]*Job, error)
+	// ConfigRevision returns a number that has changed if a job or an app was written, by whichever process.
+	ConfigRevision(ctx context.Context) (int64, error)
 	// PutJob creates the job if its PK is 0, and gives it one; else it replaces schema, settings, state and name.
 	// The audit entries are added in the same transaction.
 	PutJob(ctx context.Context, j *Job, audit ...Audit) error
@@ -244,7 +268,8 @@ type Unit interface {
 	LinkedAnchors(ids []string) ([]string, error)
 	// Links returns, for each anchor, the id of its object, or "".
 	Links(anchors []string) ([]string, error)
-	// PutPeople stores people; a link that is new makes the references to that person ready.
+	// PutPeople stores people; a link that is new makes the references to that person ready. It fails with ErrFenced if somebody
+	// else has written one of them since it was read, which its Revision tells; a Unit may write a person several times.
 	PutPeople(people []Person) error
 	// Remember hints that this person, who stands in the store like this, will be sought with the same Hash again.
 	Remember(p *Person)

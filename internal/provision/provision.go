@@ -46,6 +46,8 @@ type Job struct {
 	ApplicationID      uuid.UUID
 	DisplayName        string // of the app
 	State              JobState
+	Lanes              int   // how many lanes its people are spread over, fixed when it is created; the store gives it
+	Revision           int64 // raised by each change of the job; the store's
 	Schema             *mapping.Schema
 	Settings           JobSettings
 	Created            time.Time

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/mapping"
 	"induct/internal/provision"
@@ -25,10 +24,13 @@ type jobContent struct {
 	Created            time.Time
 }
 
+// ConfigRevision implements provision.Store.
+func (s *Store) ConfigRevision(context.Context) (int64, error) { return 0, nil } // nobody else writes
+
 // Jobs implements provision.Store.
 func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT j.pk, j.id, c.content, j.state FROM job j JOIN job_content c ON c.job = j.pk ORDER BY j.pk", nil, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT j.pk, j.id, c.content, j.state FROM job j JOIN job_content c ON c.job = j.pk ORDER BY j.pk", nil, func(st Row) error {
 			var k jobContent
 			if err := json.Unmarshal([]byte(st.ColumnText(2)), &k); err != nil {
 				return fmt.Errorf("job %d: %w", st.ColumnInt64(0), err)
@@ -44,12 +46,10 @@ func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 
 // PutJob implements provision.Store.
 func (s *Store) PutJob(ctx context.Context, j *provision.Job, audit ...provision.Audit) error {
-	pk := j.PK
-	err := s.w.do(ctx, func(c *sqlite.Conn) error {
-		err := putJob(c, j)
-		if j.PK == 0 {
-			pk = c.LastInsertRowID()
-		}
+	pk := int64(0)
+	err := s.w.do(ctx, func(c Conn) error {
+		put, err := putJob(c, j)
+		pk = put
 		for _, a := range audit {
 			err = errors.Join(err, putAudit(c, a))
 		}
@@ -61,44 +61,45 @@ func (s *Store) PutJob(ctx context.Context, j *provision.Job, audit ...provision
 	return err
 }
 
-func putJob(c *sqlite.Conn, j *provision.Job) error {
+// putJob returns the job's place.
+func putJob(c Conn, j *provision.Job) (pk int64, err error) {
 	content, err := json.Marshal(jobContent{j.TemplateID, j.ServicePrincipalID, j.ApplicationID, j.DisplayName, j.Schema, j.Settings, j.Created})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if j.PK != 0 {
-		return errors.Join(query(c, "UPDATE job SET state = ?2 WHERE pk = ?1", []any{j.PK, string(j.State)}, nil),
+		return j.PK, errors.Join(query(c, "UPDATE job SET state = ?2 WHERE pk = ?1", []any{j.PK, string(j.State)}, nil),
 			query(c, "UPDATE job_content SET content = ?2 WHERE job = ?1", []any{j.PK, string(content)}, nil))
 	}
-	if err := query(c, "INSERT INTO job (id, state) VALUES (?1, ?2)", []any{j.ID, string(j.State)}, nil); err != nil {
-		return err
+	if pk, err = inserted(c, "INSERT INTO job (id, state) VALUES (?1, ?2) RETURNING pk", j.ID, string(j.State)); err != nil {
+		return 0, err
 	}
-	return query(c, "INSERT INTO job_content (job, content) VALUES (?1, ?2)", []any{c.LastInsertRowID(), string(content)}, nil)
+	return pk, query(c, "INSERT INTO job_content (job, content) VALUES (?1, ?2)", []any{pk, string(content)}, nil)
 }
 
 // JobStatus implements provision.Store.
 func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatus, error) {
 	js := &provision.JobStatus{CycleCounts: map[provision.End]int64{}, TotalCounts: map[provision.End]int64{}}
-	err := s.read(ctx, func(c *sqlite.Conn) error {
+	err := s.read(ctx, func(c Conn) error {
 		var position int64
 		var condition string
 		steps := []struct {
 			text string
 			args func() []any
-			row  func(*sqlite.Stmt)
+			row  func(Row)
 		}{
-			{"SELECT queued, position, cycle, linked, enabled, held, staged, retrying, condition, next - 1 FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st *sqlite.Stmt) {
+			{"SELECT queued, position, cycle, linked, enabled, held, staged, retrying, condition, next - 1 FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st Row) {
 				js.Queued, position, js.Cycle = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
 				js.Users, js.Enabled, js.Held, js.Staged, js.Retrying = st.ColumnInt64(3), st.ColumnInt64(4), st.ColumnInt64(5), st.ColumnInt64(6), st.ColumnInt64(7)
 				condition, js.Uploads = st.ColumnText(8), st.ColumnInt64(9)
 			}},
 			{"SELECT received FROM upload WHERE job = ?1 AND number > ?2 AND done IS NULL ORDER BY number LIMIT 1", func() []any { return []any{jobPK, position} },
-				func(st *sqlite.Stmt) { js.Oldest = micros(st, 0) }},
+				func(st Row) { js.Oldest = micros(st, 0) }},
 			{"SELECT began, ended FROM cycle WHERE job = ?1 AND number = ?2", func() []any { return []any{jobPK, js.Cycle} },
-				func(st *sqlite.Stmt) { js.CycleBegan, js.CycleEnded = micros(st, 0), micros(st, 1) }},
+				func(st Row) { js.CycleBegan, js.CycleEnded = micros(st, 0), micros(st, 1) }},
 			{"SELECT ended FROM cycle WHERE job = ?1 AND number = 1", func() []any { return []any{jobPK} },
-				func(st *sqlite.Stmt) { js.FirstCycleEnd = micros(st, 0) }},
-			{"SELECT cycle, outcome, records FROM tally WHERE job = ?1 AND cycle IN (0, ?2)", func() []any { return []any{jobPK, js.Cycle} }, func(st *sqlite.Stmt) {
+				func(st Row) { js.FirstCycleEnd = micros(st, 0) }},
+			{"SELECT cycle, outcome, records FROM tally WHERE job = ?1 AND cycle IN (0, ?2)", func() []any { return []any{jobPK, js.Cycle} }, func(st Row) {
 				if st.ColumnInt64(0) == 0 {
 					js.TotalCounts[provision.End(st.ColumnText(1))] = st.ColumnInt64(2)
 				}
@@ -108,7 +109,7 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 			}},
 		}
 		for _, q := range steps {
-			if err := query(c, q.text, q.args(), func(st *sqlite.Stmt) error { q.row(st); return nil }); err != nil {
+			if err := query(c, q.text, q.args(), func(st Row) error { q.row(st); return nil }); err != nil {
 				return err
 			}
 		}
@@ -127,8 +128,8 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 
 // UnreadPaths implements provision.Store.
 func (s *Store) UnreadPaths(ctx context.Context, jobPK int64) (paths []provision.PathCount, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT path, records FROM unread_path WHERE job = ?1 ORDER BY records DESC, path", []any{jobPK}, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT path, records FROM unread_path WHERE job = ?1 ORDER BY records DESC, path", []any{jobPK}, func(st Row) error {
 			paths = append(paths, provision.PathCount{Path: st.ColumnText(0), Records: st.ColumnInt64(1)})
 			return nil
 		})
@@ -137,7 +138,7 @@ func (s *Store) UnreadPaths(ctx context.Context, jobPK int64) (paths []provision
 }
 
 // micros returns a column's time, zero if it is null.
-func micros(st *sqlite.Stmt, col int) time.Time {
+func micros(st Row, col int) time.Time {
 	if st.ColumnIsNull(col) {
 		return time.Time{}
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/provision"
 )
@@ -21,10 +20,10 @@ const (
 const personColumns = "pk, anchor, object, version, hash, program, upload, place, name, enabled, pending"
 
 // person reads a row of personColumns.
-func person(st *sqlite.Stmt) *provision.Person { return personAt(st, 0) }
+func person(st Row) *provision.Person { return personAt(st, 0) }
 
 // personAt reads a row whose columns from the one given on are personColumns.
-func personAt(st *sqlite.Stmt, i int) *provision.Person {
+func personAt(st Row, i int) *provision.Person {
 	p := &provision.Person{Anchor: st.ColumnText(i + 1), ObjectID: idText(st, i+2), Version: st.ColumnInt64(i + 3), Program: uint64(st.ColumnInt64(i + 5)),
 		Upload: st.ColumnInt64(i + 6), Index: st.ColumnInt(i + 7), Name: st.ColumnText(i + 8), Enabled: st.ColumnBool(i + 9),
 		Pending: provision.PendingKind(st.ColumnInt(i + 10))}
@@ -48,7 +47,7 @@ func (s *Store) People(ctx context.Context, jobPK int64, sought []provision.Soug
 	if len(places) == 0 {
 		return people, nil
 	}
-	err := s.ReadKeyed(ctx, hashes, func(c *sqlite.Conn, rows [][]int64) error {
+	err := s.ReadKeyed(ctx, hashes, func(c Conn, rows [][]int64) error {
 		for n, i := range places {
 			for _, pk := range rows[n] {
 				if err := readPerson(c, pk, jobPK, sought[i], &people[i]); err != nil {
@@ -61,9 +60,9 @@ func (s *Store) People(ctx context.Context, jobPK int64, sought []provision.Soug
 	return people, err
 }
 
-func readPerson(c *sqlite.Conn, pk, jobPK int64, q provision.Sought, into **provision.Person) error {
+func readPerson(c Conn, pk, jobPK int64, q provision.Sought, into **provision.Person) error {
 	return query(c, "SELECT "+personColumns+", kept FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{pk, jobPK, q.Anchor},
-		func(st *sqlite.Stmt) (err error) {
+		func(st Row) (err error) {
 			p := person(st)
 			if p.Hash != q.Hash || p.Hash == ([16]byte{}) {
 				p.Kept, err = unpackKept(Blob(st, 11))
@@ -109,7 +108,7 @@ func (u *Unit) find(anchor string) (at place, err error) {
 	}
 	for _, row := range rows {
 		err := query(u.conn, "SELECT pk, object, enabled FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{row, u.job, anchor},
-			func(st *sqlite.Stmt) error {
+			func(st Row) error {
 				at = place{st.ColumnInt64(0), idText(st, 1), st.ColumnBool(2)}
 				return nil
 			})
@@ -127,21 +126,21 @@ func (u *Unit) LinkedAnchors(ids []string) ([]string, error) {
 
 // LinkedAnchors implements provision.Store.
 func (s *Store) LinkedAnchors(ctx context.Context, jobPK int64, ids []string) (anchors []string, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c Conn) error {
 		anchors, err = linkedAnchors(c, jobPK, ids)
 		return err
 	})
 	return anchors, err
 }
 
-func linkedAnchors(conn *sqlite.Conn, job int64, ids []string) ([]string, error) {
+func linkedAnchors(conn Conn, job int64, ids []string) ([]string, error) {
 	anchors := make([]string, len(ids))
 	for i, id := range ids {
 		object := idBytes(id)
 		if object == nil {
 			continue
 		}
-		err := query(conn, "SELECT anchor FROM person WHERE job = ?1 AND object = ?2", []any{job, object}, func(st *sqlite.Stmt) error {
+		err := query(conn, "SELECT anchor FROM person WHERE job = ?1 AND object = ?2", []any{job, object}, func(st Row) error {
 			anchors[i] = st.ColumnText(0)
 			return nil
 		})
@@ -205,10 +204,17 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	enabled := p.Enabled && object != nil
 	args := []any{at.pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept, enabled, int(p.Pending)}
 	if at.pk == 0 {
-		args[0] = nil
+		row, err := u.NewRow("person")
+		if err != nil {
+			return err
+		}
+		args[0] = row
 		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept, enabled, pending)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`, args, nil)
-		u.File(HashKey(anchorSpace, u.job, p.Anchor), u.conn.LastInsertRowID())
+		u.File(HashKey(anchorSpace, u.job, p.Anchor), row)
+		if err != nil {
+			return err
+		}
 	} else {
 		err = query(u.conn, `UPDATE person SET object = ?4, version = ?5, hash = ?6, program = ?7, upload = ?8, place = ?9, name = ?10, kept = ?11,
 			enabled = ?12, pending = ?13 WHERE pk = ?1 AND job = ?2 AND anchor = ?3`, args, nil)
@@ -276,7 +282,7 @@ func (u *Unit) reference(anchor, attribute string) (pk int64, target string, err
 	}
 	for _, row := range rows {
 		err := query(u.conn, "SELECT pk, target FROM reference WHERE pk = ?1 AND job = ?2 AND anchor = ?3 AND attribute = ?4",
-			[]any{row, u.job, anchor, attribute}, func(st *sqlite.Stmt) error {
+			[]any{row, u.job, anchor, attribute}, func(st Row) error {
 				pk, target = st.ColumnInt64(0), st.ColumnText(1)
 				return nil
 			})
@@ -305,15 +311,18 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 		return err
 	}
 	ready := linked[0] != ""
-	err = query(u.conn, "INSERT INTO reference (job, person, anchor, attribute, target, upload, place, bulk_id, ready) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-		[]any{u.job, at.pk, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID, ready}, nil)
+	pk, err := u.NewRow("reference")
+	if err != nil {
+		return err
+	}
+	err = query(u.conn, "INSERT INTO reference (pk, job, person, anchor, attribute, target, upload, place, bulk_id, ready) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+		[]any{pk, u.job, at.pk, r.Anchor, r.Attribute, r.To, r.Upload, r.Index, r.BulkID, ready}, nil)
 	if err != nil {
 		return err
 	}
 	if !ready {
 		u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	}
-	pk := u.conn.LastInsertRowID()
 	u.File(referenceKey(u.job, r.Anchor, r.Attribute), pk)
 	u.File(HashKey(referrerSpace, u.job, r.To), pk)
 	return nil
@@ -340,7 +349,7 @@ func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, er
 func (u *Unit) references(index, condition string, limit int, args ...any) (refs []provision.PendingReference, err error) {
 	err = query(u.conn, "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person, r.attempts"+
 		" FROM reference r "+index+" LEFT JOIN person p ON p.pk = r.person"+
-		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", append([]any{u.job, limit}, args...), func(st *sqlite.Stmt) error {
+		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", append([]any{u.job, limit}, args...), func(st Row) error {
 		refs = append(refs, provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
 			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
 			From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9), Attempts: st.ColumnInt(10)})
@@ -363,9 +372,9 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 }
 
 // loadWaiting notes the jobs with references that wait for their target to be linked.
-func (s *Store) loadWaiting(c *sqlite.Conn) error {
+func (s *Store) loadWaiting(c Conn) error {
 	s.waiting = map[int64]bool{}
-	return query(c, "SELECT DISTINCT job FROM reference WHERE ready = 0", nil, func(st *sqlite.Stmt) error {
+	return query(c, "SELECT DISTINCT job FROM reference WHERE ready = 0", nil, func(st Row) error {
 		s.waiting[st.ColumnInt64(0)] = true
 		return nil
 	})

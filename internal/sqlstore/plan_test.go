@@ -53,8 +53,8 @@ func TestPlans(t *testing.T) {
 		t.Fatalf("only %d statements were seen", len(texts))
 	}
 	for text := range texts {
-		if err := s.read(t.Context(), func(c *sqlite.Conn) error {
-			return query(c, "EXPLAIN QUERY PLAN "+text, nil, func(st *sqlite.Stmt) error {
+		if err := s.read(t.Context(), func(c Conn) error {
+			return query(c, "EXPLAIN QUERY PLAN "+text, nil, func(st Row) error {
 				if step := st.ColumnText(3); tooMuch(text, step) {
 					t.Errorf("%s\n\t%s", text, step)
 				}

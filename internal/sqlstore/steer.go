@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"induct/internal/provision"
 )
 
 // PutJob implements provision.Unit.
-func (u *Unit) PutJob(j *provision.Job) error { return putJob(u.conn, j) }
+func (u *Unit) PutJob(j *provision.Job) error {
+	_, err := putJob(u.conn, j)
+	return err
+}
 
 // PutApp implements provision.Unit.
 func (u *Unit) PutApp(a *provision.App) error {
@@ -29,8 +30,8 @@ func (u *Unit) PutApp(a *provision.App) error {
 
 // Apps implements provision.Store.
 func (s *Store) Apps(ctx context.Context) (apps []*provision.App, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT content FROM app ORDER BY pk", nil, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT content FROM app ORDER BY pk", nil, func(st Row) error {
 			a := new(provision.App)
 			apps = append(apps, a)
 			return json.Unmarshal([]byte(st.ColumnText(0)), a)
@@ -41,7 +42,7 @@ func (s *Store) Apps(ctx context.Context) (apps []*provision.App, err error) {
 
 // Condition implements provision.Unit.
 func (u *Unit) Condition() (cond provision.Condition, err error) {
-	err = query(u.conn, "SELECT condition FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, "SELECT condition FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error {
 		return json.Unmarshal([]byte(st.ColumnText(0)), &cond)
 	})
 	return cond, err
@@ -59,7 +60,7 @@ func (u *Unit) PutCondition(cond provision.Condition) error {
 // CycleCounts implements provision.Unit.
 func (u *Unit) CycleCounts(cycle int64) (map[provision.End]int64, error) {
 	counts := map[provision.End]int64{}
-	err := query(u.conn, "SELECT outcome, records FROM tally WHERE job = ?1 AND cycle = ?2", []any{u.job, cycle}, func(st *sqlite.Stmt) error {
+	err := query(u.conn, "SELECT outcome, records FROM tally WHERE job = ?1 AND cycle = ?2", []any{u.job, cycle}, func(st Row) error {
 		counts[provision.End(st.ColumnText(0))] = st.ColumnInt64(1)
 		return nil
 	})
@@ -78,8 +79,8 @@ func (u *Unit) CycleCounts(cycle int64) (map[provision.End]int64, error) {
 
 // Purge implements provision.Unit.
 func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
-	err := query(u.conn, "SELECT count(*), coalesce(sum(operations), 0), coalesce(min(number), 0), coalesce(max(number), 0) FROM upload WHERE job = ?1 AND number > ?2 AND done IS NULL",
-		[]any{u.job, after}, func(st *sqlite.Stmt) error {
+	err := query(u.conn, "SELECT count(*), CAST(coalesce(sum(operations), 0) AS bigint), coalesce(min(number), 0), coalesce(max(number), 0) FROM upload WHERE job = ?1 AND number > ?2 AND done IS NULL",
+		[]any{u.job, after}, func(st Row) error {
 			p.Uploads, p.Records, p.First, p.Last = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2), st.ColumnInt64(3)
 			return nil
 		})
@@ -90,11 +91,12 @@ func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
 	if err != nil {
 		return p, err
 	}
-	if err := query(u.conn, "INSERT INTO purge (job, content) VALUES (?1, ?2)", []any{u.job, string(content)}, nil); err != nil {
+	pk, err := inserted(u.conn, "INSERT INTO purge (job, content) VALUES (?1, ?2) RETURNING pk", u.job, string(content))
+	if err != nil {
 		return p, err
 	}
-	err = query(u.conn, `UPDATE upload SET done = ?3, closed = ?3, settled = ?3, purge = ?4, counts = '{"purged":' || operations || '}' WHERE job = ?1 AND number > ?2 AND done IS NULL`,
-		[]any{u.job, after, p.Time.UnixMicro(), u.conn.LastInsertRowID()}, nil)
+	err = query(u.conn, `UPDATE upload SET done = ?3, closed = ?3, settled = ?3, purge = ?4, counts = '{"purged":' || CAST(operations AS text) || '}' WHERE job = ?1 AND number > ?2 AND done IS NULL`,
+		[]any{u.job, after, p.Time.UnixMicro(), pk}, nil)
 	if err != nil {
 		return p, err
 	}
@@ -143,7 +145,7 @@ func (u *Unit) Link(anchor, objectID string) error {
 // Unlink implements provision.Unit.
 func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error) {
 	var anchors []string
-	err = query(u.conn, "SELECT pk, anchor FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", []any{u.job, after, limit}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, "SELECT pk, anchor FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", []any{u.job, after, limit}, func(st Row) error {
 		last = st.ColumnInt64(0)
 		anchors = append(anchors, st.ColumnText(1))
 		return nil
@@ -158,7 +160,7 @@ func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error)
 		u.forget(a)
 	}
 	err = query(u.conn, `UPDATE job SET linked = linked - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
-		enabled = enabled - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled) WHERE pk = ?1`, []any{u.job, after, last}, nil)
+		enabled = enabled - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled = 1) WHERE pk = ?1`, []any{u.job, after, last}, nil)
 	if err != nil {
 		return 0, false, err
 	}
@@ -188,13 +190,13 @@ func (u *Unit) rows(table, key string) func(limit int) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("remove from %s: %w", table, err)
 		}
-		return u.conn.Changes(), nil
+		return u.conn.changes(), nil
 	}
 }
 
 func (u *Unit) removePeople(limit int) (n int, err error) {
 	var people []place
-	err = query(u.conn, "SELECT pk, anchor FROM person INDEXED BY person_job WHERE job = ?1 ORDER BY pk LIMIT ?2", []any{u.job, limit}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, "SELECT pk, anchor FROM person INDEXED BY person_job WHERE job = ?1 ORDER BY pk LIMIT ?2", []any{u.job, limit}, func(st Row) error {
 		people = append(people, place{pk: st.ColumnInt64(0)})
 		u.forget(st.ColumnText(1))
 		u.Unfile(HashKey(anchorSpace, u.job, st.ColumnText(1)), st.ColumnInt64(0))
@@ -214,7 +216,7 @@ func (u *Unit) removePeople(limit int) (n int, err error) {
 func (u *Unit) removeReferences(limit int) (n int, err error) {
 	var rows []int64
 	for _, which := range []string{"reference_ready WHERE ready = 1", "reference_unreported WHERE ready = 0 AND reported = 0", "reference_reported WHERE ready = 0 AND reported = 1"} {
-		err = query(u.conn, "SELECT pk, anchor, attribute, target FROM reference INDEXED BY "+which+" AND job = ?1 LIMIT ?2", []any{u.job, limit - len(rows)}, func(st *sqlite.Stmt) error {
+		err = query(u.conn, "SELECT pk, anchor, attribute, target FROM reference INDEXED BY "+which+" AND job = ?1 LIMIT ?2", []any{u.job, limit - len(rows)}, func(st Row) error {
 			rows = append(rows, st.ColumnInt64(0))
 			u.Unfile(referenceKey(u.job, st.ColumnText(1), st.ColumnText(2)), st.ColumnInt64(0))
 			u.Unfile(HashKey(referrerSpace, u.job, st.ColumnText(3)), st.ColumnInt64(0))
@@ -234,9 +236,9 @@ func (u *Unit) removeReferences(limit int) (n int, err error) {
 
 // Connected implements provision.Store.
 func (s *Store) Connected(ctx context.Context, jobPK, after int64, limit int) (people []provision.KeptPerson, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c Conn) error {
 		return query(c, "SELECT "+personColumns+" FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND object IS NOT NULL ORDER BY pk LIMIT ?3", []any{jobPK, after, limit},
-			func(st *sqlite.Stmt) error {
+			func(st Row) error {
 				people = append(people, provision.KeptPerson{Person: *person(st), Place: st.ColumnInt64(0)})
 				return nil
 			})
@@ -248,9 +250,9 @@ func (s *Store) Connected(ctx context.Context, jobPK, after int64, limit int) (p
 func (u *Unit) Audit(a provision.Audit) error { return putAudit(u.conn, a) }
 
 // putAudit adds an entry. As in the log none has a time before that of the entry before it, so that times are found by places.
-func putAudit(c *sqlite.Conn, a provision.Audit) error {
+func putAudit(c Conn, a provision.Audit) error {
 	a.Time = a.Time.UTC().Truncate(time.Microsecond)
-	err := query(c, "SELECT at FROM audit ORDER BY pk DESC LIMIT 1", nil, func(st *sqlite.Stmt) error {
+	err := query(c, "SELECT at FROM audit ORDER BY pk DESC LIMIT 1", nil, func(st Row) error {
 		if last := micros(st, 0); a.Time.Before(last) {
 			a.Time = last
 		}
@@ -279,12 +281,12 @@ func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page pr
 		order = "ASC"
 	}
 	seen := 0
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c Conn) error {
 		after, before, err := auditPlaces(c, q)
 		if err != nil {
 			return err
 		}
-		return query(c, "SELECT pk, activity, content FROM audit WHERE pk > ?1 AND pk < ?2 ORDER BY pk "+order, []any{after, before}, func(st *sqlite.Stmt) error {
+		return query(c, "SELECT pk, activity, content FROM audit WHERE pk > ?1 AND pk < ?2 ORDER BY pk "+order, []any{after, before}, func(st Row) error {
 			if len(page.Entries) == q.Limit || seen == maxAuditScan {
 				page.More = true
 				return errEnough
@@ -311,14 +313,14 @@ func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page pr
 }
 
 // auditPlaces returns between which places a query's entries are.
-func auditPlaces(c *sqlite.Conn, q provision.AuditQuery) (after, before int64, err error) {
+func auditPlaces(c Conn, q provision.AuditQuery) (after, before int64, err error) {
 	after, before = q.After, math.MaxInt64
 	if q.Before > 0 {
 		before = q.Before
 	}
 	place := func(text string, at time.Time, otherwise int64) (pk int64) {
 		pk = otherwise
-		err = errors.Join(err, query(c, text, []any{ceilMicro(at)}, func(st *sqlite.Stmt) error { pk = st.ColumnInt64(0); return nil }))
+		err = errors.Join(err, query(c, text, []any{ceilMicro(at)}, func(st Row) error { pk = st.ColumnInt64(0); return nil }))
 		return pk
 	}
 	if !q.From.IsZero() {
@@ -358,8 +360,8 @@ func (s *Store) DueNotices(ctx context.Context, now time.Time, limit int) ([]pro
 }
 
 func (s *Store) notices(ctx context.Context, which string, arg int64, limit int) (all []provision.Notice, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT pk, content, next FROM notice "+which, []any{arg, limit}, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT pk, content, next FROM notice "+which, []any{arg, limit}, func(st Row) error {
 			var n provision.Notice
 			err := json.Unmarshal([]byte(st.ColumnText(1)), &n)
 			n.ID, n.NextAttempt = st.ColumnInt64(0), micros(st, 2)
@@ -372,8 +374,17 @@ func (s *Store) notices(ctx context.Context, which string, arg int64, limit int)
 
 // NoticeTried notes an attempt to send a notice: when it was sent, or the error, and when it is tried again, if it is.
 func (s *Store) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
-		return query(c, `UPDATE notice SET next = ?2, content = json_set(content, '$.Sent', ?3, '$.Error', ?4, '$.Attempts', json_extract(content, '$.Attempts') + 1) WHERE pk = ?1`,
-			[]any{id, orNull(next), sent.Format(time.RFC3339Nano), errText}, nil)
+	return s.w.do(ctx, func(c Conn) error {
+		var n provision.Notice
+		err := query(c, "SELECT content FROM notice WHERE pk = ?1", []any{id}, func(st Row) error { return json.Unmarshal([]byte(st.ColumnText(0)), &n) })
+		if err != nil {
+			return err
+		}
+		n.Sent, n.Error, n.Attempts = sent, errText, n.Attempts+1
+		content, err := json.Marshal(n)
+		if err != nil {
+			return err
+		}
+		return query(c, "UPDATE notice SET next = ?2, content = ?3 WHERE pk = ?1", []any{id, orNull(next), string(content)}, nil)
 	})
 }

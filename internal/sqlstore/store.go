@@ -25,7 +25,7 @@ import (
 	"induct/internal/provision"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*/*.sql
 var migrations embed.FS
 
 // ErrInUse is returned by Open if another process has the data directory open.
@@ -55,6 +55,7 @@ type Store struct {
 	space   spaceGauge
 	now     func() time.Time
 	keys    keys
+	rows    *rowNumbers
 	known   *known
 	runs    unmerged // when a run of the log's index is made
 	filling func()   // stops the filling of the filter and waits for its end
@@ -125,7 +126,8 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
 	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
-	if err := errors.Join(s.loadSeq(conn), s.loadUnmerged(conn), s.loadWaiting(conn), s.keys.load(conn)); err != nil {
+	c := liteConn{conn}
+	if err := errors.Join(s.loadSeq(c), s.loadUnmerged(c), s.loadWaiting(c), s.loadRowNumbers(c), s.keys.load(c)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
 	s.w = startWriter(conn)
@@ -160,7 +162,7 @@ func migrate(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close()
-	dir, err := fs.Sub(migrations, "migrations")
+	dir, err := fs.Sub(migrations, "migrations/sqlite")
 	if err != nil {
 		return err
 	}
@@ -195,7 +197,7 @@ func (s *Store) Close() error {
 func (s *Store) Dir() string { return s.dir }
 
 // read runs fn on a connection that sees one state of the file throughout.
-func (s *Store) read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+func (s *Store) read(ctx context.Context, fn func(c Conn) error) error {
 	c, err := s.readers.Take(ctx)
 	if err != nil {
 		return err
@@ -204,20 +206,21 @@ func (s *Store) read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 	if err := sqlitex.ExecuteTransient(c, "BEGIN", nil); err != nil {
 		return err
 	}
+	c.SetInterrupt(ctx.Done())
 	defer func() {
 		c.SetInterrupt(nil)
 		sqlitex.ExecuteTransient(c, "ROLLBACK", nil)
 	}()
-	return fn(c)
+	return fn(liteConn{c})
 }
 
 // Read runs fn on a read connection, in one snapshot, for the room that keeps its tables here.
-func (s *Store) Read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+func (s *Store) Read(ctx context.Context, fn func(c Conn) error) error {
 	return s.read(ctx, fn)
 }
 
-func (s *Store) loadSeq(c *sqlite.Conn) error {
-	return query(c, "SELECT last, ended FROM log_block ORDER BY first DESC LIMIT 1", nil, func(st *sqlite.Stmt) error {
+func (s *Store) loadSeq(c Conn) error {
+	return query(c, "SELECT last, ended FROM log_block ORDER BY first DESC LIMIT 1", nil, func(st Row) error {
 		s.seq, s.last = st.ColumnInt64(0), time.UnixMicro(st.ColumnInt64(1))
 		return nil
 	})
@@ -225,8 +228,8 @@ func (s *Store) loadSeq(c *sqlite.Conn) error {
 
 // Setting returns a fact about the installation, "" if it was never set.
 func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT value FROM setting WHERE name = ?1", []any{name}, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT value FROM setting WHERE name = ?1", []any{name}, func(st Row) error {
 			value = st.ColumnText(0)
 			return nil
 		})
@@ -236,68 +239,10 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 
 // PutSetting sets a fact about the installation.
 func (s *Store) PutSetting(ctx context.Context, name, value string) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.w.do(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{name, value}, nil)
 	})
-}
-
-// query runs one prepared statement with args bound to ?1, ?2, … and calls row for each row. Args are
-// int, int64, string, []byte, bool, nil. The statement is kept prepared by the connection.
-func query(c *sqlite.Conn, text string, args []any, row func(*sqlite.Stmt) error) error {
-	st, err := c.Prepare(text)
-	if err != nil {
-		return err
-	}
-	defer st.Reset()
-	for i, a := range args {
-		switch v := a.(type) {
-		case nil:
-			st.BindNull(i + 1)
-		case int:
-			st.BindInt64(i+1, int64(v))
-		case int64:
-			st.BindInt64(i+1, v)
-		case string:
-			st.BindText(i+1, v)
-		case []byte:
-			if v == nil {
-				st.BindNull(i + 1)
-			} else {
-				st.BindBytes(i+1, v)
-			}
-		case bool:
-			st.BindBool(i+1, v)
-		default:
-			return fmt.Errorf("cannot bind a %T", a)
-		}
-	}
-	for {
-		more, err := st.Step()
-		if err != nil || !more {
-			return err
-		}
-		if row != nil {
-			if err := row(st); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// Query is query, for the room that keeps its tables here.
-func Query(c *sqlite.Conn, text string, args []any, row func(*sqlite.Stmt) error) error {
-	return query(c, text, args, row)
-}
-
-// Blob returns a copy of a column's bytes, nil if it is null.
-func Blob(st *sqlite.Stmt, col int) []byte {
-	if st.ColumnIsNull(col) {
-		return nil
-	}
-	b := make([]byte, st.ColumnLen(col))
-	st.ColumnBytes(col, b)
-	return b
 }
 
 // errEnough ends a query early.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/provision"
 )
@@ -22,7 +21,7 @@ const maxUnreadPaths = 1000
 // are found by.
 type Unit struct {
 	s        *Store
-	conn     *sqlite.Conn
+	conn     Conn
 	job      int64
 	seq      int64
 	last     time.Time
@@ -57,7 +56,7 @@ type tallyKey struct {
 }
 
 // Conn returns the connection inside the transaction. It must not outlive the Unit.
-func (u *Unit) Conn() *sqlite.Conn { return u.conn }
+func (u *Unit) Conn() Conn { return u.conn }
 
 // AfterCommit has f called once the Unit is durable, before anything else is written.
 func (u *Unit) AfterCommit(f func()) { u.after = append(u.after, f) }
@@ -68,9 +67,9 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
 	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
-	return s.w.doLarge(ctx, func(c *sqlite.Conn) error {
+	return s.w.doLarge(ctx, func(c Conn) error {
 		at, found := int64(0), false
-		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st *sqlite.Stmt) error {
+		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st Row) error {
 			at, found = st.ColumnInt64(0), true
 			return nil
 		})
@@ -128,7 +127,7 @@ func (u *Unit) complete(write bool) error {
 }
 
 // idText returns a column's id as text, "" if it is null.
-func idText(st *sqlite.Stmt, col int) string {
+func idText(st Row, col int) string {
 	if st.ColumnIsNull(col) {
 		return ""
 	}
@@ -197,7 +196,7 @@ func (u *Unit) writeBlock(b *block, packed []byte) error {
 func (u *Unit) writeTallies() error {
 	for k, n := range u.tallies {
 		err := query(u.conn, `INSERT INTO tally (job, cycle, outcome, records) VALUES (?1, ?2, ?3, ?4)
-			ON CONFLICT (job, cycle, outcome) DO UPDATE SET records = records + excluded.records`, []any{u.job, k.cycle, string(k.end), n}, nil)
+			ON CONFLICT (job, cycle, outcome) DO UPDATE SET records = tally.records + excluded.records`, []any{u.job, k.cycle, string(k.end), n}, nil)
 		if err != nil {
 			return err
 		}
@@ -209,8 +208,8 @@ func (u *Unit) writeTallies() error {
 func (u *Unit) CountUnread(paths map[string]int64) error {
 	for path, n := range paths {
 		err := query(u.conn, `INSERT INTO unread_path (job, path, records)
-			SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM unread_path WHERE job = ?1) < ?4 OR EXISTS (SELECT 1 FROM unread_path WHERE job = ?1 AND path = ?2)
-			ON CONFLICT (job, path) DO UPDATE SET records = records + excluded.records`, []any{u.job, path, n, maxUnreadPaths}, nil)
+			SELECT CAST(?1 AS bigint), CAST(?2 AS text), CAST(?3 AS bigint) WHERE (SELECT count(*) FROM unread_path WHERE job = ?1) < ?4 OR EXISTS (SELECT 1 FROM unread_path WHERE job = ?1 AND path = ?2)
+			ON CONFLICT (job, path) DO UPDATE SET records = unread_path.records + excluded.records`, []any{u.job, path, n, maxUnreadPaths}, nil)
 		if err != nil {
 			return err
 		}
@@ -260,7 +259,7 @@ func (u *Unit) tally(cycle int64, end provision.End, n int) {
 
 // Idle implements provision.Unit.
 func (u *Unit) Idle() (idle bool, err error) {
-	err = query(u.conn, "SELECT queued = 0 FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, "SELECT queued = 0 FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error {
 		idle = st.ColumnBool(0)
 		return nil
 	})
@@ -276,7 +275,7 @@ func (u *Unit) ExtendCycle(cy *provision.Cycle) error {
 // CloseCycle implements provision.Unit.
 func (u *Unit) CloseCycle(cy *provision.Cycle, now time.Time) error {
 	from := int64(0)
-	err := query(u.conn, "SELECT last FROM cycle WHERE job = ?1 AND number = ?2", []any{u.job, cy.Number - 1}, func(st *sqlite.Stmt) error {
+	err := query(u.conn, "SELECT last FROM cycle WHERE job = ?1 AND number = ?2", []any{u.job, cy.Number - 1}, func(st Row) error {
 		from = st.ColumnInt64(0)
 		return nil
 	})
@@ -286,7 +285,7 @@ func (u *Unit) CloseCycle(cy *provision.Cycle, now time.Time) error {
 	if err := u.writeMoves(); err != nil {
 		return err
 	}
-	err = query(u.conn, "UPDATE upload SET closed = ?4, settled = iif(pending = 0, ?4, NULL) WHERE job = ?1 AND number > ?2 AND number <= ?3 AND purge IS NULL",
+	err = query(u.conn, "UPDATE upload SET closed = ?4, settled = CASE WHEN pending = 0 THEN ?4 END WHERE job = ?1 AND number > ?2 AND number <= ?3 AND purge IS NULL",
 		[]any{u.job, from, cy.To, now.UnixMicro()}, nil)
 	if err == nil {
 		err = u.skipPurged()

@@ -3,8 +3,6 @@ package sqlstore
 import (
 	"context"
 	"time"
-
-	"zombiezen.com/go/sqlite"
 )
 
 // Write runs fn in one transaction that belongs to no job, for the room that keeps its tables here: what an
@@ -13,7 +11,7 @@ import (
 func (s *Store) Write(ctx context.Context, fn func(*Unit) error) error {
 	u := &Unit{s: s}
 	// A large piece, because one transaction stages the keys of one Unit, and because fn may have effects in memory.
-	return s.w.doLarge(ctx, func(c *sqlite.Conn) error {
+	return s.w.doLarge(ctx, func(c Conn) error {
 		u.conn = c
 		if err := fn(u); err != nil || len(u.pending.list) == 0 {
 			return err

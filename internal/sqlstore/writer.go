@@ -18,7 +18,7 @@ const maxGroup = 256
 // work is a piece of writing: it takes effect as a whole or not at all. Its fn may be run again after its effects
 // were rolled back, unless it is large.
 type work struct {
-	fn    func(*sqlite.Conn) error
+	fn    func(Conn) error
 	large bool   // a batch
 	after func() // run on the writer's goroutine once the piece is durable; may be nil
 	done  chan error
@@ -43,12 +43,12 @@ func startWriter(conn *sqlite.Conn) *writer {
 
 // do runs fn in a transaction and returns once that is durable. If ctx ends before fn has begun to wait its
 // turn, nothing happens; after that the outcome is waited for, so that it is never unknown.
-func (w *writer) do(ctx context.Context, fn func(*sqlite.Conn) error) error {
+func (w *writer) do(ctx context.Context, fn func(Conn) error) error {
 	return w.wait(ctx, &work{fn: fn, done: make(chan error, 1)})
 }
 
 // doLarge is do for a batch. fn is run once; after runs before any other piece, if the batch has become durable.
-func (w *writer) doLarge(ctx context.Context, fn func(*sqlite.Conn) error, after func()) error {
+func (w *writer) doLarge(ctx context.Context, fn func(Conn) error, after func()) error {
 	return w.wait(ctx, &work{fn: fn, large: true, after: after, done: make(chan error, 1)})
 }
 
@@ -176,7 +176,7 @@ func (w *writer) run(k *work) (err error) {
 			err = fmt.Errorf("panic while writing: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return classify(k.fn(w.conn))
+	return classify(k.fn(liteConn{w.conn}))
 }
 
 // end commits the transaction; it leaves none open.

@@ -146,6 +146,7 @@ CREATE TABLE pending (
   staged  INTEGER NOT NULL,
   due     INTEGER NOT NULL, -- of the next attempt, or when it was held
   content TEXT NOT NULL,    -- JSON: the rest of it
+  decided_by TEXT NOT NULL, -- whose verdict it is
   record  BLOB              -- packed as kept records are; null if it is the person's
 );
 CREATE INDEX pending_job ON pending (job, kind, person);
@@ -251,7 +252,7 @@ CREATE TABLE unread_path (
 ) WITHOUT ROWID;
 
 -- The built-in cloud directory. What users are found by is filed in key by the directory room.
-CREATE TABLE user (
+CREATE TABLE users (
   pk      INTEGER PRIMARY KEY,
   id      BLOB NOT NULL UNIQUE,
   version INTEGER NOT NULL,
@@ -259,8 +260,8 @@ CREATE TABLE user (
   deleted INTEGER,      -- when it went to deleted items, where it is filed nowhere; null while it is live
   content BLOB NOT NULL -- attributes, see the directory room
 );
-CREATE INDEX user_deleted ON user (deleted) WHERE deleted IS NOT NULL;
-CREATE INDEX user_deleted_order ON user (pk) WHERE deleted IS NOT NULL;
+CREATE INDEX user_deleted ON users (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX user_deleted_order ON users (pk) WHERE deleted IS NOT NULL;
 
 -- Who may sign in, beside what the directory knows of its users.
 CREATE TABLE account (
