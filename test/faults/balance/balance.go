@@ -98,13 +98,19 @@ var errNone = errors.New("no server can be connected to")
 
 // send sends a request to the next server that can be connected to.
 func (b *Balancer) send(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
+	var body []byte
+	var err error
+	if r.Body != nil {
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
 	}
 	for _, address := range b.order() {
 		out := r.Clone(r.Context())
-		out.URL.Host, out.Body = address, io.NopCloser(bytes.NewReader(body))
+		out.URL.Host = address
+		if r.Body != nil {
+			out.Body = io.NopCloser(bytes.NewReader(body))
+		}
 		var resp *http.Response
 		resp, err = b.out.RoundTrip(out)
 		var op *net.OpError

@@ -87,6 +87,9 @@ func TestShares(t *testing.T) {
 	if one.got.Load() != 5 || two.got.Load() != 5 {
 		t.Errorf("%d and %d requests of 10", one.got.Load(), two.got.Load())
 	}
+	if resp, err := http.Get("http://" + b.Address()); err != nil || resp.StatusCode != 200 {
+		t.Errorf("a GET: %v %v", resp, err)
+	}
 	one.Close()
 	for range 10 {
 		if code, text := post(t, b); code != 200 {
@@ -120,7 +123,10 @@ func TestReady(t *testing.T) {
 	one, two := start(t, "one"), start(t, "two")
 	b := balancer(t, one, two)
 	one.down.Store(true)
-	until(t, func() bool { return b.order()[0] == two.address() && b.order()[0] == two.address() })
+	until(t, func() bool { // whose ever turn it is
+		first, second := b.order()[0], b.order()[0]
+		return first == two.address() && second == first
+	})
 	for range 10 {
 		post(t, b)
 	}
