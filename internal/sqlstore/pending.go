@@ -185,7 +185,7 @@ func (u *Unit) writeMoves() error {
 
 // Judge implements provision.Unit. Its errors may name an anchor, because they are for whoever has named it.
 func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string, anchors []string) (n int, err error) {
-	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?3)"
+	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?3 = 1)"
 	set := "UPDATE pending INDEXED BY pending_job SET verdict = ?4, decided_by = ?5" + which
 	asked := by != "" // somebody, who decides about staged records too
 	if anchors == nil {
@@ -227,13 +227,13 @@ func (u *Unit) CountUnjudged() (n int64, err error) {
 
 // Held implements provision.Unit.
 func (u *Unit) Held() (n int64, err error) {
-	err = query(u.conn, "SELECT held FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
+	err = query(u.conn, "SELECT held FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n + u.held, err
 }
 
 // Enabled implements provision.Unit.
 func (u *Unit) Enabled() (n int64, err error) {
-	err = query(u.conn, "SELECT enabled FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
+	err = query(u.conn, "SELECT enabled FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n + u.enabled, err
 }
 
@@ -309,7 +309,7 @@ func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.Pe
 func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err error) {
 	err = s.read(ctx, func(c Conn) error {
 		found := false
-		err := query(c, `SELECT position, queued > 0, held + retrying > 0, condition, cycle FROM job WHERE pk = ?1`, []any{jobPK}, func(st Row) error {
+		err := query(c, `SELECT p.position, j.accepted > p.taken, p.held + p.retrying > 0, p.condition, p.cycle FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
 			l.Position, l.Waits, l.Unjudged, found = st.ColumnInt64(0), st.ColumnBool(1), st.ColumnBool(2), true
 			l.Latest = st.ColumnInt64(4)
 			return json.Unmarshal([]byte(st.ColumnText(3)), &l.Condition)
@@ -320,7 +320,7 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if l.Cycle, _, err = openCycle(c, jobPK); err != nil {
 			return err
 		}
-		err = query(c, `SELECT CASE WHEN ?2 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0) THEN 0
+		err = query(c, `SELECT CASE WHEN ?2 = 1 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0) THEN 0
 			ELSE (SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0) END`, []any{jobPK, l.Cycle == nil}, func(st Row) error {
 			l.Deferred = micros(st, 0)
 			return nil

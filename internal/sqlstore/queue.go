@@ -43,7 +43,7 @@ func (s *Store) Accept(ctx context.Context, u provision.Upload, id uuid.UUID, qu
 func accept(c Conn, u provision.Upload, id uuid.UUID, body []byte, queueRecords int64, a *provision.Accepted) error {
 	n := int64(len(u.Operations))
 	number := int64(0)
-	err := query(c, "UPDATE job SET next = next + 1, queued = queued + ?2 WHERE pk = ?1 AND queued + ?2 <= ?3 RETURNING next - 1",
+	err := query(c, "UPDATE job SET next = next + 1, accepted = accepted + ?2 WHERE pk = ?1 AND accepted + ?2 - (SELECT taken FROM progress WHERE job = ?1) <= ?3 RETURNING next - 1",
 		[]any{u.Job.PK, n, queueRecords}, func(st Row) error {
 			number = st.ColumnInt64(0)
 			return nil
@@ -161,7 +161,7 @@ func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *
 		if cy, idle, err = openCycle(c, jobPK); err != nil || cy != nil || idle {
 			return err // somebody else has opened it since
 		}
-		err = query(c, "UPDATE job SET cycle = cycle + 1 WHERE pk = ?1 RETURNING cycle, next - 1", []any{jobPK}, func(st Row) error {
+		err = query(c, "UPDATE progress SET cycle = cycle + 1 WHERE job = ?1 RETURNING cycle, (SELECT next - 1 FROM job WHERE pk = ?1)", []any{jobPK}, func(st Row) error {
 			cy = &provision.Cycle{Number: st.ColumnInt64(0), To: st.ColumnInt64(1), Began: now}
 			return nil
 		})
@@ -176,8 +176,8 @@ func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *
 // openCycle returns the job's open cycle, if it has one, and whether nothing waits.
 func openCycle(c Conn, jobPK int64) (cy *provision.Cycle, idle bool, err error) {
 	idle = true
-	err = query(c, `SELECT j.queued > 0, c.number, c.last, c.began, c.ended FROM job j
-		LEFT JOIN cycle c ON c.job = j.pk AND c.number = j.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
+	err = query(c, `SELECT j.accepted > p.taken, c.number, c.last, c.began, c.ended FROM job j JOIN progress p ON p.job = j.pk
+		LEFT JOIN cycle c ON c.job = j.pk AND c.number = p.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
 		idle = !st.ColumnBool(0)
 		if !st.ColumnIsNull(1) && st.ColumnIsNull(4) {
 			cy = &provision.Cycle{Number: st.ColumnInt64(1), To: st.ColumnInt64(2), Began: micros(st, 3)}

@@ -13,10 +13,7 @@ import (
 )
 
 // PutJob implements provision.Unit.
-func (u *Unit) PutJob(j *provision.Job) error {
-	_, err := putJob(u.conn, j)
-	return err
-}
+func (u *Unit) PutJob(j *provision.Job) error { return u.s.putJob(u.conn, j) }
 
 // PutApp implements provision.Unit.
 func (u *Unit) PutApp(a *provision.App) error {
@@ -42,7 +39,7 @@ func (s *Store) Apps(ctx context.Context) (apps []*provision.App, err error) {
 
 // Condition implements provision.Unit.
 func (u *Unit) Condition() (cond provision.Condition, err error) {
-	err = query(u.conn, "SELECT condition FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error {
+	err = query(u.conn, "SELECT condition FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error {
 		return json.Unmarshal([]byte(st.ColumnText(0)), &cond)
 	})
 	return cond, err
@@ -54,7 +51,7 @@ func (u *Unit) PutCondition(cond provision.Condition) error {
 	if err != nil {
 		return err
 	}
-	return query(u.conn, "UPDATE job SET condition = ?2 WHERE pk = ?1", []any{u.job, string(text)}, nil)
+	return query(u.conn, "UPDATE progress SET condition = ?2 WHERE job = ?1", []any{u.job, string(text)}, nil)
 }
 
 // CycleCounts implements provision.Unit.
@@ -101,7 +98,7 @@ func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
 		return p, err
 	}
 	u.tally(0, provision.EndPurged, int(p.Records))
-	err = query(u.conn, "UPDATE job SET queued = queued - ?2 WHERE pk = ?1", []any{u.job, p.Records}, nil)
+	err = query(u.conn, "UPDATE progress SET taken = taken + ?2 WHERE job = ?1", []any{u.job, p.Records}, nil)
 	if err != nil {
 		return p, err
 	}
@@ -110,8 +107,8 @@ func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
 
 // skipPurged moves the position over purged uploads that are next, unless a cycle is open that has others before them.
 func (u *Unit) skipPurged() error {
-	return query(u.conn, `UPDATE job SET position = coalesce((SELECT min(number) FROM upload WHERE job = ?1 AND number > job.position AND done IS NULL), next) - 1
-		WHERE pk = ?1 AND EXISTS (SELECT 1 FROM upload WHERE job = ?1 AND number = job.position + 1 AND done IS NOT NULL)`, []any{u.job}, nil)
+	return query(u.conn, `UPDATE progress SET position = coalesce((SELECT min(number) FROM upload WHERE job = ?1 AND number > progress.position AND done IS NULL), (SELECT next FROM job WHERE pk = ?1)) - 1
+		WHERE job = ?1 AND EXISTS (SELECT 1 FROM upload WHERE job = ?1 AND number = progress.position + 1 AND done IS NOT NULL)`, []any{u.job}, nil)
 }
 
 // Link implements provision.Unit. Its errors may name the anchor, because they are for whoever has named it.
@@ -159,8 +156,8 @@ func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error)
 	for _, a := range anchors {
 		u.forget(a)
 	}
-	err = query(u.conn, `UPDATE job SET linked = linked - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
-		enabled = enabled - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled = 1) WHERE pk = ?1`, []any{u.job, after, last}, nil)
+	err = query(u.conn, `UPDATE progress SET linked = linked - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
+		enabled = enabled - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled = 1) WHERE job = ?1`, []any{u.job, after, last}, nil)
 	if err != nil {
 		return 0, false, err
 	}
@@ -179,7 +176,7 @@ func (u *Unit) Remove(limit int) (done bool, err error) {
 			return false, err
 		}
 	}
-	return true, query(u.conn, "UPDATE job SET linked = 0, enabled = 0, held = 0, staged = 0, retrying = 0, queued = 0, condition = '{}' WHERE pk = ?1", []any{u.job}, nil)
+	return true, query(u.conn, "UPDATE progress SET linked = 0, enabled = 0, held = 0, staged = 0, retrying = 0, taken = (SELECT accepted FROM job WHERE pk = ?1), condition = '{}' WHERE job = ?1", []any{u.job}, nil)
 }
 
 // rows returns what removes up to limit of the job's rows from a table whose key besides the job is key.

@@ -52,6 +52,7 @@ type Store struct {
 	readers *sqlitex.Pool
 	zip     *compressor
 	reserve int64
+	lanes   int // of a new job
 	space   spaceGauge
 	now     func() time.Time
 	keys    keys
@@ -124,7 +125,7 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
+	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, lanes: 1, now: o.Now, runs: runSizes}
 	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
 	c := liteConn{conn}
 	if err := errors.Join(s.loadSeq(c), s.loadUnmerged(c), s.loadWaiting(c), s.loadRowNumbers(c), s.keys.load(c)); err != nil {

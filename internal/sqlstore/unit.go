@@ -69,7 +69,7 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
 	return s.w.doLarge(ctx, func(c Conn) error {
 		at, found := int64(0), false
-		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st Row) error {
+		err := query(c, "SELECT position FROM progress WHERE job = ?1", []any{f.JobPK}, func(st Row) error {
 			at, found = st.ColumnInt64(0), true
 			return nil
 		})
@@ -120,7 +120,7 @@ func (u *Unit) complete(write bool) error {
 		errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 	}
 	if u.linked != 0 || u.enabled != 0 || u.held != 0 || u.staged != 0 || u.retrying != 0 {
-		errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE pk = ?1",
+		errs = append(errs, query(u.conn, "UPDATE progress SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE job = ?1",
 			[]any{u.job, u.linked, u.enabled, u.held, u.staged, u.retrying}, nil))
 	}
 	return errors.Join(errs...)
@@ -246,7 +246,7 @@ func (u *Unit) Advance(results []provision.UploadResult, cycle int64, now time.T
 			return err
 		}
 	}
-	return query(u.conn, "UPDATE job SET position = ?2, queued = queued - ?3 WHERE pk = ?1", []any{u.job, last, records}, nil)
+	return query(u.conn, "UPDATE progress SET position = ?2, taken = taken + ?3 WHERE job = ?1", []any{u.job, last, records}, nil)
 }
 
 // tally counts n records of a cycle that have come to an end.
@@ -259,7 +259,7 @@ func (u *Unit) tally(cycle int64, end provision.End, n int) {
 
 // Idle implements provision.Unit.
 func (u *Unit) Idle() (idle bool, err error) {
-	err = query(u.conn, "SELECT queued = 0 FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error {
+	err = query(u.conn, "SELECT j.accepted = p.taken FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1", []any{u.job}, func(st Row) error {
 		idle = st.ColumnBool(0)
 		return nil
 	})
