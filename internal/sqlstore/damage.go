@@ -60,7 +60,7 @@ func inspect(ctx context.Context, path string) (err error) {
 	if info, err := os.Stat(path); err != nil || info.Size() == 0 { // it will be made
 		return nil
 	}
-	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadOnly) // which leaves file and log as they are
 	if err != nil {
 		return page(err)
 	}
@@ -94,7 +94,11 @@ func page(err error) error {
 func inspectFirst(ctx context.Context, path string, most time.Duration) (whole bool, err error) {
 	soon, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	switch err := inspect(soon, path); {
+	err = inspectLog(path + "-wal")
+	if err == nil {
+		err = inspect(soon, path)
+	}
+	switch {
 	case err == nil:
 		return true, nil
 	case ctx.Err() == nil && soon.Err() != nil:

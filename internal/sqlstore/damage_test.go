@@ -1,7 +1,9 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -103,6 +105,87 @@ func TestDamagedFileIsRefused(t *testing.T) {
 	}
 	t.Run("cut off", func(t *testing.T) { refused(t, text[:len(text)-pageSize]) })
 	t.Run("another file", func(t *testing.T) { refused(t, []byte(strings.Repeat("no database ", 1000))) })
+}
+
+// A spoiled frame of the log is found if a transaction that was durable lies behind it; a log that just ends is sound.
+func TestDamagedLog(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir, Options{ReserveBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	var ends []int // of the log after each transaction
+	for i := range 4 {
+		if err := s.PutSetting(t.Context(), fmt.Sprint("setting ", i), "x"); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, "induct.db-wal"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, int(info.Size()))
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "induct.db-wal"))
+	if err != nil || len(text) != ends[3] || ends[0] >= ends[1] || ends[2] >= ends[3] {
+		t.Fatal(len(text), ends, err)
+	}
+	const frame = frameHeader + pageSize
+	first := walHeader + frame*((ends[0]-walHeader)/frame-1) // the last frame of the first transaction
+	for name, test := range map[string]struct {
+		spoil  func(b []byte) []byte
+		damage bool
+	}{
+		"as it is":                    {func(b []byte) []byte { return b }, false},
+		"empty":                       {func(b []byte) []byte { return nil }, false},
+		"never written":               {func(b []byte) []byte { return make([]byte, len(b)) }, false},
+		"cut off in a frame":          {func(b []byte) []byte { return b[:ends[1]+100] }, false},
+		"cut off in the header":       {func(b []byte) []byte { return b[:20] }, false},
+		"the last transaction":        {func(b []byte) []byte { b[ends[2]+100] ^= 1; return b }, false}, // as a power failure leaves it
+		"a header of zeros":           {func(b []byte) []byte { clear(b[:walHeader]); return b }, true},
+		"a bit of the header":         {func(b []byte) []byte { b[17] ^= 4; return b }, true},
+		"a bit of a page":             {func(b []byte) []byte { b[first+frameHeader+5] ^= 1; return b }, true},
+		"a bit of a checksum":         {func(b []byte) []byte { b[first+20] ^= 1; return b }, true},
+		"a frame of zeros":            {func(b []byte) []byte { clear(b[first : first+frame]); return b }, true},
+		"a transaction before others": {func(b []byte) []byte { clear(b[walHeader:ends[0]]); return b }, true},
+		"older frames behind the end": {func(b []byte) []byte {
+			b = append(b, b[ends[0]:]...)
+			for at := ends[3]; at < len(b); at += frame {
+				b[at+8]++ // another salt
+			}
+			return b
+		}, false},
+	} {
+		path := filepath.Join(t.TempDir(), "log")
+		if err := os.WriteFile(path, test.spoil([]byte(string(text))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := inspectLog(path); errors.Is(err, provision.ErrDamaged) != test.damage || err != nil && !test.damage {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := inspectLog(filepath.Join(dir, "none")); err != nil {
+		t.Errorf("no log: %v", err)
+	}
+}
+
+// Whatever a log is, reading it ends, with damage or none.
+func FuzzLog(f *testing.F) {
+	f.Add([]byte{}, uint16(0))
+	f.Add(make([]byte, 2000), uint16(512))
+	f.Fuzz(func(t *testing.T, b []byte, page uint16) {
+		if len(b) >= walHeader { // let it come past the header
+			binary.BigEndian.PutUint32(b, walMagic)
+			binary.BigEndian.PutUint32(b[8:], uint32(page))
+			sum := checksum{order: binary.LittleEndian}
+			sum.add(b[:24])
+			binary.BigEndian.PutUint32(b[24:], sum.s1)
+			binary.BigEndian.PutUint32(b[28:], sum.s2)
+		}
+		if err := readLog(bytes.NewReader(b)); err != nil && !errors.Is(err, provision.ErrDamaged) {
+			t.Error(err)
+		}
+	})
 }
 
 // Damage that is met while the store is open is told, and from then on nothing is written; what can be read is.

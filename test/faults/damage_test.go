@@ -46,14 +46,27 @@ func TestEmbeddedDamagedWhileStopped(t *testing.T) {
 	until(t, "there is something to damage", 30*time.Second, func() bool { return l.accepted() > 100 })
 	l.end()
 	l.judge()
+	s.running()[0].kill()
+	// The write-ahead log, which has the newest uploads in it: any frame but those of the last transaction.
+	s.refuses(filepath.Join(dir, "induct.db-wal"), func(log []byte) int64 { return rand.Int64N(int64(len(log)/(pageSize+24)/2)) })
+	s.start(1)
+	l.judge()
 	s.running()[0].stop(t)
-	path := filepath.Join(dir, "induct.db")
+	s.refuses(filepath.Join(dir, "induct.db"), func(file []byte) int64 { return rand.Int64N(int64(len(file) / pageSize)) })
+	s.start(1)
+	l.judge()
+}
+
+// refuses starts the service with a file of which a page is damaged, several times, and leaves the file as it was.
+func (s *service) refuses(path string, choose func([]byte) int64) {
+	t := s.t
+	t.Helper()
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range long(t, 12) {
-		page := rand.Int64N(int64(len(sound) / pageSize))
+	for range long(t, 8) {
+		page := choose(sound)
 		overwrite(t, path, page)
 		damaged, err := os.ReadFile(path)
 		if err != nil {
@@ -63,21 +76,19 @@ func TestEmbeddedDamagedWhileStopped(t *testing.T) {
 		select {
 		case <-r.ended:
 		case <-r.serving:
-			t.Errorf("it serves although page %d is not what was written", page)
+			t.Errorf("it serves although page %d of %s is not what was written", page, path)
 			r.kill()
 		}
 		if text := r.log(); r.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(text, "damaged") || !strings.Contains(text, "restore the latest backup") {
-			t.Errorf("page %d: it ends with %v: %s", page, r.cmd.ProcessState, text)
+			t.Errorf("page %d of %s: it ends with %v: %s", page, path, r.cmd.ProcessState, text)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, damaged) {
-			t.Errorf("the damaged file was written to: %v", err)
+			t.Errorf("the damaged file %s was written to: %v", path, err)
 		}
 		if err := os.WriteFile(path, sound, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.start(1) // with the file as it was
-	l.judge()
 }
 
 // Pages that are damaged under a running service: what is answered is right or is refused with advice, uploads are
