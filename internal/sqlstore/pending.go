@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -311,6 +312,7 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		found := false
 		err := query(c, `SELECT p.position, j.accepted > p.taken, p.held + p.retrying > 0, p.condition, p.cycle FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
 			l.Position, l.Waits, l.Unjudged, found = st.ColumnInt64(0), st.ColumnBool(1), st.ColumnBool(2), true
+			l.Held, l.Lanes, l.Epoch, l.First, l.To, l.Job = 1, 1, 1, true, math.MaxInt64, l.Position // one process has its one lane for good
 			l.Latest = st.ColumnInt64(4)
 			return json.Unmarshal([]byte(st.ColumnText(3)), &l.Condition)
 		})

@@ -68,22 +68,11 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
 	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
 	return s.w.doLarge(ctx, func(c Conn) error {
-		at, found := int64(0), false
-		err := query(c, "SELECT position FROM progress WHERE job = ?1", []any{f.JobPK}, func(st Row) error {
-			at, found = st.ColumnInt64(0), true
-			return nil
-		})
-		switch {
-		case err != nil:
+		if err := fenced(c, f); err != nil {
 			return err
-		case f.Free:
-		case !found:
-			return fmt.Errorf("there is no job %d: %w", f.JobPK, provision.ErrFenced)
-		case at != f.Position:
-			return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
 		}
 		u.conn, u.seq, u.last, u.unmerged = c, s.seq, s.last, s.unmerged
-		err = fn(u)
+		err := fn(u)
 		return errors.Join(err, u.complete(err == nil))
 	}, func() {
 		s.seq, s.last, s.unmerged = u.seq, u.last, u.unmerged
@@ -95,6 +84,26 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 			f()
 		}
 	})
+}
+
+// fenced returns ErrFenced if the job is not where a Unit starts from. Its one lane is always held.
+func fenced(c Conn, f provision.Fence) error {
+	at, revision, found := int64(0), int64(0), false
+	err := query(c, "SELECT p.position, j.revision FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1", []any{f.JobPK}, func(st Row) error {
+		at, revision, found = st.ColumnInt64(0), st.ColumnInt64(1), true
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !found && !f.Free:
+		return fmt.Errorf("there is no job %d: %w", f.JobPK, provision.ErrFenced)
+	case f.Revision != 0 && f.Revision != revision:
+		return fmt.Errorf("the job's revision is %d, not %d: %w", revision, f.Revision, provision.ErrFenced)
+	case !f.Free && !f.Whole && at != f.Position:
+		return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
+	}
+	return nil
 }
 
 // complete writes what has been gathered for the end of the transaction. It waits for the packers also if nothing is
