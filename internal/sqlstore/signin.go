@@ -69,6 +69,19 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 // PutTicket implements oauth.Store.
 func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
 	return s.w.do(ctx, func(c Conn) error {
+		if t.Parent != nil {
+			ended := true
+			err := query(c, "UPDATE ticket SET used = used WHERE hash = ?1 RETURNING used", []any{t.Parent[:]}, func(Row) error { // locks it
+				ended = false
+				return nil
+			})
+			if err == nil && ended {
+				err = fmt.Errorf("ticket: %w", oauth.ErrNotFound)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if err := query(c, "DELETE FROM ticket WHERE expires < ?1", []any{t.Issued.UnixMicro()}, nil); err != nil {
 			return err
 		}
@@ -86,13 +99,21 @@ func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ti
 	return t, err
 }
 
-// UseTicket implements oauth.Store.
+// UseTicket implements oauth.Store. The update decides who is the first; what is read before it may be old by then.
 func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (t *oauth.Ticket, err error) {
 	err = s.w.do(ctx, func(c Conn) error {
-		if t, err = ticket(c, hash); err != nil {
+		first := false
+		err := query(c, "UPDATE ticket SET used = ?2 WHERE hash = ?1 AND used = 0 RETURNING used", []any{hash[:], now.UnixMicro()}, func(Row) error {
+			first = true
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		return query(c, "UPDATE ticket SET used = ?2 WHERE hash = ?1 AND used = 0", []any{hash[:], now.UnixMicro()}, nil)
+		if t, err = ticket(c, hash); err == nil && first {
+			t.Used = time.Time{}
+		}
+		return err
 	})
 	return t, err
 }
@@ -115,14 +136,20 @@ func ticket(c Conn, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
 
 // DeleteTickets implements oauth.Store.
 func (s *Store) DeleteTickets(ctx context.Context, family uuid.UUID) error {
-	return s.w.do(ctx, func(c Conn) error {
-		return query(c, "DELETE FROM ticket WHERE family = ?1", []any{family[:]}, nil)
-	})
+	return s.deleteTickets(ctx, "DELETE FROM ticket WHERE family = ?1", family)
 }
 
 // DeleteTicketsOf implements oauth.Store.
 func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
+	return s.deleteTickets(ctx, "DELETE FROM ticket WHERE person = ?1", person)
+}
+
+// deleteTickets deletes twice: the first time waits for whoever is putting one that descends from these, the second finds it.
+func (s *Store) deleteTickets(ctx context.Context, text string, of uuid.UUID) error {
 	return s.w.do(ctx, func(c Conn) error {
-		return query(c, "DELETE FROM ticket WHERE person = ?1", []any{person[:]}, nil)
+		if err := query(c, text, []any{of[:]}, nil); err != nil {
+			return err
+		}
+		return query(c, text, []any{of[:]}, nil)
 	})
 }

@@ -59,6 +59,9 @@ type Store struct {
 	known   *known
 	runs    unmerged // when a run of the log's index is made
 	filling func()   // stops the filling of the filter and waits for its end
+	locks   locks
+
+	allowances allowances
 
 	// Owned by the writer's goroutine:
 	seq      int64     // the Seq of the newest entry
