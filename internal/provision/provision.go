@@ -22,6 +22,8 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrQueueFull = errors.New("the job's queue is full")
 	ErrNoSpace   = errors.New("the data directory is out of space or cannot be written")
+	// ErrUnavailable is returned if the database does not answer: what was asked for may be tried again.
+	ErrUnavailable = errors.New("the database does not answer")
 	// ErrFenced is returned by a Unit whose job has moved on: somebody else holds it, or the outcome of a commit was unknown.
 	ErrFenced = errors.New("the job has moved on")
 	// ErrRunning is returned for what only a job that is paused or disabled allows.

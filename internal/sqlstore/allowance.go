@@ -17,7 +17,7 @@ const sweepAllowances = time.Minute
 // nothing. A state may be forgotten when nobody has named it for life.
 func (s *Store) Allowance(ctx context.Context, life time.Duration, names []string, spend func(now time.Time, states [][]byte)) error {
 	var now time.Time
-	err := s.w.do(ctx, func(c Conn) error {
+	err := s.db.write(ctx, func(c Conn) error {
 		states := make([][]byte, len(names))
 		for i, name := range names { // an update, if of nothing, because it locks the row
 			err := query(c, `INSERT INTO allowance (name, state, expires) VALUES (?1, ?2, 0)
@@ -49,7 +49,7 @@ func (s *Store) Allowance(ctx context.Context, life time.Duration, names []strin
 		return err
 	}
 	if last := s.allowances.swept.Load(); now.UnixMicro()-last >= sweepAllowances.Microseconds() && s.allowances.swept.CompareAndSwap(last, now.UnixMicro()) {
-		return s.w.do(ctx, func(c Conn) error {
+		return s.db.write(ctx, func(c Conn) error {
 			return query(c, "DELETE FROM allowance WHERE expires < ?1", []any{now.UnixMicro()}, nil)
 		})
 	}
@@ -57,4 +57,13 @@ func (s *Store) Allowance(ctx context.Context, life time.Duration, names []strin
 }
 
 // clock is the time by the clock that all processes on the database share.
-func (s *Store) clock(Conn) (time.Time, error) { return s.now(), nil }
+func (s *Store) clock(c Conn) (now time.Time, err error) {
+	if s.pg == nil {
+		return s.now(), nil
+	}
+	err = query(c, "SELECT "+micro, nil, func(st Row) error {
+		now = micros(st, 0)
+		return nil
+	})
+	return now, err
+}

@@ -59,7 +59,7 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 	if a.UPN != "" {
 		upn = a.UPN
 	}
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, `INSERT INTO account (id, upn, created, content) VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (id) DO UPDATE SET upn = excluded.upn, created = excluded.created, content = excluded.content`,
 			[]any{a.ObjectID[:], upn, zeroMicro(a.Created), string(content)}, nil)
@@ -68,7 +68,7 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 
 // PutTicket implements oauth.Store.
 func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		if t.Parent != nil {
 			ended := true
 			err := query(c, "UPDATE ticket SET used = used WHERE hash = ?1 RETURNING used", []any{t.Parent[:]}, func(Row) error { // locks it
@@ -101,7 +101,7 @@ func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ti
 
 // UseTicket implements oauth.Store. The update decides who is the first; what is read before it may be old by then.
 func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (t *oauth.Ticket, err error) {
-	err = s.w.do(ctx, func(c Conn) error {
+	err = s.db.write(ctx, func(c Conn) error {
 		first := false
 		err := query(c, "UPDATE ticket SET used = ?2 WHERE hash = ?1 AND used = 0 RETURNING used", []any{hash[:], now.UnixMicro()}, func(Row) error {
 			first = true
@@ -146,7 +146,7 @@ func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
 
 // deleteTickets deletes twice: the first time waits for whoever is putting one that descends from these, the second finds it.
 func (s *Store) deleteTickets(ctx context.Context, text string, of uuid.UUID) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		if err := query(c, text, []any{of[:]}, nil); err != nil {
 			return err
 		}

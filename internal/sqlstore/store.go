@@ -46,12 +46,14 @@ type Options struct {
 
 // Store is a provision.Store and an oauth.Store on SQLite. It is safe for concurrent use.
 type Store struct {
-	dir     string
-	unlock  func() error
+	db      database
+	pg      *postgres // nil on SQLite
+	dir     string    // "" if the database is a server
 	w       *writer
 	readers *sqlitex.Pool
 	zip     *compressor
 	reserve int64
+	lanes   int // of a new job
 	space   spaceGauge
 	now     func() time.Time
 	keys    keys
@@ -102,7 +104,8 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	s.unlock = unlock
+	s.db = &lite{s, unlock}
+	s.filling = s.fillFilter()
 	return s, nil
 }
 
@@ -127,14 +130,13 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
+	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, lanes: 1, now: o.Now, runs: runSizes}
 	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
 	c := liteConn{conn}
 	if err := errors.Join(s.loadSeq(c), s.loadUnmerged(c), s.loadWaiting(c), s.loadRowNumbers(c), s.keys.load(c)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
 	s.w = startWriter(conn)
-	s.filling = s.fillFilter()
 	return s, nil
 }
 
@@ -190,32 +192,13 @@ func (s *Store) fillFilter() (stop func()) {
 }
 
 // Close finishes the writes that wait and releases the data directory.
-func (s *Store) Close() error {
-	s.filling()
-	s.w.close()
-	return errors.Join(s.readers.Close(), s.w.conn.Close(), s.unlock())
-}
+func (s *Store) Close() error { return s.db.close() }
 
 // Dir returns the data directory.
 func (s *Store) Dir() string { return s.dir }
 
-// read runs fn on a connection that sees one state of the file throughout.
-func (s *Store) read(ctx context.Context, fn func(c Conn) error) error {
-	c, err := s.readers.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.readers.Put(c)
-	if err := sqlitex.ExecuteTransient(c, "BEGIN", nil); err != nil {
-		return err
-	}
-	c.SetInterrupt(ctx.Done())
-	defer func() {
-		c.SetInterrupt(nil)
-		sqlitex.ExecuteTransient(c, "ROLLBACK", nil)
-	}()
-	return fn(liteConn{c})
-}
+// read runs fn on a connection that sees one state of the database throughout.
+func (s *Store) read(ctx context.Context, fn func(c Conn) error) error { return s.db.read(ctx, fn) }
 
 // Read runs fn on a read connection, in one snapshot, for the room that keeps its tables here.
 func (s *Store) Read(ctx context.Context, fn func(c Conn) error) error {
@@ -242,7 +225,7 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 
 // PutSetting sets a fact about the installation.
 func (s *Store) PutSetting(ctx context.Context, name, value string) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{name, value}, nil)
 	})

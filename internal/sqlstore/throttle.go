@@ -29,7 +29,7 @@ func (s *Store) Failures(ctx context.Context, origins ...[sha256.Size]byte) (all
 // AddFailures implements oauth.Store. Each count is one statement, so that several processes lose none.
 func (s *Store) AddFailures(ctx context.Context, now time.Time, window time.Duration, origins ...[sha256.Size]byte) error {
 	over := now.Add(-window).UnixMicro()
-	err := s.w.do(ctx, func(c Conn) error {
+	err := s.db.write(ctx, func(c Conn) error {
 		for _, o := range origins {
 			err := query(c, `INSERT INTO failure (origin, failures, since) VALUES (?1, 1, ?2) ON CONFLICT (origin) DO UPDATE SET
 				failures = CASE WHEN failure.since <= ?3 THEN 1 ELSE failure.failures + 1 END,
@@ -44,10 +44,10 @@ func (s *Store) AddFailures(ctx context.Context, now time.Time, window time.Dura
 		return err
 	}
 	// Apart, because it locks rows in no order.
-	return s.w.do(ctx, func(c Conn) error { return query(c, "DELETE FROM failure WHERE since <= ?1", []any{over}, nil) })
+	return s.db.write(ctx, func(c Conn) error { return query(c, "DELETE FROM failure WHERE since <= ?1", []any{over}, nil) })
 }
 
 // ForgetFailures implements oauth.Store.
 func (s *Store) ForgetFailures(ctx context.Context, origin [sha256.Size]byte) error {
-	return s.w.do(ctx, func(c Conn) error { return query(c, "DELETE FROM failure WHERE origin = ?1", []any{origin[:]}, nil) })
+	return s.db.write(ctx, func(c Conn) error { return query(c, "DELETE FROM failure WHERE origin = ?1", []any{origin[:]}, nil) })
 }
