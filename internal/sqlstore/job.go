@@ -111,7 +111,7 @@ func (s *Store) putJob(c Conn, j *provision.Job) error {
 	if s.pg == nil {
 		progress = query(c, "INSERT INTO progress (job) VALUES (?1)", []any{j.PK}, nil)
 	} else {
-		progress = errors.Join(query(c, "INSERT INTO progress (job, lanes) VALUES (?1, ?2)", []any{j.PK, packLanes(make([]laneState, j.Lanes))}, nil), notify(c, j.PK))
+		progress = errors.Join(query(c, "INSERT INTO progress (job, lanes) VALUES (?1, ?2)", []any{j.PK, packLanes(s.pg.replicas.own(j.Lanes))}, nil), notify(c, j.PK))
 	}
 	return errors.Join(progress,
 		query(c, "INSERT INTO job_content (job, content) VALUES (?1, ?2)", []any{j.PK, string(content)}, nil))

@@ -38,7 +38,7 @@ func (l *lite) read(ctx context.Context, fn func(c Conn) error) error {
 		c.SetInterrupt(nil)
 		sqlitex.ExecuteTransient(c, "ROLLBACK", nil)
 	}()
-	return fn(liteConn{c})
+	return l.s.damage.note(fn(liteConn{c}))
 }
 
 func (l *lite) write(ctx context.Context, fn func(Conn) error) error { return l.s.w.do(ctx, fn) }
@@ -48,7 +48,7 @@ func (l *lite) writeOnce(ctx context.Context, fn func(Conn) error, after func())
 }
 
 func (l *lite) close() error {
-	l.s.filling()
+	l.s.background()
 	l.s.w.close()
 	return errors.Join(l.s.readers.Close(), l.s.w.conn.Close(), l.unlock())
 }

@@ -91,7 +91,7 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{zip: zip, now: o.Now, runs: runSizes, lanes: o.Lanes, filling: func() {}}
+	s := &Store{zip: zip, now: o.Now, runs: runSizes, lanes: o.Lanes}
 	pg := &postgres{s: s, pool: pool}
 	s.db, s.pg = pg, pg
 	s.rows = newRowNumbers(pg.reserveRows)

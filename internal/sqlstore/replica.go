@@ -166,6 +166,15 @@ func (r *replica) share(ctx context.Context) error {
 	})
 }
 
+// own returns the lanes of a new job: whoever makes it holds them all until others take their share.
+func (r *replica) own(n int) []laneState {
+	lanes := make([]laneState, n)
+	for i := range lanes {
+		lanes[i].owner = r.id()
+	}
+	return lanes
+}
+
 // wanted returns a job's lanes as this replica would have them, and whether they are not so.
 func (r *replica) wanted(j sharedJob, alive []int64) (lanes []laneState, changes bool) {
 	lanes, me := append([]laneState(nil), j.lanes...), r.id()

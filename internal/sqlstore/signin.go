@@ -93,33 +93,25 @@ func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
 // Ticket implements oauth.Store.
 func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
 	err = s.read(ctx, func(c Conn) error {
-		t, err = ticket(c, hash)
+		t, err = ticket(c, hash, "")
 		return err
 	})
 	return t, err
 }
 
-// UseTicket implements oauth.Store. The update decides who is the first; what is read before it may be old by then.
+// UseTicket implements oauth.Store.
 func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (t *oauth.Ticket, err error) {
 	err = s.db.write(ctx, func(c Conn) error {
-		first := false
-		err := query(c, "UPDATE ticket SET used = ?2 WHERE hash = ?1 AND used = 0 RETURNING used", []any{hash[:], now.UnixMicro()}, func(Row) error {
-			first = true
-			return nil
-		})
-		if err != nil {
+		if t, err = ticket(c, hash, " /*FOR UPDATE*/"); err != nil {
 			return err
 		}
-		if t, err = ticket(c, hash); err == nil && first {
-			t.Used = time.Time{}
-		}
-		return err
+		return query(c, "UPDATE ticket SET used = ?2 WHERE hash = ?1 AND used = 0", []any{hash[:], now.UnixMicro()}, nil)
 	})
 	return t, err
 }
 
-func ticket(c Conn, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
-	err = query(c, "SELECT kind, family, person, issued, expires, used, content FROM ticket WHERE hash = ?1", []any{hash[:]}, func(st Row) error {
+func ticket(c Conn, hash [sha256.Size]byte, lock string) (t *oauth.Ticket, err error) {
+	err = query(c, "SELECT kind, family, person, issued, expires, used, content FROM ticket WHERE hash = ?1"+lock, []any{hash[:]}, func(st Row) error {
 		t = &oauth.Ticket{Hash: hash, Kind: st.ColumnText(0), Issued: micros(st, 3), Expires: micros(st, 4), Content: Blob(st, 6)}
 		copy(t.Family[:], Blob(st, 1))
 		copy(t.Person[:], Blob(st, 2))

@@ -40,8 +40,11 @@ func fileBytes(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// CheckRead reads from the file; an error says why it cannot be read.
+// CheckRead reads from the file; an error says why it cannot be read. It is provision.ErrDamaged if damage was ever seen.
 func (s *Store) CheckRead(ctx context.Context) error {
+	if err := s.damage.found(); err != nil {
+		return err
+	}
 	_, err := s.Setting(ctx, "tenant.id")
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -60,8 +61,10 @@ type Store struct {
 	rows    *rowNumbers
 	known   *known
 	runs    unmerged // when a run of the log's index is made
-	filling func()   // stops the filling of the filter and waits for its end
-	locks   locks
+	damage  damage
+
+	background func() // stops what was begun in the background when the store was opened, and waits for its end
+	locks      locks
 
 	allowances allowances
 
@@ -104,13 +107,16 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	s.db = &lite{s, unlock}
-	s.filling = s.fillFilter()
+	s.db.(*lite).unlock = unlock
 	return s, nil
 }
 
 func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	path := filepath.Join(dir, "induct.db")
+	whole, err := inspectFirst(ctx, path, openCheck)
+	if err != nil {
+		return nil, err
+	}
 	if err := migrate(ctx, path); err != nil {
 		return nil, fmt.Errorf("migrate %s: %w", path, err)
 	}
@@ -136,7 +142,9 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := errors.Join(s.loadSeq(c), s.loadUnmerged(c), s.loadWaiting(c), s.loadRowNumbers(c), s.keys.load(c)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s.w = startWriter(conn)
+	s.w = startWriter(conn, &s.damage)
+	s.db = &lite{s: s}
+	s.background = s.startBackground(path, !whole)
 	return s, nil
 }
 
@@ -179,16 +187,16 @@ func migrate(ctx context.Context, path string) error {
 	return err
 }
 
-// fillFilter fills the filter of keys in the background. If the file cannot be read, the filter stays incomplete,
-// which costs time and nothing else; whoever reads the file next hears why.
-func (s *Store) fillFilter() (stop func()) {
+// startBackground fills the filter of keys, and checks the file if that is still to be done. If the file cannot be read,
+// the filter stays incomplete, which costs time and nothing else; whoever reads the file next hears why.
+func (s *Store) startBackground(path string, check bool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.keys.fill(ctx, s)
-	}()
-	return func() { cancel(); <-done }
+	var work sync.WaitGroup
+	work.Go(func() { _ = s.keys.fill(ctx, s) })
+	if check {
+		work.Go(func() { s.damage.note(inspect(ctx, path)) })
+	}
+	return func() { cancel(); work.Wait() }
 }
 
 // Close finishes the writes that wait and releases the data directory.
