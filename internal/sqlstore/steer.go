@@ -171,7 +171,7 @@ func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error)
 // Remove implements provision.Unit. The log, the audit log, notices and the job's row stay; so do the numbers of its uploads.
 // What is pending goes before its person: the place of a person who is gone may become somebody else's.
 func (u *Unit) Remove(limit int) (done bool, err error) {
-	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("cycle", "number"),
+	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("upload_mark", "day"), u.rows("cycle", "number"),
 		u.rows("tally", "(cycle, outcome)"), u.rows("reevaluation", "job"), u.rows("unread_path", "path"), u.rows("purge", "pk")}
 	for _, remove := range steps {
 		n, err := remove(limit)
