@@ -103,6 +103,7 @@ type Retention struct {
 	s       *Store
 	keep    Keep
 	holder  string
+	size    pieceSize
 	logger  *slog.Logger
 	dropped func(kind string, n int64)
 	rest    func(ctx context.Context, took time.Duration) error
@@ -117,7 +118,7 @@ func NewRetention(s *Store, keep Keep, logger *slog.Logger, dropped func(kind st
 	if dropped == nil {
 		dropped = func(string, int64) {}
 	}
-	return &Retention{s: s, keep: keep, holder: uuid.NewString(), logger: logger, dropped: dropped, rest: rest}, nil
+	return &Retention{s: s, keep: keep, holder: uuid.NewString(), size: usualSize, logger: logger, dropped: dropped, rest: rest}, nil
 }
 
 // rest waits four times as long as a piece took: retention has a fifth of the writer at most.
@@ -275,15 +276,17 @@ func (p *pass) piece(job int64, drop func(u *Unit) (int64, error)) error {
 	return p.rest(p, time.Since(began))
 }
 
-// Rows of a piece.
-const (
-	rowsAtOnce    = 250
-	blocksAtOnce  = 256
-	entriesAtOnce = 16 << 10
-	runsAtOnce    = 4
-	peopleAtOnce  = 200
-	peopleLooked  = 2000 // without dropping anybody
-)
+// pieceSize bounds a piece.
+type pieceSize struct {
+	rows    int
+	blocks  int
+	entries int64 // of blocks
+	people  int
+	looked  int // people that are looked at in one read
+}
+
+// usualSize makes pieces that take some milliseconds.
+var usualSize = pieceSize{rows: 250, blocks: 256, entries: 16 << 10, people: 200, looked: 2000}
 
 // while runs pieces that drop up to limit rows each, as long as a condition selects some; whether it does is read first.
 func (p *pass) while(from string, args []any, limit int, drop string) error {
@@ -308,13 +311,13 @@ func (p *pass) while(from string, args []any, limit int, drop string) error {
 // tickets drops those that have expired, which nobody can bring back any more.
 func (p *pass) tickets() error {
 	const from = "ticket WHERE expires < ?1"
-	return p.while(from, []any{p.cutoff}, rowsAtOnce, "DELETE FROM ticket WHERE hash IN (SELECT hash FROM "+from+" ORDER BY expires LIMIT ?2)")
+	return p.while(from, []any{p.cutoff}, p.size.rows, "DELETE FROM ticket WHERE hash IN (SELECT hash FROM "+from+" ORDER BY expires LIMIT ?2)")
 }
 
 // audit drops old entries. The newest one stays, so that places and times never go back.
 func (p *pass) audit() error {
 	const from = "audit WHERE at < ?1 AND pk < (SELECT max(pk) FROM audit)"
-	return p.while(from, []any{p.cutoff}, rowsAtOnce, "DELETE FROM audit WHERE pk IN (SELECT pk FROM "+from+" ORDER BY at, pk LIMIT ?2)")
+	return p.while(from, []any{p.cutoff}, p.size.rows, "DELETE FROM audit WHERE pk IN (SELECT pk FROM "+from+" ORDER BY at, pk LIMIT ?2)")
 }
 
 // notices drops old ones that are not to be sent any more. The newest one stays, so that an id never means another notice.
@@ -323,7 +326,7 @@ func (p *pass) notices() error {
 		var old []int64
 		more = false
 		err := p.s.read(p, func(c Conn) error {
-			return query(c, "SELECT pk, next, content FROM notice WHERE pk > ?1 AND pk < (SELECT max(pk) FROM notice) ORDER BY pk LIMIT ?2", []any{after, rowsAtOnce}, func(st Row) error {
+			return query(c, "SELECT pk, next, content FROM notice WHERE pk > ?1 AND pk < (SELECT max(pk) FROM notice) ORDER BY pk LIMIT ?2", []any{after, p.size.rows}, func(st Row) error {
 				var n provision.Notice
 				if err := json.Unmarshal([]byte(st.ColumnText(2)), &n); err != nil {
 					return err
@@ -395,7 +398,7 @@ func (p *pass) uploadsOf(job int64) error {
 		marks := map[int64]int64{}
 		more = false
 		err := p.s.read(p, func(c Conn) error {
-			return query(c, "SELECT number, received, settled FROM upload WHERE job = ?1 AND number > ?2 ORDER BY number LIMIT ?3", []any{job, from, rowsAtOnce}, func(st Row) error {
+			return query(c, "SELECT number, received, settled FROM upload WHERE job = ?1 AND number > ?2 ORDER BY number LIMIT ?3", []any{job, from, p.size.rows}, func(st Row) error {
 				received := st.ColumnInt64(1)
 				if received >= p.cutoff {
 					more = false
@@ -454,7 +457,7 @@ func (p *pass) cyclesOf(job int64) error {
 			if err != nil {
 				return err
 			}
-			return query(c, "SELECT number, last, ended FROM cycle WHERE job = ?1 AND number > ?2 AND number < ?3 ORDER BY number LIMIT ?4", []any{job, after, latest - 1, rowsAtOnce}, func(st Row) error {
+			return query(c, "SELECT number, last, ended FROM cycle WHERE job = ?1 AND number > ?2 AND number < ?3 ORDER BY number LIMIT ?4", []any{job, after, latest - 1, p.size.rows}, func(st Row) error {
 				if st.ColumnIsNull(2) || st.ColumnInt64(2) >= p.cutoff {
 					more = false
 					return errEnough
@@ -510,7 +513,7 @@ func (p *pass) purges() error {
 			return err
 		})
 	})
-	for part := range slices.Chunk(old, rowsAtOnce) {
+	for part := range slices.Chunk(old, p.size.rows) {
 		if err != nil {
 			break
 		}
@@ -586,7 +589,7 @@ func (p *pass) oldBlocks(after, bound int64) (spans []span, looked int64, more b
 	blocks, entries, open := 0, int64(0), false
 	err = p.s.read(p, func(c Conn) error {
 		return query(c, "SELECT first, last, success + failure + skipped + warning, "+untouched+" FROM log_block WHERE first > ?1 AND first < ?2 AND first < (SELECT max(first) FROM log_block) ORDER BY first LIMIT ?3",
-			[]any{after, bound, blocksAtOnce}, func(st Row) error {
+			[]any{after, bound, p.size.blocks}, func(st Row) error {
 				first, n := st.ColumnInt64(0), st.ColumnInt64(2)
 				after = first
 				blocks++
@@ -599,8 +602,8 @@ func (p *pass) oldBlocks(after, bound int64) (spans []span, looked int64, more b
 				}
 				s := &spans[len(spans)-1]
 				s.last, s.entries = first, s.entries+n
-				if entries += n; entries >= entriesAtOnce {
-					blocks = blocksAtOnce
+				if entries += n; entries >= p.size.entries {
+					blocks = p.size.blocks
 					return errEnough
 				}
 				return nil
@@ -609,8 +612,11 @@ func (p *pass) oldBlocks(after, bound int64) (spans []span, looked int64, more b
 	if err == errEnough {
 		err = nil
 	}
-	return spans, after, blocks == blocksAtOnce, err
+	return spans, after, blocks == p.size.blocks, err
 }
+
+// runsAtOnce is how many runs a piece drops, of 256 large rows each.
+const runsAtOnce = 4
 
 // runs drops the runs of the index by anchor that have no block left. One that has some still answers for them: what it says of
 // blocks that are gone leads nowhere.

@@ -58,13 +58,13 @@ func (p *pass) sourcesOf(job int64) error {
 		seen := 0
 		err := p.s.read(p, func(c Conn) error {
 			return query(c, "SELECT pk, upload, anchor, upload > 0 AND upload <= ?3 AND pending = 0 AND "+gone+" FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 ORDER BY pk LIMIT ?4",
-				[]any{job, after, to, peopleLooked}, func(st Row) error {
+				[]any{job, after, to, p.size.looked}, func(st Row) error {
 					seen, after = seen+1, st.ColumnInt64(0)
 					if st.ColumnBool(3) {
 						old = append(old, candidate{after, st.ColumnInt64(1), st.ColumnText(2)})
 					}
-					if len(old) == peopleAtOnce {
-						seen = peopleLooked
+					if len(old) == p.size.people {
+						seen = p.size.looked
 						return errEnough
 					}
 					return nil
@@ -73,7 +73,7 @@ func (p *pass) sourcesOf(job int64) error {
 		if err != nil && err != errEnough {
 			return err
 		}
-		if more = seen == peopleLooked; len(old) == 0 {
+		if more = seen == p.size.looked; len(old) == 0 {
 			continue
 		}
 		err = p.piece(job, func(u *Unit) (n int64, err error) {
@@ -136,7 +136,7 @@ func (u *Unit) dropPerson(o candidate, attributes []string) (dropped bool, err e
 // lastBefore returns the number of the last upload of a job that was received before a time, as far as is known: 0 if none
 // was. Uploads that retention has dropped are known by day.
 func lastBefore(c Conn, job, at int64) (number int64, err error) {
-	err = query(c, "SELECT number FROM upload_mark WHERE job = ?1 AND day < ?2 ORDER BY day DESC LIMIT 1", []any{job, at / day.Microseconds()}, func(st Row) error {
+	err = query(c, "SELECT coalesce(max(number), 0) FROM upload_mark WHERE job = ?1 AND day < ?2", []any{job, at / day.Microseconds()}, func(st Row) error {
 		number = st.ColumnInt64(0)
 		return nil
 	})
