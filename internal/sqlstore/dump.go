@@ -31,8 +31,8 @@ func (o DumpOptions) progress(step string, done, of int64) {
 // snapshot is one committed state of a database, whichever it is.
 type snapshot struct {
 	conn   Conn
-	taken  time.Time         // what was committed before is in it
-	source string            // for the header
+	taken  time.Time           // what was committed before is in it
+	source string              // for the header
 	keys   func(eachKey) error // calls its argument with every row of the table key, and what is staged of it
 	tables []table
 }
@@ -206,12 +206,12 @@ func (s *snapshot) rows(t *table, add func(Row) error) error {
 // keyRow is a row of key.
 type keyRow [2]int64
 
-func (k keyRow) ColumnInt64(col int) int64      { return k[col] }
-func (k keyRow) ColumnInt(col int) int          { return int(k[col]) }
-func (k keyRow) ColumnBool(col int) bool        { return k[col] != 0 }
-func (k keyRow) ColumnText(int) string          { return "" }
-func (k keyRow) ColumnIsNull(int) bool          { return false }
-func (k keyRow) ColumnLen(int) int              { return 0 }
+func (k keyRow) ColumnInt64(col int) int64       { return k[col] }
+func (k keyRow) ColumnInt(col int) int           { return int(k[col]) }
+func (k keyRow) ColumnBool(col int) bool         { return k[col] != 0 }
+func (k keyRow) ColumnText(int) string           { return "" }
+func (k keyRow) ColumnIsNull(int) bool           { return false }
+func (k keyRow) ColumnLen(int) int               { return 0 }
 func (k keyRow) ColumnBytes(_ int, _ []byte) int { return 0 }
 
 // storedKeys calls row for each row of key in its order, with the staged changes made.

@@ -415,6 +415,9 @@ func TestLedgerOverBackups(t *testing.T) {
 		return s
 	}
 	crash := func(rt rapid.TB, old provision.Store) provision.Store {
+		if seq, err := old.LastSeq(context.Background()); err != nil || seq%5 != 1 { // some of the moments: each takes a while
+			return old
+		}
 		dir, file := t.TempDir(), filepath.Join(t.TempDir(), "b")
 		if _, err := Backup(context.Background(), dirPlace(old.(*Store).Dir()), file, DumpOptions{}); err != nil {
 			rt.Fatal(err)

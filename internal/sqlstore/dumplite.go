@@ -202,7 +202,7 @@ func loadLite(ctx context.Context, dir string, r io.Reader, aside bool, o DumpOp
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	if old := databaseFiles(dir); len(old) > 0 && !aside {
-		return nil, "", fmt.Errorf("%s has a %s: %w", dir, filepath.Base(old[0]), ErrNotEmpty)
+		return nil, "", fmt.Errorf("%s: %w (%s): use a new directory, or restore with --force, which renames it", dir, ErrNotEmpty, filepath.Base(old[0]))
 	}
 	t := &liteTarget{path: filepath.Join(dir, loadingFile)}
 	if err := t.remove(); err != nil {
