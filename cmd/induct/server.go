@@ -32,7 +32,9 @@ import (
 
 // settings are what a server is started with.
 type settings struct {
-	data          string
+	data          string // directory; with a database, of what belongs to this process alone; "": there is none
+	database      string // URL of a PostgreSQL database; "": everything is in data
+	offline       bool   // nobody is served
 	listen        string
 	metricsListen string // plain HTTP for those who watch; "": none
 	domain        string // default domain of a tenant that is made
@@ -95,7 +97,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve}); err != nil {
+	if s.store, err = set.openStore(ctx); err != nil {
 		return nil, err
 	}
 	store := s.store // s is nil after a failure
@@ -143,6 +145,23 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	return s, nil
 }
 
+// openStore opens what everything is kept in.
+func (set *settings) openStore(ctx context.Context) (*sqlstore.Store, error) {
+	if set.database == "" {
+		return sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve})
+	}
+	host, _ := os.Hostname()
+	return sqlstore.OpenPostgres(ctx, set.database, sqlstore.PostgresOptions{Name: host, Observer: set.offline})
+}
+
+// where names the store for people, as a command's flag.
+func (set *settings) where() string {
+	if set.database != "" {
+		return "--database URL"
+	}
+	return "--data " + set.data
+}
+
 // route sends a request to the room that knows its path.
 func (s *server) route(authority, wire http.Handler) http.Handler {
 	watch := s.watch(metrics.LocalOnly(s.metrics.Handler(), s.publicURL != ""))
@@ -169,6 +188,9 @@ func (s *server) checkListen() error {
 	}
 	if s.tls != "" && s.tls != "local" {
 		return fmt.Errorf("--tls %q: the only value is local; for a certificate of your own use --tls-cert and --tls-key", s.tls)
+	}
+	if s.tls == "local" && s.data == "" {
+		return errors.New("--tls local needs --data DIR, for its certificate authority; several processes need one certificate: --tls-cert and --tls-key")
 	}
 	if s.tls == "" && s.cert == "" && !loopback(host) {
 		return fmt.Errorf("--listen %s would serve plain HTTP to other machines: listen on 127.0.0.1, or give --tls-cert and --tls-key, or --tls local", s.listen)
