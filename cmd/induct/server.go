@@ -283,30 +283,26 @@ func (s *server) close() error {
 	return errors.Join(s.listener.Close(), s.closeMetrics(), s.closeIdentities(), s.store.Close())
 }
 
-// loadTenant returns the installation's tenant; the first time, it makes one.
+// loadTenant returns the installation's tenant; the first time, it makes one. Of several processes that start at once on an
+// empty database each takes what the first has decided.
 func loadTenant(ctx context.Context, store *sqlstore.Store, domain string) (t provision.Tenant, err error) {
-	id, err := store.Setting(ctx, "tenant.id")
+	id, err := once(ctx, store, "tenant.id", uuid.NewString)
 	if err != nil {
 		return t, err
-	}
-	if id == "" {
-		id = uuid.NewString()
-		for name, value := range map[string]string{"tenant.domain": domain, "tenant.id": id} {
-			if err := store.PutSetting(ctx, name, value); err != nil {
-				return t, err
-			}
-		}
 	}
 	if t.ID, err = uuid.Parse(id); err != nil {
 		return t, fmt.Errorf("tenant.id: %w", err)
 	}
-	if t.DefaultDomain, err = store.Setting(ctx, "tenant.domain"); err != nil {
-		return t, err
-	}
-	if t.DefaultDomain == "" {
-		t.DefaultDomain = domain
-		err = store.PutSetting(ctx, "tenant.domain", domain)
-	}
+	t.DefaultDomain, err = once(ctx, store, "tenant.domain", func() string { return domain })
 	t.DisplayName = t.DefaultDomain
 	return t, err
+}
+
+// once returns a fact about the installation, which is decided the first time.
+func once(ctx context.Context, store *sqlstore.Store, name string, decide func() string) (string, error) {
+	value, err := store.Setting(ctx, name)
+	if value != "" || err != nil {
+		return value, err
+	}
+	return store.PutSettingOnce(ctx, name, decide())
 }

@@ -64,6 +64,9 @@ type Store struct {
 	damage  damage
 
 	background func() // stops what was begun in the background when the store was opened, and waits for its end
+	locks      locks
+
+	allowances allowances
 
 	// Owned by the writer's goroutine:
 	seq      int64     // the Seq of the newest entry

@@ -320,3 +320,19 @@ CREATE UNIQUE INDEX job_id ON job (lower(id));
 CREATE SEQUENCE person_pk INCREMENT BY 1000;
 CREATE SEQUENCE reference_pk INCREMENT BY 1000;
 CREATE SEQUENCE users_pk INCREMENT BY 1000;
+
+-- Failed tries to sign in, by what they are counted for.
+CREATE TABLE failure (
+  origin   bytea PRIMARY KEY, -- SHA-256 of it: somebody may have typed a password where the name belongs
+  failures bigint NOT NULL,
+  since    bigint NOT NULL
+);
+CREATE INDEX failure_since ON failure (since);
+
+-- What has been used of limits that all processes on the database share.
+CREATE TABLE allowance (
+  name    text PRIMARY KEY,
+  state   bytea NOT NULL,   -- see the room that has the limit
+  expires bigint NOT NULL   -- from then on it means nothing
+);
+CREATE INDEX allowance_expires ON allowance (expires);

@@ -295,3 +295,19 @@ CREATE TABLE ticket (
 CREATE INDEX ticket_expires ON ticket (expires);
 CREATE INDEX ticket_family ON ticket (family);
 CREATE INDEX ticket_person ON ticket (person);
+
+-- Failed tries to sign in, by what they are counted for.
+CREATE TABLE failure (
+  origin   BLOB PRIMARY KEY, -- SHA-256 of it: somebody may have typed a password where the name belongs
+  failures INTEGER NOT NULL,
+  since    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX failure_since ON failure (since);
+
+-- What has been used of limits that all processes on the database share.
+CREATE TABLE allowance (
+  name    TEXT PRIMARY KEY,
+  state   BLOB NOT NULL,    -- see the room that has the limit
+  expires INTEGER NOT NULL  -- from then on it means nothing
+) WITHOUT ROWID;
+CREATE INDEX allowance_expires ON allowance (expires);
