@@ -60,7 +60,7 @@ func (s *service) newLoad(people int) *load {
 	seed := rand.Uint64()
 	s.t.Logf("seed %d", seed)
 	l := &load{s: s, people: people, rand: rand.New(rand.NewPCG(seed, seed)), latest: map[string]string{}, answers: map[string]int{}, refusals: map[string]int{},
-		http: &http.Client{Timeout: 70 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+		http: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	s.t.Cleanup(l.http.CloseIdleConnections)
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {s.env["CLIENT_ID"]}, "client_secret": {s.env["CLIENT_SECRET"]},
 		"scope": {"https://graph.microsoft.com/.default"}}
@@ -281,7 +281,6 @@ func message(text string) string {
 func (l *load) get(address string, v any) {
 	t := l.s.t
 	t.Helper()
-	var last string
 	until(t, "a resource can be read", time.Minute, func() bool {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 		if err != nil {
@@ -291,15 +290,11 @@ func (l *load) get(address string, v any) {
 		req.Header.Set("ConsistencyLevel", "eventual")
 		resp, err := l.http.Do(req)
 		if err != nil {
-			t.Fatalf("GET %s: %v", address, err)
+			return false
 		}
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatalf("GET %s: %v", address, err)
-		}
-		if resp.StatusCode == http.StatusServiceUnavailable && last == "" { // once: a connection of the pool may still be from before
-			last = string(body)
+		if err != nil || resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusServiceUnavailable {
 			return false
 		}
 		if resp.StatusCode != http.StatusOK {
