@@ -41,9 +41,10 @@ type load struct {
 	version  int
 	latest   map[string]string // anchor → the value that was composed last
 	requests []*request
-	open     []*request     // that have no clear answer
-	answers  map[string]int // by status
-	refusals map[string]int // by text
+	open     []*request      // that have no clear answer
+	waits    []time.Duration // of works
+	answers  map[string]int  // by status
+	refusals map[string]int  // by text
 	stop     context.CancelFunc
 	clients  sync.WaitGroup
 }
@@ -367,7 +368,7 @@ func (l *load) judge() {
 	if len(kinds) > 0 {
 		t.Errorf("problems in all: %v", kinds)
 	}
-	t.Logf("%d uploads, %d people, ends %v, answers %v", v.Uploads, v.Users, v.Ends, l.answers)
+	t.Logf("%d uploads, %d people, ends %v, answers %v; at work after %v", v.Uploads, v.Users, v.Ends, l.answers, l.waits)
 }
 
 // uploads reads each accepted upload once it is settled.
