@@ -48,7 +48,8 @@ type settings struct {
 	queueRecords  int64
 	reserve       int64
 	keep          keepSettings
-	withoutMail   bool // jobs start although they have nobody to notify
+	shutdownDelay time.Duration // between saying that it is not ready and taking no more requests
+	withoutMail   bool          // jobs start although they have nobody to notify
 	mail          mailSettings
 	signIn        signInSettings
 	log           *slog.Logger
@@ -256,7 +257,7 @@ func (s *server) run(ctx context.Context) error {
 	defer endRequests()
 	var unused sync.Map // connections that have not sent a byte: Shutdown would wait for them, five seconds
 	web := &http.Server{
-		Handler:           s.handler,
+		Handler:           s.partingHandler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       2 * time.Minute,
 		WriteTimeout:      3 * time.Minute, // longer than any long poll
@@ -290,6 +291,7 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 		s.health.ShutDown()
+		time.Sleep(s.shutdownDelay) // until load balancers have heard of it
 		// Long polls answer at once with what is known; other requests do not look at their context.
 		endRequests()
 		unused.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
@@ -302,6 +304,17 @@ func (s *server) run(ctx context.Context) error {
 	stopEngine()
 	work.Wait()
 	return errors.Join(err, stopMetrics(), stopIdentities(), s.store.Close())
+}
+
+// partingHandler asks clients, once the service is shutting down, to use their connection for nothing else: one that is idle is
+// closed then, and a request that is on its way over it would be lost.
+func (s *server) partingHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.health.Ending() {
+			w.Header().Set("Connection", "close")
+		}
+		s.handler.ServeHTTP(w, r)
+	})
 }
 
 // webLog takes what net/http has to say: of connections, which are the clients' affair.
