@@ -245,24 +245,6 @@ func (u *Unit) relinked(anchor string, was, is place) error {
 	return u.wake(anchor)
 }
 
-// wake makes the references to somebody ready who has just been linked.
-func (u *Unit) wake(anchor string) error {
-	if !u.s.waiting[u.job] {
-		return nil
-	}
-	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
-	if err != nil {
-		return err
-	}
-	for _, pk := range rows {
-		err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND target = ?3 AND ready = 0", []any{pk, u.job, anchor}, nil)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Touch implements provision.Unit.
 func (u *Unit) Touch(r provision.PendingReference, version int64) error {
 	key := keyOfAnchor(u.job, r.Anchor)
@@ -329,8 +311,13 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 }
 
 // ReadyReferences implements provision.Unit.
-func (u *Unit) ReadyReferences(now time.Time, limit int) ([]provision.PendingReference, error) {
-	return u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro())
+func (u *Unit) ReadyReferences(now time.Time, limit int) (refs []provision.PendingReference, err error) {
+	for more := true; more && err == nil && len(refs) == 0; {
+		if more, err = u.readyWoken(); err == nil {
+			refs, err = u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro())
+		}
+	}
+	return refs, err
 }
 
 // DeferReference implements provision.Unit.

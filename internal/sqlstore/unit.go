@@ -38,6 +38,7 @@ type Unit struct {
 	after    []func()
 
 	remembered []rememberedPerson
+	woken      []int64 // references that wait no longer, see woken.go
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.
@@ -115,7 +116,7 @@ func (u *Unit) complete(write bool) error {
 		errs = append(errs, mergeBlocks(u.conn))
 		u.unmerged = unmerged{}
 	}
-	errs = append(errs, u.writeMoves(), u.writeTallies())
+	errs = append(errs, u.stageWoken(), u.writeMoves(), u.writeTallies())
 	if len(u.pending.list) > 0 {
 		errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 	}
