@@ -148,7 +148,8 @@ func (t *target) version(id uuid.UUID) (version int64, err error) {
 	return version, err
 }
 
-// wroteVersion notes what is to be remembered once the transaction is durable, and forgotten until then.
+// wroteVersion notes what is to be remembered once the transaction is durable, and forgotten until then. Of a new user,
+// whose version is 1, nothing is.
 func (t *target) wroteVersion(id uuid.UUID, version int64) {
 	if len(t.wrote) == 0 {
 		t.u.AfterCommit(func() {
@@ -158,7 +159,9 @@ func (t *target) wroteVersion(id uuid.UUID, version int64) {
 		})
 	}
 	t.wrote[id] = version
-	t.versions.put(id, 0)
+	if version != 1 {
+		t.versions.put(id, 0)
+	}
 }
 
 // user returns the user with this id, nil if there is none.
@@ -346,7 +349,7 @@ func (t *target) write(d *draft) (provision.Result, error) {
 		return result, nil
 	}
 	if d.claims {
-		taken, err := t.taken(d.upn)
+		taken, err := t.taken(d.upn, d.in[0]) // userPrincipalName is the first that is filed
 		if err != nil {
 			return provision.Result{}, err
 		}
@@ -410,9 +413,9 @@ func microsOrNull(at time.Time) any {
 	return at.UnixMicro()
 }
 
-// taken reports whether a live user has the userPrincipalName.
-func (t *target) taken(upn string) (taken bool, err error) {
-	err = t.eachFiled(key("userPrincipalName", upn), func(st sqlstore.Row) error {
+// taken reports whether a live user has the userPrincipalName, which is filed under hash.
+func (t *target) taken(upn string, hash int64) (taken bool, err error) {
+	err = t.eachFiled(hash, func(st sqlstore.Row) error {
 		x, err := row(st)
 		taken = taken || err == nil && x.has("userPrincipalName", upn)
 		return err

@@ -82,6 +82,7 @@ func (u *Unit) forget(anchor string) {
 	key := keyOfAnchor(u.job, anchor)
 	u.s.known.forget(key)
 	u.remembered = append(u.remembered, rememberedPerson{key: key})
+	delete(u.put, key)
 }
 
 // uuidOf returns an object's id, the nil UUID for what is none.
@@ -101,8 +102,13 @@ type place struct {
 }
 
 // find returns the row of an anchor.
-func (u *Unit) find(anchor string) (at place, err error) {
-	rows, err := u.Keyed(HashKey(anchorSpace, u.job, anchor))
+func (u *Unit) find(anchor string) (place, error) { return u.findKey(anchor, keyOfAnchor(u.job, anchor)) }
+
+func (u *Unit) findKey(anchor string, key anchorKey) (at place, err error) {
+	if at, put := u.put[key]; put {
+		return at, nil
+	}
+	rows, err := u.Keyed(key.hash)
 	if err != nil {
 		return at, err
 	}
@@ -158,11 +164,12 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 		if a == "" {
 			continue
 		}
-		if p := u.s.known.get(a, keyOfAnchor(u.job, a)); p != nil { // nobody of this Unit, and nobody who has lost the link
+		key := keyOfAnchor(u.job, a)
+		if p := u.s.known.get(a, key); p != nil { // nobody of this Unit, and nobody who has lost the link
 			ids[i] = p.ObjectID
 			continue
 		}
-		at, err := u.find(a)
+		at, err := u.findKey(a, key)
 		if err != nil {
 			return nil, err
 		}
@@ -190,43 +197,45 @@ func packAll(people []provision.Person) [][]byte {
 }
 
 func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
-	at, err := u.find(p.Anchor)
+	key := keyOfAnchor(u.job, p.Anchor)
+	at, err := u.findKey(p.Anchor, key)
 	if err != nil {
 		return err
 	}
-	u.s.known.forget(keyOfAnchor(u.job, p.Anchor))
-	u.Remember(p)
-	var hash []byte
-	if p.Hash != ([16]byte{}) {
-		hash = p.Hash[:]
+	object := uuidOf(p.ObjectID)
+	linked := p.ObjectID
+	if object == uuid.Nil {
+		linked = ""
 	}
-	object := idBytes(p.ObjectID)
-	enabled := p.Enabled && object != nil
-	args := []any{at.pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept, enabled, int(p.Pending)}
+	is := place{at.pk, linked, p.Enabled && linked != ""}
+	args := []any{at.pk, u.job, p.Anchor, bytesOf(object), p.Version, bytesOf(p.Hash), int64(p.Program), p.Upload, p.Index, p.Name, kept, is.enabled, int(p.Pending)}
 	if at.pk == 0 {
-		row, err := u.NewRow("person")
-		if err != nil {
+		if is.pk, err = u.NewRow("person"); err != nil {
 			return err
 		}
-		args[0] = row
+		args[0] = is.pk
 		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept, enabled, pending)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`, args, nil)
-		u.File(HashKey(anchorSpace, u.job, p.Anchor), row)
-		if err != nil {
-			return err
-		}
+		u.File(key.hash, is.pk)
 	} else {
+		u.s.known.forget(key) // nobody is known who is not stored
 		err = query(u.conn, `UPDATE person SET object = ?4, version = ?5, hash = ?6, program = ?7, upload = ?8, place = ?9, name = ?10, kept = ?11,
 			enabled = ?12, pending = ?13 WHERE pk = ?1 AND job = ?2 AND anchor = ?3`, args, nil)
 	}
 	if err != nil {
 		return err
 	}
-	linked := p.ObjectID
-	if object == nil {
-		linked = ""
+	u.remembered = append(u.remembered, rememberedPerson{key: key, object: object, version: p.Version, program: p.Program, hash: p.Hash})
+	u.put[key] = is
+	return u.relinked(p.Anchor, at, is)
+}
+
+// bytesOf returns the stored form of an id or a hash, nil if it is zero.
+func bytesOf[T ~[16]byte](b T) []byte {
+	if b == (T{}) {
+		return nil
 	}
-	return u.relinked(p.Anchor, at, place{at.pk, linked, enabled})
+	return b[:]
 }
 
 // relinked keeps the counters of a person's link, and makes the references to somebody ready who has been linked.

@@ -38,7 +38,8 @@ type Unit struct {
 	after    []func()
 
 	remembered []rememberedPerson
-	woken      []int64 // references that wait no longer, see woken.go
+	put        map[anchorKey]place // people as PutPeople has left them
+	woken      []int64             // references that wait no longer, see woken.go
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.
@@ -67,7 +68,7 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
+	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}, put: map[anchorKey]place{}}
 	return s.w.doLarge(ctx, func(c Conn) error {
 		at, found := int64(0), false
 		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st Row) error {
@@ -98,10 +99,20 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 	})
 }
 
-// complete writes what has been gathered for the end of the transaction. It waits for the packers also if nothing is
-// to be written.
+// complete writes what has been gathered for the end of the transaction; last the log, which is packed meanwhile. It waits
+// for the packers also if nothing is to be written.
 func (u *Unit) complete(write bool) error {
 	var errs []error
+	if write {
+		errs = append(errs, u.stageWoken(), u.writeMoves(), u.writeTallies())
+		if len(u.pending.list) > 0 {
+			errs = append(errs, u.s.keys.write(u.conn, &u.pending))
+		}
+		if u.linked != 0 || u.enabled != 0 || u.held != 0 || u.staged != 0 || u.retrying != 0 {
+			errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE pk = ?1",
+				[]any{u.job, u.linked, u.enabled, u.held, u.staged, u.retrying}, nil))
+		}
+	}
 	for _, b := range u.blocks {
 		packed := <-b.packed
 		if write {
@@ -109,20 +120,9 @@ func (u *Unit) complete(write bool) error {
 			u.unmerged = u.unmerged.plus(b)
 		}
 	}
-	if !write {
-		return nil
-	}
-	if u.unmerged.reaches(u.s.runs) {
+	if write && u.unmerged.reaches(u.s.runs) {
 		errs = append(errs, mergeBlocks(u.conn))
 		u.unmerged = unmerged{}
-	}
-	errs = append(errs, u.stageWoken(), u.writeMoves(), u.writeTallies())
-	if len(u.pending.list) > 0 {
-		errs = append(errs, u.s.keys.write(u.conn, &u.pending))
-	}
-	if u.linked != 0 || u.enabled != 0 || u.held != 0 || u.staged != 0 || u.retrying != 0 {
-		errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE pk = ?1",
-			[]any{u.job, u.linked, u.enabled, u.held, u.staged, u.retrying}, nil))
 	}
 	return errors.Join(errs...)
 }
