@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -55,6 +56,9 @@ func key(attribute, value string) int64 { return sqlstore.HashKey("user."+attrib
 
 // fold returns s such that two texts are equal in any case (strings.EqualFold) if they are equal folded.
 func fold(s string) string {
+	if isASCII(s) { // S and K fold to two runes more, but these fold to s and k
+		return strings.ToLower(s)
+	}
 	return strings.Map(func(r rune) rune {
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
@@ -65,6 +69,15 @@ func fold(s string) string {
 		}
 		return least
 	}, s)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // user is a row.
@@ -218,7 +231,7 @@ func (t *target) eachFiled(hash int64, take func(sqlstore.Row) error) error {
 	return err
 }
 
-// Apply implements provision.Target. What can be made ready without the transaction is, on all cores.
+// Apply implements provision.Target. What can be made ready without the transaction is, beside it.
 func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provision.Result, error) {
 	results := make([]provision.Result, len(changes))
 	drafts := make([]draft, len(changes))
@@ -230,13 +243,13 @@ func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provisi
 		results[i].Err, drafts[i].was = problem, was
 	}
 	now := t.u.Now().UTC().Truncate(time.Microsecond)
-	provision.OnAllCores(len(changes), 64, func(i int) {
+	drafted := provision.Ahead(len(changes), 32, func(i int) {
 		if results[i].Err == nil {
 			results[i].Err = drafts[i].make(&changes[i], now)
 		}
 	})
 	for i := range changes {
-		if results[i].Err != nil {
+		if drafted(i); results[i].Err != nil {
 			continue
 		}
 		var err error

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -102,7 +103,9 @@ type place struct {
 }
 
 // find returns the row of an anchor.
-func (u *Unit) find(anchor string) (place, error) { return u.findKey(anchor, keyOfAnchor(u.job, anchor)) }
+func (u *Unit) find(anchor string) (place, error) {
+	return u.findKey(anchor, keyOfAnchor(u.job, anchor))
+}
 
 func (u *Unit) findKey(anchor string, key anchorKey) (at place, err error) {
 	if at, put := u.put[key]; put {
@@ -180,20 +183,15 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 
 // PutPeople implements provision.Unit.
 func (u *Unit) PutPeople(people []provision.Person) error {
-	kept := packAll(people)
+	kept := make([][]byte, len(people))
+	packed := provision.Ahead(len(people), 32, func(i int) { kept[i] = packKept(people[i].Kept) })
 	for i := range people {
+		packed(i)
 		if err := u.putPerson(&people[i], kept[i]); err != nil {
 			return fmt.Errorf("store the person of upload %d, operation %d: %w", people[i].Upload, people[i].Index, err)
 		}
 	}
 	return nil
-}
-
-// packAll compresses the kept records on all cores.
-func packAll(people []provision.Person) [][]byte {
-	kept := make([][]byte, len(people))
-	provision.OnAllCores(len(people), 64, func(i int) { kept[i] = packKept(people[i].Kept) })
-	return kept
 }
 
 func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
@@ -321,9 +319,11 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 
 // ReadyReferences implements provision.Unit.
 func (u *Unit) ReadyReferences(now time.Time, limit int) (refs []provision.PendingReference, err error) {
-	for more := true; more && err == nil && len(refs) == 0; {
-		if more, err = u.readyWoken(); err == nil {
-			refs, err = u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro())
+	err = u.makeReady(maps.Keys(u.handed))
+	clear(u.handed)
+	for more := true; more && err == nil; {
+		if refs, err = u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro()); err == nil {
+			refs, more, err = u.readyWoken(refs, limit)
 		}
 	}
 	return refs, err
@@ -331,7 +331,8 @@ func (u *Unit) ReadyReferences(now time.Time, limit int) (refs []provision.Pendi
 
 // DeferReference implements provision.Unit.
 func (u *Unit) DeferReference(r provision.PendingReference, due time.Time) error {
-	return query(u.conn, "UPDATE reference SET due = ?2, attempts = attempts + 1 WHERE pk = ?1", []any{r.Row, due.UnixMicro()}, nil)
+	delete(u.handed, r.Row)
+	return query(u.conn, "UPDATE reference SET ready = 1, due = ?2, attempts = attempts + 1 WHERE pk = ?1", []any{r.Row, due.UnixMicro()}, nil)
 }
 
 // UnreportedReferences implements provision.Unit.
@@ -364,6 +365,7 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 		return err
 	}
 	u.s.waiting[u.job] = true
+	delete(u.handed, pk)
 	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1, due = 0, attempts = 0 WHERE pk = ?1", []any{pk}, nil)
 }
 
@@ -381,6 +383,7 @@ func (u *Unit) dropReference(r provision.PendingReference) error {
 	if err != nil || pk == 0 {
 		return err
 	}
+	delete(u.handed, pk)
 	u.Unfile(referenceKey(u.job, r.Anchor, r.Attribute), pk)
 	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
 	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +41,7 @@ type Unit struct {
 	remembered []rememberedPerson
 	put        map[anchorKey]place // people as PutPeople has left them
 	woken      []int64             // references that wait no longer, see woken.go
+	handed     map[int64]bool      // and those that were handed out since
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.
@@ -68,7 +70,7 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}, put: map[anchorKey]place{}}
+	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}, put: map[anchorKey]place{}, handed: map[int64]bool{}}
 	return s.w.doLarge(ctx, func(c Conn) error {
 		at, found := int64(0), false
 		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st Row) error {
@@ -104,7 +106,7 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 func (u *Unit) complete(write bool) error {
 	var errs []error
 	if write {
-		errs = append(errs, u.stageWoken(), u.writeMoves(), u.writeTallies())
+		errs = append(errs, u.stageWoken(), u.makeReady(maps.Keys(u.handed)), u.writeMoves(), u.writeTallies())
 		if len(u.pending.list) > 0 {
 			errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 		}

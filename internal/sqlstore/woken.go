@@ -1,20 +1,23 @@
 package sqlstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
+	"induct/internal/provision"
 	"induct/internal/sqlstore/pack"
 )
 
 // While everybody is loaded, people come in no order: half of all managers come after those who name them. To note in
 // the row of each of these references that it has become ready would write a page of it, and two of its indexes, for each person. So on
 // SQLite a transaction notes the rows of all references that it makes ready as one list, in table woken: they are woken.
-// Lists are sorted by row when references are first asked for, and then references become ready portion by portion, in
-// their order. See docs/decisions/0009-woken-references.md.
+// Lists are sorted by row when references are first asked for, and then handed out list by list; a reference that is left
+// over becomes ready in its row. See docs/decisions/0009-woken-references.md.
 
-// wokenAtOnce is how many references of a sorted list become ready at once.
+// wokenAtOnce is how many references a sorted list has.
 const wokenAtOnce = 1000
 
 // wake makes the references to somebody ready who has just been linked. Hashes collide, and rows may go before they are
@@ -110,30 +113,61 @@ func (u *Unit) sortWoken() error {
 	return err
 }
 
-// readyWoken makes the references of the first list ready; false if there is none.
-func (u *Unit) readyWoken() (some bool, err error) {
+// firstWoken takes the first list out of the table; it is empty if there is none.
+func (u *Unit) firstWoken() (rows []int64, err error) {
 	if !lists(u.conn) {
-		return false, nil
+		return nil, nil
 	}
 	if err := errors.Join(u.stageWoken(), u.sortWoken()); err != nil {
-		return false, err
+		return nil, err
 	}
-	var rows []int64
 	number := int64(0)
 	err = query(u.conn, "SELECT number, rows FROM woken WHERE job = ?1 ORDER BY number LIMIT 1", []any{u.job}, func(st Row) (err error) {
 		number = st.ColumnInt64(0)
 		rows, err = unpackWoken(Blob(st, 1))
 		return err
 	})
-	if err != nil || number == 0 {
-		return false, err
+	if err == nil && number > 0 {
+		err = query(u.conn, "DELETE FROM woken WHERE job = ?1 AND number = ?2", []any{u.job, number}, nil)
+	}
+	return rows, err
+}
+
+// readyWoken adds woken references to those that are ready, up to limit, if there is room for all of a list: they are handed
+// out, and their rows need not say that they are ready if they end in this Unit. Else they become ready. more tells
+// that they have, or that a list had nothing to add.
+func (u *Unit) readyWoken(ready []provision.PendingReference, limit int) (refs []provision.PendingReference, more bool, err error) {
+	rows, err := u.firstWoken()
+	if err != nil || len(rows) == 0 {
+		return ready, false, err
+	}
+	if len(ready)+len(rows) > limit {
+		return nil, true, u.makeReady(slices.Values(rows))
 	}
 	for _, row := range rows {
-		if err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND ready = 0", []any{row, u.job}, nil); err != nil {
-			return false, err
+		woken, err := u.references("", "r.pk = ?3 AND r.ready = 0", 1, row)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range woken {
+			u.handed[r.Row] = true
+			ready = append(ready, r)
 		}
 	}
-	return true, query(u.conn, "DELETE FROM woken WHERE job = ?1 AND number = ?2", []any{u.job, number}, nil)
+	slices.SortStableFunc(ready, func(a, b provision.PendingReference) int {
+		return cmp.Or(cmp.Compare(a.Upload, b.Upload), cmp.Compare(a.Index, b.Index))
+	})
+	return ready, len(ready) == 0, nil
+}
+
+// makeReady notes in the rows of references that they are ready.
+func (u *Unit) makeReady(rows iter.Seq[int64]) error {
+	for row := range rows {
+		if err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND ready = 0", []any{row, u.job}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wokenWait reports whether a job has woken references that are not ready yet.
