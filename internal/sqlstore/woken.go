@@ -23,14 +23,14 @@ const wokenAtOnce = 1000
 // wake makes the references to somebody ready who has just been linked. Hashes collide, and rows may go before they are
 // ready: whoever resolves a reference finds out if it is not ready after all.
 func (u *Unit) wake(anchor string) error {
-	if !u.s.waiting[u.job] {
+	if u.s.pg == nil && !u.s.waiting[u.job] {
 		return nil
 	}
 	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
 	if err != nil {
 		return err
 	}
-	if lists(u.conn) {
+	if u.s.pg == nil {
 		u.woken = append(u.woken, rows...)
 		return nil
 	}
@@ -41,12 +41,6 @@ func (u *Unit) wake(anchor string) error {
 		}
 	}
 	return nil
-}
-
-// lists reports whether a database has lists of woken references.
-func lists(c Conn) bool {
-	_, lite := c.(liteConn)
-	return lite
 }
 
 // stageWoken stores the list of the references that the Unit has woken so far.
@@ -115,7 +109,7 @@ func (u *Unit) sortWoken() error {
 
 // firstWoken takes the first list out of the table; it is empty if there is none.
 func (u *Unit) firstWoken() (rows []int64, err error) {
-	if !lists(u.conn) {
+	if u.s.pg != nil {
 		return nil, nil
 	}
 	if err := errors.Join(u.stageWoken(), u.sortWoken()); err != nil {
@@ -170,9 +164,9 @@ func (u *Unit) makeReady(rows iter.Seq[int64]) error {
 	return nil
 }
 
-// wokenWait reports whether a job has woken references that are not ready yet.
-func wokenWait(c Conn, job int64) (wait bool, err error) {
-	if !lists(c) {
+// wokenWait reports whether a job has woken references whose rows do not say so.
+func (s *Store) wokenWait(c Conn, job int64) (wait bool, err error) {
+	if s.pg != nil {
 		return false, nil
 	}
 	err = query(c, "SELECT EXISTS (SELECT 1 FROM woken WHERE job = ?1)", []any{job}, func(st Row) error {
