@@ -371,7 +371,7 @@ func (t *target) write(d *draft) (provision.Result, error) {
 		return result, nil
 	}
 	if d.claims {
-		taken, err := t.taken(d.upn, d.in[0]) // userPrincipalName is the first that is filed
+		taken, err := t.taken(d.upn, d.in[0].hash) // userPrincipalName is the first that is filed
 		if err != nil {
 			return provision.Result{}, err
 		}
