@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,7 @@ func healthCommand() *cobra.Command {
 	var set settings
 	var live bool
 	var wait time.Duration
+	var pid int
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask the service on this machine whether it is ready",
@@ -52,7 +55,7 @@ func healthCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := askUntil(cmd.Context(), url, wait)
+			text, err := askUntil(cmd.Context(), url, wait, pid)
 			if err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), text)
 			}
@@ -66,6 +69,7 @@ func healthCommand() *cobra.Command {
 	f.StringVar(&set.cert, "tls-cert", "", "`FILE` with the service's certificate, if it has one; it is not read")
 	f.BoolVar(&live, "live", false, "ask only whether the process runs, not whether it is ready")
 	f.DurationVar(&wait, "wait", 0, "ask again until it is ready, at most this long")
+	f.IntVar(&pid, "pid", 0, "with --wait: the process that is waited for; once it has ended, nobody waits")
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 	return cmd
 }
@@ -96,8 +100,9 @@ func healthURL(set settings, path string) (string, error) {
 	return scheme + "://" + net.JoinHostPort(host, port) + path, nil
 }
 
-// askUntil asks until the answer is good or wait is over, at least once. Its errors carry their exit code.
-func askUntil(ctx context.Context, url string, wait time.Duration) (string, error) {
+// askUntil asks until the answer is good, wait is over or the process pid (0: none) has ended, at least once. Its errors
+// carry their exit code.
+func askUntil(ctx context.Context, url string, wait time.Duration, pid int) (string, error) {
 	client := &http.Client{
 		Timeout: healthTimeout,
 		Transport: &http.Transport{
@@ -114,12 +119,24 @@ func askUntil(ctx context.Context, url string, wait time.Duration) (string, erro
 		if err == nil || !time.Now().Add(healthAgain).Before(end) {
 			return text, err
 		}
+		if ended(pid) {
+			return "", &exitError{exitNoAnswer, fmt.Errorf("process %d has ended; its own log says why", pid)}
+		}
 		select {
 		case <-ctx.Done():
 			return "", err
 		case <-time.After(healthAgain):
 		}
 	}
+}
+
+// ended reports whether the process is known to have ended. 0 is no process, and has not.
+func ended(pid int) bool {
+	if pid == 0 {
+		return false
+	}
+	p, err := os.FindProcess(pid)
+	return err != nil || errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 func ask(ctx context.Context, client *http.Client, url string) (string, error) {

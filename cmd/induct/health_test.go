@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,7 @@ func TestHealthOfService(t *testing.T) {
 	health(t, 0, "ok\n", "--metrics-listen", ":"+port)
 	p.kill()
 	health(t, 4, "nobody answers", "--metrics-listen", metrics)
+	health(t, 4, "has ended", "--metrics-listen", metrics, "--wait", "1h", "--pid", strconv.Itoa(p.cmd.Process.Pid))
 }
 
 func TestHealthNotReady(t *testing.T) {
