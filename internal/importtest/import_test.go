@@ -82,6 +82,7 @@ var rooms = []room{
 	}},
 
 	{path: "internal/importtest"},
+	{path: "deploy"},    // checks the files there, and runs what runs without a container engine
 	{path: "test/docs"}, // runs the snippets of docs/build-a-client.md against the binary
 }
 
