@@ -216,6 +216,10 @@ func TestComposeAgreesWithLoadBalancer(t *testing.T) {
 		if s.Environment["INDUCT_TRUSTED_PROXIES"] != lb.Networks["front"].Address.String() {
 			t.Errorf("%s trusts %s, want the load balancer alone", name, s.Environment["INDUCT_TRUSTED_PROXIES"])
 		}
+		delay, err := time.ParseDuration(s.Environment["INDUCT_SHUTDOWN_DELAY"])
+		if every := numbers(t, ` inter (\d+)s `, config)[0]; err != nil || delay < 2*time.Duration(every)*time.Second {
+			t.Errorf("%s stops serving after %s, before the load balancer has turned away: %v", name, delay, err)
+		}
 		if s.StopGracePeriod < unitDuration(t, "TimeoutStopSec") {
 			t.Errorf("%s: it is killed after %s, sooner than by systemd", name, s.StopGracePeriod)
 		}

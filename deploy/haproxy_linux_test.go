@@ -1,13 +1,11 @@
 package deploy_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -127,19 +125,33 @@ func balance(t *testing.T) *balancer {
 			return new(net.Dialer).DialContext(ctx, network, b.address)
 		},
 	}}
-	b.until("haproxy listens", func() bool {
+	b.until("haproxy has looked for both replicas", func() bool {
 		select {
 		case <-b.ended:
 			t.Fatalf("haproxy ended")
 		default:
 		}
-		c, err := net.Dial("tcp", b.address)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
+		return b.state("induct-a") == "DOWN" && b.state("induct-b") == "DOWN"
 	})
 	return b
+}
+
+// state is what haproxy said last of a server: UP, DOWN or, before it has asked for the first time, nothing.
+func (b *balancer) state(server string) string {
+	log := b.log.String()
+	before := "Server replicas/" + server + " is "
+	at := strings.LastIndex(log, before)
+	if at < 0 {
+		return ""
+	}
+	word, _, _ := strings.Cut(log[at+len(before):], ",")
+	return word
+}
+
+// turns waits until haproxy has seen what a server's state is now.
+func (b *balancer) turns(server, state string) {
+	b.t.Helper()
+	b.until(server+" is "+state, func() bool { return b.state(server) == state })
 }
 
 // until waits for something that must come.
@@ -389,7 +401,6 @@ func refused(t *testing.T, resp *http.Response, text, code string) {
 
 func TestNobodyIsReady(t *testing.T) {
 	b := balance(t)
-	b.until("nobody is ready", func() bool { status, _ := b.do(http.MethodGet, "/", ""); return status == 503 })
 	resp, text := b.send(http.MethodGet, "/", "")
 	refused(t, resp, text, "serviceNotAvailable")
 	if b.well() {
@@ -503,68 +514,135 @@ func TestStopLetsEnd(t *testing.T) {
 	}
 }
 
-// TestBeforeTheService: the program itself behind the load balancer, with the settings that it has in compose.yaml, but for
-// its store, which is the embedded one.
-func TestBeforeTheService(t *testing.T) {
-	b := balance(t)
-	env := []string{"INDUCT_DATA=" + filepath.Join(t.TempDir(), "data")}
-	for name, value := range compose(t).Services["induct-a"].Environment {
+// service starts the program itself at 127.213.0.n, with the settings that it has in compose.yaml, but for its store, which is
+// an embedded one in dir.
+func (b *balancer) service(n int, dir string, settings ...string) *exec.Cmd {
+	b.t.Helper()
+	host := "127.213.0." + strconv.Itoa(n)
+	cmd := exec.Command(binary(), "serve")
+	cmd.Dir, cmd.Env = dir, []string{"INDUCT_DATA=" + filepath.Join(dir, "data"), "INDUCT_LOG_LEVEL=warn"}
+	for name, value := range compose(b.t).Services["induct-a"].Environment {
 		switch name {
 		case "INDUCT_DATABASE", "PGPASSFILE":
 			continue
 		case "INDUCT_LISTEN":
-			value = "127.213.0.11:" + b.port
+			value = host + ":" + b.port
 		case "INDUCT_METRICS_LISTEN":
-			value = "127.213.0.11:" + b.check
+			value = host + ":" + b.check
 		case "INDUCT_TRUSTED_PROXIES":
 			value = "127.0.0.0/8"
 		case "INDUCT_PUBLIC_URL":
 			value = "https://induct.corp.example"
 		}
-		env = append(env, name+"="+strings.Replace(value, "/run/secrets", b.secrets, 1))
+		cmd.Env = append(cmd.Env, name+"="+strings.Replace(value, "/run/secrets", b.secrets, 1))
 	}
-	cmd := exec.Command(binary(), "serve")
-	cmd.Env, cmd.Dir = env, t.TempDir()
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log syncBuffer
-	cmd.Stderr = &log
+	cmd.Env = append(cmd.Env, settings...)
+	cmd.Stderr = &b.log
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	defer func() { cmd.Process.Kill() }()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatalf("it did not start: %v\n%s", err, log.String())
+	b.t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if out, err := b.asked(cmd, "health", "--wait=30s", "--pid="+strconv.Itoa(cmd.Process.Pid)); err != nil {
+		b.t.Fatalf("it does not become ready: %v\n%s%s", err, out, b.log.String())
 	}
-	go func() { ended <- cmd.Wait() }()
-	t.Log(strings.TrimSpace(line))
+	return cmd
+}
+
+// asked runs the program with the settings of a service.
+func (b *balancer) asked(service *exec.Cmd, args ...string) ([]byte, error) {
+	cmd := exec.Command(binary(), args...)
+	cmd.Dir, cmd.Env = service.Dir, service.Env
+	return cmd.CombinedOutput()
+}
+
+// stop ends a service as Compose does and checks that it ends well.
+func (b *balancer) stop(service *exec.Cmd) {
+	b.t.Helper()
+	if err := service.Process.Signal(syscall.SIGTERM); err != nil {
+		b.t.Fatal(err)
+	}
+	killer := time.AfterFunc(soon, func() { service.Process.Kill() })
+	defer killer.Stop()
+	if err := service.Wait(); err != nil {
+		b.t.Errorf("it did not end well: %v\n%s", err, b.log.String())
+	}
+}
+
+func TestBeforeTheService(t *testing.T) {
+	b := balance(t)
+	service := b.service(11, t.TempDir(), "INDUCT_SHUTDOWN_DELAY=0s")
 	b.until("it is used", func() bool { status, _ := b.do(http.MethodGet, "/readyz", ""); return status == 200 })
 	if status, _ := b.do(http.MethodGet, "/metrics", ""); status != http.StatusNotFound {
 		t.Errorf("/metrics is shown to everybody: %d", status)
 	}
-	status, text := b.do(http.MethodGet, "/common/v2.0/.well-known/openid-configuration", "")
-	var discovery struct {
-		Issuer string
-		Token  string `json:"token_endpoint"`
+	status, text := b.do(http.MethodGet, discovery, "")
+	var metadata struct {
+		Token string `json:"token_endpoint"`
 	}
-	if err := json.Unmarshal([]byte(text), &discovery); err != nil || !strings.HasPrefix(discovery.Token, "https://induct.corp.example/") {
+	if err := json.Unmarshal([]byte(text), &metadata); err != nil || !strings.HasPrefix(metadata.Token, "https://induct.corp.example/") {
 		t.Errorf("%d %s, %v", status, text, err)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-ended:
-		if err != nil && !errors.Is(err, os.ErrClosed) {
-			t.Errorf("it did not end well: %v\n%s", err, log.String())
-		}
-	case <-time.After(soon):
-		t.Error("it did not end")
-	}
+	b.stop(service)
 	resp, text := b.send(http.MethodGet, "/", "")
 	refused(t, resp, text, "serviceNotAvailable")
+}
+
+const discovery = "/common/v2.0/.well-known/openid-configuration"
+
+// TestRollingRestart: one replica after the other is stopped and started while clients read and write, with and without
+// connections that they keep. Each request is answered by a replica.
+func TestRollingRestart(t *testing.T) {
+	b := balance(t)
+	dirs := map[int]string{11: t.TempDir(), 12: t.TempDir()}
+	services := make(map[int]*exec.Cmd)
+	for n, dir := range dirs {
+		services[n] = b.service(n, dir, "INDUCT_SHUTDOWN_DELAY=2s") // it is asked each 100 ms, see balance
+	}
+	b.turns("induct-a", "UP")
+	b.turns("induct-b", "UP")
+	var clients sync.WaitGroup
+	var stopped atomic.Bool
+	var answered [2]atomic.Int64
+	for c := range 4 {
+		transport := b.client.Transport.(*http.Transport).Clone()
+		transport.DisableKeepAlives = c%2 == 0
+		client := &http.Client{Transport: transport, Timeout: soon}
+		clients.Go(func() {
+			defer client.CloseIdleConnections()
+			for i := 0; !stopped.Load(); i++ {
+				want, resp, err := http.StatusOK, (*http.Response)(nil), error(nil)
+				if i%2 == 0 {
+					resp, err = client.Get("https://induct.corp.example" + discovery)
+				} else { // no client in it, which is said with 400
+					want = http.StatusBadRequest
+					resp, err = client.Post("https://induct.corp.example/common/oauth2/v2.0/token", "application/x-www-form-urlencoded", strings.NewReader("scope=x"))
+				}
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != want {
+					t.Errorf("%s: %s, want %d", resp.Request.Method, resp.Status, want)
+				}
+				answered[i%2].Add(1)
+			}
+		})
+	}
+	for n, dir := range dirs {
+		name := map[int]string{11: "induct-a", 12: "induct-b"}[n]
+		b.stop(services[n])
+		b.turns(name, "DOWN")
+		b.service(n, dir)
+		b.turns(name, "UP")
+	}
+	stopped.Store(true)
+	clients.Wait()
+	if answered[0].Load() == 0 || answered[1].Load() == 0 {
+		t.Error("nobody asked")
+	}
 }

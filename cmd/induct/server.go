@@ -45,7 +45,8 @@ type settings struct {
 	daily         int64
 	queueRecords  int64
 	reserve       int64
-	withoutMail   bool // jobs start although they have nobody to notify
+	shutdownDelay time.Duration // how long it goes on serving, not ready, once it is told to stop
+	withoutMail   bool          // jobs start although they have nobody to notify
 	mail          mailSettings
 	signIn        signInSettings
 	log           *slog.Logger
@@ -261,6 +262,11 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 		s.health.ShutDown()
+		// A connection that is closed while a request is on its way loses the request. So load balancers turn away first.
+		select {
+		case err = <-failed:
+		case <-time.After(s.shutdownDelay):
+		}
 		// Long polls answer at once with what is known; other requests do not look at their context.
 		endRequests()
 		unused.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
