@@ -120,13 +120,16 @@ func TestCommandsExist(t *testing.T) {
 	count := 0
 	for name, text := range texts(t) {
 		for line := range strings.SplitSeq(text, "\n") {
+			var found []call
 			switch {
 			case strings.HasSuffix(name, ".md"):
-				line = code(line)
-			case strings.HasPrefix(strings.TrimSpace(line), "#"):
-				continue
+				for _, piece := range code(line) {
+					found = append(found, calls(piece)...)
+				}
+			case !strings.HasPrefix(strings.TrimSpace(line), "#"):
+				found = calls(line)
 			}
-			for _, c := range calls(line) {
+			for _, c := range found {
 				known := flags(t, c.command...)
 				count++
 				for _, f := range c.flags {
@@ -168,17 +171,16 @@ func calls(line string) (all []call) {
 }
 
 // code returns a line of a page if it stands in a block of code, which is indented, and else what it has between backquotes.
-func code(line string) string {
+func code(line string) (pieces []string) {
 	if strings.HasPrefix(line, "    ") {
-		return line
+		return []string{line}
 	}
-	var spans []string
 	for i, part := range strings.Split(line, "`") {
 		if i%2 == 1 {
-			spans = append(spans, part)
+			pieces = append(pieces, part)
 		}
 	}
-	return strings.Join(spans, "\n")
+	return pieces
 }
 
 // TestSettingsExist: each INDUCT_ variable and each key of induct.yaml is a setting of `induct serve`.
