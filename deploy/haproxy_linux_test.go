@@ -90,7 +90,7 @@ func balance(t *testing.T) *balancer {
 		replace("10.213.0."+n+":8443\n", "127.213.0."+n+":"+b.port+"\n")
 	}
 	replace("check port 9464 ", "check port "+b.check+" ")
-	replace(" inter 1s ", " inter 100ms ")
+	replace(" inter 1s ", " inter 250ms ")
 	replace("    maxconn 10000\n", "    maxconn 200\n") // few files may be open on a desk
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -599,7 +599,7 @@ func TestRollingRestart(t *testing.T) {
 	dirs := map[int]string{11: t.TempDir(), 12: t.TempDir()}
 	services := make(map[int]*exec.Cmd)
 	for n, dir := range dirs {
-		services[n] = b.service(n, dir, "INDUCT_SHUTDOWN_DELAY=2s") // it is asked each 100 ms, see balance
+		services[n] = b.service(n, dir, "INDUCT_SHUTDOWN_DELAY=2s") // it is asked each 250 ms, see balance
 	}
 	b.turns("induct-a", "UP")
 	b.turns("induct-b", "UP")
