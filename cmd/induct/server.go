@@ -32,7 +32,9 @@ import (
 
 // settings are what a server is started with.
 type settings struct {
-	data          string
+	data          string // directory; with a database, of what belongs to this process alone; "": there is none
+	database      string // URL of a PostgreSQL database; "": everything is in data
+	offline       bool   // nobody is served
 	listen        string
 	metricsListen string // plain HTTP for those who watch; "": none
 	domain        string // default domain of a tenant that is made
@@ -45,6 +47,7 @@ type settings struct {
 	daily         int64
 	queueRecords  int64
 	reserve       int64
+	keep          keepSettings
 	shutdownDelay time.Duration // how long it goes on serving, not ready, once it is told to stop
 	withoutMail   bool          // jobs start although they have nobody to notify
 	mail          mailSettings
@@ -59,6 +62,7 @@ type server struct {
 	tenant          provision.Tenant
 	authority       *oauth.Authority
 	users           *directory.Directory
+	retention       *sqlstore.Retention
 	service         *provision.Service
 	sender          *notify.Sender // nil: no mail server is configured
 	metrics         *metrics.Metrics
@@ -80,7 +84,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		debug.SetGCPercent(50)
 	}
 	s = &server{settings: set}
-	if err := errors.Join(s.checkListen(), s.checkMetricsListen(), s.checkIdentityListen()); err != nil {
+	if err := errors.Join(s.checkListen(), s.checkMetricsListen(), s.checkIdentityListen(), set.keep.check()); err != nil {
 		return nil, err
 	}
 	if s.sender, err = set.mail.sender(); err != nil {
@@ -94,7 +98,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve}); err != nil {
+	if s.store, err = set.openStore(ctx); err != nil {
 		return nil, err
 	}
 	store := s.store // s is nil after a failure
@@ -107,6 +111,10 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		return nil, err
 	}
 	s.users = directory.New(s.store)
+	s.users.Retention = set.keep.deleted
+	if s.retention, err = sqlstore.NewRetention(s.store, set.keep.Keep, set.log, s.sawDropped); err != nil {
+		return nil, err
+	}
 	if s.authority, err = s.newAuthority(); err != nil {
 		return nil, err
 	}
@@ -121,7 +129,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 			*directory.Directory
 		}{s.service, s.users},
 		Apps: s.store, Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
-		RoleMembers: roleMembers(s.store),
+		RoleMembers: roleMembers(s.store), Retention: s.kept, KeepUploads: set.keep.Uploads,
 	})
 	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
 	s.health = metrics.NewHealth(watched{s.store}, set.log)
@@ -136,6 +144,23 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		return nil, errors.Join(err, s.closeMetrics(), s.closeIdentities())
 	}
 	return s, nil
+}
+
+// openStore opens what everything is kept in.
+func (set *settings) openStore(ctx context.Context) (*sqlstore.Store, error) {
+	if set.database == "" {
+		return sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve})
+	}
+	host, _ := os.Hostname()
+	return sqlstore.OpenPostgres(ctx, set.database, sqlstore.PostgresOptions{Name: host, Observer: set.offline})
+}
+
+// where names the store for people, as a command's flag.
+func (set *settings) where() string {
+	if set.database != "" {
+		return "--database URL"
+	}
+	return "--data " + set.data
 }
 
 // route sends a request to the room that knows its path.
@@ -164,6 +189,9 @@ func (s *server) checkListen() error {
 	}
 	if s.tls != "" && s.tls != "local" {
 		return fmt.Errorf("--tls %q: the only value is local; for a certificate of your own use --tls-cert and --tls-key", s.tls)
+	}
+	if s.tls == "local" && s.data == "" {
+		return errors.New("--tls local needs --data DIR, for its certificate authority; several processes need one certificate: --tls-cert and --tls-key")
 	}
 	if s.tls == "" && s.cert == "" && !loopback(host) {
 		return fmt.Errorf("--listen %s would serve plain HTTP to other machines: listen on 127.0.0.1, or give --tls-cert and --tls-key, or --tls local", s.listen)
@@ -249,6 +277,7 @@ func (s *server) run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.service.Run(engine) })
 	work.Go(func() { s.users.Run(engine, s.log) })
+	work.Go(func() { s.retention.Run(engine) })
 	work.Go(func() { s.mailer().Run(engine) })
 	work.Go(func() { s.tendKeys(engine) })
 	failed := make(chan error, 3)
@@ -289,30 +318,26 @@ func (s *server) close() error {
 	return errors.Join(s.listener.Close(), s.closeMetrics(), s.closeIdentities(), s.store.Close())
 }
 
-// loadTenant returns the installation's tenant; the first time, it makes one.
+// loadTenant returns the installation's tenant; the first time, it makes one. Of several processes that start at once on an
+// empty database each takes what the first has decided.
 func loadTenant(ctx context.Context, store *sqlstore.Store, domain string) (t provision.Tenant, err error) {
-	id, err := store.Setting(ctx, "tenant.id")
+	id, err := once(ctx, store, "tenant.id", uuid.NewString)
 	if err != nil {
 		return t, err
-	}
-	if id == "" {
-		id = uuid.NewString()
-		for name, value := range map[string]string{"tenant.domain": domain, "tenant.id": id} {
-			if err := store.PutSetting(ctx, name, value); err != nil {
-				return t, err
-			}
-		}
 	}
 	if t.ID, err = uuid.Parse(id); err != nil {
 		return t, fmt.Errorf("tenant.id: %w", err)
 	}
-	if t.DefaultDomain, err = store.Setting(ctx, "tenant.domain"); err != nil {
-		return t, err
-	}
-	if t.DefaultDomain == "" {
-		t.DefaultDomain = domain
-		err = store.PutSetting(ctx, "tenant.domain", domain)
-	}
+	t.DefaultDomain, err = once(ctx, store, "tenant.domain", func() string { return domain })
 	t.DisplayName = t.DefaultDomain
 	return t, err
+}
+
+// once returns a fact about the installation, which is decided the first time.
+func once(ctx context.Context, store *sqlstore.Store, name string, decide func() string) (string, error) {
+	value, err := store.Setting(ctx, name)
+	if value != "" || err != nil {
+		return value, err
+	}
+	return store.PutSettingOnce(ctx, name, decide())
 }

@@ -165,7 +165,7 @@ func appendGroup(f *os.File, in <-chan write, first write) {
 // bulkTables hold what must stand in a database when a person has been created, with the uniqueness that is promised:
 // of a user's id and user name, of a person's anchor and of the user that the anchor is linked to.
 var bulkTables = []string{
-	"CREATE TABLE user (pk INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, upn TEXT NOT NULL UNIQUE, content BLOB NOT NULL)",
+	"CREATE TABLE users (pk INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, upn TEXT NOT NULL UNIQUE, content BLOB NOT NULL)",
 	"CREATE TABLE person (pk INTEGER PRIMARY KEY, anchor TEXT NOT NULL UNIQUE, object BLOB NOT NULL UNIQUE, kept BLOB NOT NULL)",
 }
 
@@ -260,7 +260,7 @@ func insert(conn *sqlite.Conn, rows []bulkRow) (err error) {
 		return err
 	}
 	defer end(&err)
-	user, err := conn.Prepare("INSERT INTO user (id, upn, content) VALUES (?1, ?2, ?3)")
+	user, err := conn.Prepare("INSERT INTO users (id, upn, content) VALUES (?1, ?2, ?3)")
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/expr"
 	"induct/internal/provision"
@@ -101,7 +100,7 @@ func (t *target) apply(ctx context.Context, c provision.Change) error {
 // has taken them out of what users are found by. Who had one of them as manager keeps the id: nobody can have it again,
 // and readers do not show a manager who is not there.
 func (t *target) purge(condition string, args ...any) (n int, err error) {
-	err = sqlstore.Query(t.u.Conn(), "DELETE FROM user WHERE deleted IS NOT NULL AND "+condition+" RETURNING id", args, func(st *sqlite.Stmt) error {
+	err = sqlstore.Query(t.u.Conn(), "DELETE FROM users WHERE deleted IS NOT NULL AND "+condition+" RETURNING id", args, func(st sqlstore.Row) error {
 		var id uuid.UUID
 		st.ColumnBytes(0, id[:])
 		delete(t.seen, id.String())
@@ -136,17 +135,22 @@ func (d *Directory) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// purgeDue removes those who have been deleted for longer than Retention. It takes the writer only if there are any.
+// purgeDue removes those who have been deleted for longer than Retention. It takes the writer only if there are any. Several
+// processes may do it at once: each piece is a transaction, and who comes second finds nothing.
 func (d *Directory) purgeDue(ctx context.Context) (purged int, err error) {
+	if d.Retention == 0 {
+		return 0, nil
+	}
 	until := d.store.Now().Add(-d.Retention).UnixMicro()
 	due := false
-	err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-		return sqlstore.Query(c, "SELECT 1 FROM user WHERE deleted <= ?1 LIMIT 1", []any{until}, func(*sqlite.Stmt) error { due = true; return nil })
+	err = d.store.Read(ctx, func(c sqlstore.Conn) error {
+		return sqlstore.Query(c, "SELECT 1 FROM users WHERE deleted <= ?1 LIMIT 1", []any{until}, func(sqlstore.Row) error { due = true; return nil })
 	})
 	for due && err == nil {
 		var n int
 		err = d.store.Write(ctx, func(u *sqlstore.Unit) (err error) {
-			n, err = d.In(u).(*target).purge("pk IN (SELECT pk FROM user WHERE deleted <= ?1 ORDER BY deleted LIMIT ?2)", until, purgeAtOnce)
+			// Twice the condition: one of them may have been restored, and deleted anew, since it was selected.
+			n, err = d.In(u).(*target).purge("deleted <= ?1 AND pk IN (SELECT pk FROM users WHERE deleted <= ?1 ORDER BY deleted LIMIT ?2)", until, purgeAtOnce)
 			return err
 		})
 		if err == nil {

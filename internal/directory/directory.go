@@ -13,7 +13,6 @@ import (
 	"unicode"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/expr"
 	"induct/internal/provision"
@@ -26,7 +25,7 @@ type Directory struct {
 	versions *versions
 	current  *target // of the latest Unit; only the store's writer touches it
 
-	// Retention is how long a deleted user can be restored; New sets 30 days. It is not to be changed while Run runs.
+	// Retention is how long a deleted user can be restored, 0 for ever; New sets 30 days. It is not to be changed while Run runs.
 	Retention time.Duration
 }
 
@@ -50,6 +49,15 @@ const columns = "id, version, created, deleted, content, pk"
 
 // filed are the attributes that a user can be found by, those that the fewest share first.
 var filed = []string{"userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"}
+
+// claimed are those of them that two users must not get at the same time: what has to be unique, and what people are matched by.
+var claimed = []string{"userPrincipalName", "employeeId"}
+
+// filing is the key of an attribute's value.
+type filing struct {
+	attribute string
+	hash      int64
+}
 
 // key is the hash that users with this value of a filed attribute have.
 func key(attribute, value string) int64 { return sqlstore.HashKey("user."+attribute, 0, fold(value)) }
@@ -139,7 +147,7 @@ func (t *target) version(id uuid.UUID) (version int64, err error) {
 	if version := t.versions.get(id); version != 0 {
 		return version, nil
 	}
-	err = sqlstore.Query(t.u.Conn(), "SELECT version FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+	err = sqlstore.Query(t.u.Conn(), "SELECT version FROM users WHERE id = ?1", []any{id[:]}, func(st sqlstore.Row) error {
 		version = st.ColumnInt64(0)
 		return nil
 	})
@@ -167,7 +175,7 @@ func (t *target) user(id uuid.UUID) (x *user, err error) {
 	if x := t.seen[id.String()]; x != nil {
 		return x, nil
 	}
-	err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE id = ?1", []any{id[:]}, func(st *sqlite.Stmt) error {
+	err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE id = ?1", []any{id[:]}, func(st sqlstore.Row) error {
 		if x, err = row(st); err == nil {
 			t.seen[x.ID] = x
 		}
@@ -179,7 +187,7 @@ func (t *target) user(id uuid.UUID) (x *user, err error) {
 // byAttribute takes a filed attribute from its key; others are compared user by user.
 func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 	var ids []string
-	take := func(st *sqlite.Stmt) error {
+	take := func(st sqlstore.Row) error {
 		x, err := row(st)
 		if err != nil || !x.has(q.Attribute, q.Value) {
 			return err
@@ -192,7 +200,7 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 		return nil
 	}
 	if !slices.Contains(filed, q.Attribute) {
-		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE deleted IS NULL", nil, take))
+		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE deleted IS NULL", nil, take))
 	} else {
 		err = stop(t.eachFiled(key(q.Attribute, q.Value), take))
 	}
@@ -206,11 +214,11 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 const maxAmbiguous = 10
 
 // eachFiled calls take with each live row that is filed under a hash; it may hold another value.
-func (t *target) eachFiled(hash int64, take func(*sqlite.Stmt) error) error {
+func (t *target) eachFiled(hash int64, take func(sqlstore.Row) error) error {
 	rows, err := t.u.Keyed(hash)
 	for _, pk := range rows {
 		if err == nil {
-			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM user WHERE pk = ?1", []any{pk}, take)
+			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE pk = ?1", []any{pk}, take)
 		}
 	}
 	return err
@@ -283,8 +291,8 @@ type draft struct {
 	was, is *user // the same one if there is nothing to store
 	upn     string
 	content []byte
-	in, out []int64 // keys to file it under, and to take it out from
-	claims  bool    // it takes a userPrincipalName that it does not hold yet
+	in, out []filing // keys to file it under, and to take it out from
+	claims  bool     // it takes a userPrincipalName that it does not hold yet
 	restore bool
 }
 
@@ -312,10 +320,10 @@ func (d *draft) make(c *provision.Change, now time.Time) *provision.TargetError 
 			continue
 		}
 		if from != "" {
-			d.out = append(d.out, key(a, from))
+			d.out = append(d.out, filing{a, key(a, from)})
 		}
 		if to != "" {
-			d.in = append(d.in, key(a, to))
+			d.in = append(d.in, filing{a, key(a, to)})
 		}
 	}
 	return nil
@@ -363,11 +371,15 @@ func (t *target) write(d *draft) (provision.Result, error) {
 		return provision.Result{Err: refused("Conflict", "", "an account has the id "+d.is.ID+" already", "Send the person again.")}, nil
 	}
 	t.wroteVersion(d.is.uuid, d.is.Version)
-	for _, h := range d.out {
-		t.u.Unfile(h, d.is.pk)
+	for _, f := range d.out {
+		t.u.Unfile(f.hash, d.is.pk)
 	}
-	for _, h := range d.in {
-		t.u.File(h, d.is.pk)
+	for _, f := range d.in {
+		if slices.Contains(claimed, f.attribute) {
+			t.u.Claim(f.hash, d.is.pk)
+		} else {
+			t.u.File(f.hash, d.is.pk)
+		}
 	}
 	return result, nil
 }
@@ -387,14 +399,18 @@ func (t *target) store(d *draft) (stored bool, err error) {
 	c, is := t.u.Conn(), d.is
 	switch {
 	case is.pk == 0:
-		err = sqlstore.Query(c, "INSERT INTO user (id, version, created, content) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-			[]any{is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
-		is.pk = c.LastInsertRowID()
-		return c.Changes() == 1, err
+		pk, err := t.u.NewRow("users")
+		if err != nil {
+			return false, err
+		}
+		is.pk = pk
+		err = sqlstore.Query(c, "INSERT INTO users (pk, id, version, created, content) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+			[]any{pk, is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
+		return sqlstore.Changes(c) == 1, err
 	case is.Deleted.Equal(d.was.Deleted):
-		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, d.content}, nil)
+		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3 WHERE pk = ?1 AND version = ?4 /*ONE ROW*/", []any{is.pk, is.Version, d.content, d.was.Version}, nil)
 	default:
-		err = sqlstore.Query(c, "UPDATE user SET version = ?2, content = ?3, deleted = ?4 WHERE pk = ?1", []any{is.pk, is.Version, d.content, microsOrNull(is.Deleted)}, nil)
+		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3, deleted = ?4 WHERE pk = ?1 AND version = ?5 /*ONE ROW*/", []any{is.pk, is.Version, d.content, microsOrNull(is.Deleted), d.was.Version}, nil)
 	}
 	t.seen[is.ID] = is
 	return true, err
@@ -409,7 +425,7 @@ func microsOrNull(at time.Time) any {
 
 // taken reports whether a live user has the userPrincipalName.
 func (t *target) taken(upn string) (taken bool, err error) {
-	err = t.eachFiled(key("userPrincipalName", upn), func(st *sqlite.Stmt) error {
+	err = t.eachFiled(key("userPrincipalName", upn), func(st sqlstore.Row) error {
 		x, err := row(st)
 		taken = taken || err == nil && x.has("userPrincipalName", upn)
 		return err
@@ -422,7 +438,7 @@ func refused(code, attribute, reason, advice string) *provision.TargetError {
 }
 
 // row reads a row of columns.
-func row(st *sqlite.Stmt) (*user, error) {
+func row(st sqlstore.Row) (*user, error) {
 	var id uuid.UUID
 	st.ColumnBytes(0, id[:])
 	o := &provision.Object{ID: id.String(), Version: st.ColumnInt64(1), Created: time.UnixMicro(st.ColumnInt64(2)).UTC()}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
@@ -36,8 +35,12 @@ func (d *Directory) Object(ctx context.Context, idOrUPN string) (o *provision.Ob
 
 // byID returns the user with this id, a live one or one in deleted items; nil if there is none.
 func (d *Directory) byID(ctx context.Context, id uuid.UUID, deleted bool) (o *provision.Object, err error) {
-	err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-		return sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE id = ?1 AND (deleted IS NOT NULL) = ?2", []any{id[:], deleted}, func(st *sqlite.Stmt) error {
+	which := " AND deleted IS NULL"
+	if deleted {
+		which = " AND deleted IS NOT NULL"
+	}
+	err = d.store.Read(ctx, func(c sqlstore.Conn) error {
+		return sqlstore.Query(c, "SELECT "+columns+" FROM users WHERE id = ?1"+which, []any{id[:]}, func(st sqlstore.Row) error {
 			x, err := row(st)
 			if err == nil {
 				o = x.Object
@@ -54,7 +57,7 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 		q.Limit = 100
 	}
 	seen := 0
-	take := func(st *sqlite.Stmt) error {
+	take := func(st sqlstore.Row) error {
 		if len(page.Objects) == q.Limit || seen == maxScan {
 			page.More = true
 			return errStop
@@ -72,25 +75,23 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 	}
 	hash, narrow := narrowest(q)
 	if q.Deleted || !narrow { // deleted users have no keys
-		from := " FROM user WHERE deleted IS NULL AND pk > ?1 ORDER BY pk"
+		from := " FROM users WHERE deleted IS NULL AND pk > ?1 ORDER BY pk"
 		if q.Deleted {
-			from = " FROM user INDEXED BY user_deleted_order WHERE deleted IS NOT NULL AND pk > ?1 ORDER BY pk"
+			from = " FROM users INDEXED BY user_deleted_order WHERE deleted IS NOT NULL AND pk > ?1 ORDER BY pk"
 		}
-		err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-			c.SetInterrupt(ctx.Done())
-			return sqlstore.Query(c, "SELECT "+columns+from, []any{q.After}, take)
+		err = d.store.Read(ctx, func(c sqlstore.Conn) error {
+			return sqlstore.Scan(c, "SELECT "+columns+from, []any{q.After}, take)
 		})
 		return page, stop(err)
 	}
-	err = d.store.ReadKeyed(ctx, []int64{hash}, func(c *sqlite.Conn, rows [][]int64) error {
-		c.SetInterrupt(ctx.Done())
+	err = d.store.ReadKeyed(ctx, []int64{hash}, func(c sqlstore.Conn, rows [][]int64) error {
 		slices.Sort(rows[0])
 		for _, pk := range rows[0] {
 			if pk <= q.After {
 				continue
 			}
 			// The keys may be older than the row, which may have gone to deleted items since.
-			if err := sqlstore.Query(c, "SELECT "+columns+" FROM user WHERE pk = ?1 AND deleted IS NULL", []any{pk}, take); err != nil {
+			if err := sqlstore.Query(c, "SELECT "+columns+" FROM users WHERE pk = ?1 AND deleted IS NULL", []any{pk}, take); err != nil {
 				return err
 			}
 		}
@@ -121,16 +122,16 @@ func narrowest(q provision.ObjectQuery) (hash int64, ok bool) {
 
 // count is how users are counted: deleted ones in their own index, live ones as all in the smallest index less these.
 var count = map[bool]string{
-	true:  "SELECT count(*) FROM user WHERE deleted IS NOT NULL",
-	false: "SELECT (SELECT count(*) FROM user) - (SELECT count(*) FROM user WHERE deleted IS NOT NULL)",
+	true:  "SELECT count(*) FROM users WHERE deleted IS NOT NULL",
+	false: "SELECT (SELECT count(*) FROM users) - (SELECT count(*) FROM users WHERE deleted IS NOT NULL)",
 }
 
 // CountObjects implements provision.Objects.
 func (d *Directory) CountObjects(ctx context.Context, q provision.ObjectQuery) (n int64, err error) {
 	q.After = 0
 	if _, narrow := narrowest(q); !narrow && q.Match == nil {
-		err = d.store.Read(ctx, func(c *sqlite.Conn) error {
-			return sqlstore.Query(c, count[q.Deleted], nil, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+		err = d.store.Read(ctx, func(c sqlstore.Conn) error {
+			return sqlstore.Query(c, count[q.Deleted], nil, func(st sqlstore.Row) error { n = st.ColumnInt64(0); return nil })
 		})
 		return n, err
 	}

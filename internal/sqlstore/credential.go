@@ -8,15 +8,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/oauth"
 )
 
 // Client implements oauth.Store.
 func (s *Store) Client(ctx context.Context, appID uuid.UUID) (client *oauth.Client, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT content FROM client WHERE app_id = ?1", []any{appID[:]}, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT content FROM client WHERE app_id = ?1", []any{appID[:]}, func(st Row) error {
 			client = new(oauth.Client)
 			return json.Unmarshal([]byte(st.ColumnText(0)), client)
 		})
@@ -33,7 +32,7 @@ func (s *Store) PutClient(ctx context.Context, client *oauth.Client) error {
 	if err != nil {
 		return err
 	}
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO client (app_id, content) VALUES (?1, ?2) ON CONFLICT (app_id) DO UPDATE SET content = excluded.content",
 			[]any{client.AppID[:], string(content)}, nil)
 	})
@@ -41,8 +40,8 @@ func (s *Store) PutClient(ctx context.Context, client *oauth.Client) error {
 
 // Clients implements oauth.Store.
 func (s *Store) Clients(ctx context.Context) (clients []*oauth.Client, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT content FROM client", nil, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT content FROM client", nil, func(st Row) error {
 			client := new(oauth.Client)
 			clients = append(clients, client)
 			return json.Unmarshal([]byte(st.ColumnText(0)), client)
@@ -54,15 +53,15 @@ func (s *Store) Clients(ctx context.Context) (clients []*oauth.Client, err error
 
 // DeleteClient implements oauth.Store.
 func (s *Store) DeleteClient(ctx context.Context, appID uuid.UUID) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM client WHERE app_id = ?1", []any{appID[:]}, nil)
 	})
 }
 
 // SigningKeys implements oauth.Store.
 func (s *Store) SigningKeys(ctx context.Context) (keys []oauth.SigningKey, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT key_id, private, created, retired FROM signing_key ORDER BY created DESC, key_id", nil, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT key_id, private, created, retired FROM signing_key ORDER BY created DESC, key_id", nil, func(st Row) error {
 			k := oauth.SigningKey{KeyID: st.ColumnText(0), Private: Blob(st, 1), Created: micros(st, 2)}
 			if st.ColumnInt64(3) != 0 {
 				k.Retired = micros(st, 3)
@@ -76,7 +75,7 @@ func (s *Store) SigningKeys(ctx context.Context) (keys []oauth.SigningKey, err e
 
 // PutSigningKey implements oauth.Store.
 func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, `INSERT INTO signing_key (key_id, private, created, retired) VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (key_id) DO UPDATE SET private = excluded.private, created = excluded.created, retired = excluded.retired`,
 			[]any{k.KeyID, k.Private, k.Created.UnixMicro(), zeroMicro(k.Retired)}, nil)
@@ -85,7 +84,7 @@ func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
 
 // DeleteSigningKey implements oauth.Store.
 func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM signing_key WHERE key_id = ?1", []any{id}, nil)
 	})
 }

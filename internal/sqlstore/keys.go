@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"zombiezen.com/go/sqlite"
-
 	"induct/internal/sqlstore/pack"
 )
 
@@ -64,6 +62,7 @@ func keyOfAnchor(job int64, anchor string) anchorKey {
 type keyChange struct {
 	hash, row int64
 	gone      bool
+	claim     bool // nobody else is to file under the hash at the same time
 }
 
 func sliceOf(hash int64) int { return int(uint64(hash) >> 58) }
@@ -155,11 +154,11 @@ func (k *keys) changes(hashes []int64) [][]keyChange {
 }
 
 // stored returns the rows that the table has under a hash.
-func (k *keys) stored(c *sqlite.Conn, hash int64) (rows []int64, err error) {
+func (k *keys) stored(c Conn, hash int64) (rows []int64, err error) {
 	if !k.filter.mayHold(hash) {
 		return nil, nil
 	}
-	err = query(c, "SELECT row FROM key WHERE hash = ?1", []any{hash}, func(st *sqlite.Stmt) error {
+	err = query(c, "SELECT row FROM key WHERE hash = ?1", []any{hash}, func(st Row) error {
 		rows = append(rows, st.ColumnInt64(0))
 		return nil
 	})
@@ -168,7 +167,7 @@ func (k *keys) stored(c *sqlite.Conn, hash int64) (rows []int64, err error) {
 
 // write stages the changes of a transaction inside it, and moves a slice into the table. The caller calls publish once
 // the transaction is durable.
-func (k *keys) write(c *sqlite.Conn, pending *keySet) error {
+func (k *keys) write(c Conn, pending *keySet) error {
 	number := k.number + 1
 	if err := k.move(c, sliceAt(number)); err != nil {
 		return fmt.Errorf("move keys: %w", err)
@@ -189,7 +188,7 @@ func (k *keys) write(c *sqlite.Conn, pending *keySet) error {
 func sliceAt(number int64) int { return int(number % keySlices) }
 
 // move brings a slice into the table, in its order.
-func (k *keys) move(c *sqlite.Conn, slice int) error {
+func (k *keys) move(c Conn, slice int) error {
 	changes := make([]keyChange, len(k.staged[slice].list))
 	for i, l := range k.staged[slice].list {
 		changes[i] = l.keyChange
@@ -213,7 +212,7 @@ func (k *keys) move(c *sqlite.Conn, slice int) error {
 		}
 	}
 	for pair := range slices.Chunk(rows, 2) {
-		if err := query(c, "INSERT OR IGNORE INTO key (hash, row) VALUES (?1, ?2)", pair, nil); err != nil {
+		if err := query(c, "INSERT INTO key (hash, row) VALUES (?1, ?2) ON CONFLICT DO NOTHING", pair, nil); err != nil {
 			return err
 		}
 	}
@@ -242,14 +241,14 @@ func (k *keys) publish(pending *keySet) {
 }
 
 // load reads what was staged and had not been moved when the store was closed.
-func (k *keys) load(c *sqlite.Conn) error {
-	if err := query(c, "SELECT max(number) FROM key_stage", nil, func(st *sqlite.Stmt) error {
+func (k *keys) load(c Conn) error {
+	if err := query(c, "SELECT max(number) FROM key_stage", nil, func(st Row) error {
 		k.number = st.ColumnInt64(0)
 		return nil
 	}); err != nil {
 		return err
 	}
-	return query(c, "SELECT number, changes FROM key_stage ORDER BY number", nil, func(st *sqlite.Stmt) error {
+	return query(c, "SELECT number, changes FROM key_stage ORDER BY number", nil, func(st Row) error {
 		number := st.ColumnInt64(0)
 		d := pack.Dec{B: Blob(st, 1)}
 		for range d.Count() {
@@ -289,8 +288,8 @@ func (k *keys) fill(ctx context.Context, s *Store) error {
 			text, args = "SELECT hash FROM key WHERE hash > ?2 ORDER BY hash LIMIT ?1", []any{piece, last}
 		}
 		n := 0
-		err := s.read(ctx, func(c *sqlite.Conn) error {
-			return query(c, text, args, func(st *sqlite.Stmt) error {
+		err := s.read(ctx, func(c Conn) error {
+			return query(c, text, args, func(st Row) error {
 				n++
 				last = st.ColumnInt64(0)
 				k.filter.add(last)
@@ -347,9 +346,18 @@ func (f *filter) mayHold(hash int64) bool {
 
 // ReadKeyed runs fn on a read connection, in one snapshot, with the rows that may be filed under each hash. A row may
 // be gone or hold another text: fn compares.
-func (s *Store) ReadKeyed(ctx context.Context, hashes []int64, fn func(c *sqlite.Conn, rows [][]int64) error) error {
+func (s *Store) ReadKeyed(ctx context.Context, hashes []int64, fn func(c Conn, rows [][]int64) error) error {
+	if s.pg != nil {
+		return s.read(ctx, func(c Conn) error {
+			rows, err := pgReadKeyed(c, hashes)
+			if err != nil {
+				return fmt.Errorf("read keys: %w", err)
+			}
+			return fn(c, rows)
+		})
+	}
 	staged := s.keys.changes(hashes)
-	return s.read(ctx, func(c *sqlite.Conn) error {
+	return s.read(ctx, func(c Conn) error {
 		rows := make([][]int64, len(hashes))
 		for i, h := range hashes {
 			stored, err := s.keys.stored(c, h)
@@ -364,6 +372,9 @@ func (s *Store) ReadKeyed(ctx context.Context, hashes []int64, fn func(c *sqlite
 
 // Keyed returns the rows that may be filed under a hash, the Unit's own changes included. The caller compares.
 func (u *Unit) Keyed(hash int64) ([]int64, error) {
+	if u.s.pg != nil {
+		return u.pgKeyed(hash)
+	}
 	rows, err := u.s.keys.stored(u.conn, hash)
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
@@ -376,6 +387,12 @@ func (u *Unit) Keyed(hash int64) ([]int64, error) {
 
 // File files a row of some table under a hash.
 func (u *Unit) File(hash, row int64) { u.pending.add(keyChange{hash: hash, row: row}) }
+
+// Claim is File for a text that a Unit has looked up (Keyed) and found to be free for it: if another one files under the same
+// hash meanwhile, one of the two fails and is done again.
+func (u *Unit) Claim(hash, row int64) {
+	u.pending.add(keyChange{hash: hash, row: row, claim: true})
+}
 
 // Unfile takes a row out from under a hash.
 func (u *Unit) Unfile(hash, row int64) { u.pending.add(keyChange{hash: hash, row: row, gone: true}) }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/mapping"
 	"induct/internal/provision"
@@ -64,7 +63,7 @@ func (k *keyed) check(t rapid.TB, hashes []int64) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.store.ReadKeyed(context.Background(), hashes, func(_ *sqlite.Conn, rows [][]int64) error { outside = rows; return nil }); err != nil {
+	if err := k.store.ReadKeyed(context.Background(), hashes, func(_ Conn, rows [][]int64) error { outside = rows; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for i, h := range hashes {
@@ -170,8 +169,8 @@ func TestStagedChangesAreBounded(t *testing.T) {
 		staged += len(k.store.keys.staged[i].list)
 	}
 	blobs := 0
-	if err := k.store.read(t.Context(), func(c *sqlite.Conn) error {
-		return query(c, "SELECT 1 FROM key_stage", nil, func(*sqlite.Stmt) error { blobs++; return nil })
+	if err := k.store.read(t.Context(), func(c Conn) error {
+		return query(c, "SELECT 1 FROM key_stage", nil, func(Row) error { blobs++; return nil })
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"induct/internal/provision"
 )
 
@@ -26,8 +24,7 @@ func (s *Store) QueryLog(ctx context.Context, q provision.LogQuery) (provision.L
 		q.Limit = 100
 	}
 	scan := logScan{s: s, q: q}
-	err := s.read(ctx, func(c *sqlite.Conn) error {
-		c.SetInterrupt(ctx.Done())
+	err := s.read(ctx, func(c Conn) error {
 		bounds, err := timeBounds(c, q)
 		if err != nil {
 			return err
@@ -47,10 +44,10 @@ func (s *Store) QueryLog(ctx context.Context, q provision.LogQuery) (provision.L
 
 // timeBounds returns q with its times turned into places: the entries of a block share one time, which grows with
 // the place.
-func timeBounds(c *sqlite.Conn, q provision.LogQuery) (provision.LogQuery, error) {
+func timeBounds(c Conn, q provision.LogQuery) (provision.LogQuery, error) {
 	at := func(t time.Time) (first int64, err error) {
 		first = math.MaxInt64
-		err = query(c, "SELECT first FROM log_block WHERE began >= ?1 ORDER BY began, first LIMIT 1", []any{ceilMicro(t)}, func(st *sqlite.Stmt) error {
+		err = query(c, "SELECT first FROM log_block WHERE began >= ?1 ORDER BY began, first LIMIT 1", []any{ceilMicro(t)}, func(st Row) error {
 			first = st.ColumnInt64(0)
 			return nil
 		})
@@ -119,7 +116,7 @@ func (l *logScan) blocks(q provision.LogQuery) error {
 	if text += " ORDER BY first"; !q.Ascending {
 		text += " DESC"
 	}
-	return query(l.c, text, args, l.block)
+	return l.c.scan(text, args, l.block)
 }
 
 // blockConditions rules blocks out by what is known of one without opening it.
@@ -162,21 +159,21 @@ func ceilMicro(t time.Time) int64 {
 
 type logScan struct {
 	s            *Store
-	c            *sqlite.Conn
+	c            Conn
 	q            provision.LogQuery
 	page         provision.LogPage
 	opened, seen int
 }
 
 // block takes up one block; it returns errEnough when the page is full or the scan's bound is reached.
-func (l *logScan) block(st *sqlite.Stmt) error {
+func (l *logScan) block(st Row) error {
 	first, last := st.ColumnInt64(0), st.ColumnInt64(1)
 	if l.seen++; l.opened >= maxScan || l.seen > maxLook {
 		return l.stop(first, last)
 	}
 	l.opened++
 	var packed []byte
-	err := query(l.c, "SELECT packed FROM log_entries WHERE first = ?1", []any{first}, func(st *sqlite.Stmt) error {
+	err := query(l.c, "SELECT packed FROM log_entries WHERE first = ?1", []any{first}, func(st Row) error {
 		packed = Blob(st, 0)
 		return nil
 	})
@@ -247,8 +244,8 @@ func holds(packed []byte, h uint32) bool {
 
 // LastSeq implements provision.Log.
 func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT last FROM log_block WHERE first <= ?1 ORDER BY first DESC LIMIT 1", []any{int64(math.MaxInt64)}, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT last FROM log_block WHERE first <= ?1 ORDER BY first DESC LIMIT 1", []any{int64(math.MaxInt64)}, func(st Row) error {
 			seq = st.ColumnInt64(0)
 			return nil
 		})

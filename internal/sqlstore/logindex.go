@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sort"
 
-	"zombiezen.com/go/sqlite"
-
 	"induct/internal/provision"
 )
 
@@ -31,9 +29,9 @@ func (n unmerged) reaches(limit unmerged) bool {
 	return n.blocks >= limit.blocks || n.entries >= limit.entries
 }
 
-func (s *Store) loadUnmerged(c *sqlite.Conn) error {
-	return query(c, "SELECT count(*), sum(last - first + 1) FROM log_block INDEXED BY log_block_unmerged WHERE anchors IS NOT NULL", nil,
-		func(st *sqlite.Stmt) error {
+func (s *Store) loadUnmerged(c Conn) error {
+	return query(c, "SELECT count(*), CAST(coalesce(sum(last - first + 1), 0) AS bigint) FROM log_block INDEXED BY log_block_unmerged WHERE anchors IS NOT NULL", nil,
+		func(st Row) error {
 			s.unmerged = unmerged{st.ColumnInt64(0), st.ColumnInt64(1)}
 			return nil
 		})
@@ -46,12 +44,12 @@ const (
 )
 
 // mergeBlocks makes a run of the blocks that have none.
-func mergeBlocks(c *sqlite.Conn) error {
+func mergeBlocks(c Conn) error {
 	var firsts []byte
 	var low, high int64
 	var buckets [256][]byte
 	err := query(c, "SELECT first, last, anchors FROM log_block INDEXED BY log_block_unmerged WHERE anchors IS NOT NULL ORDER BY first", nil,
-		func(st *sqlite.Stmt) error {
+		func(st Row) error {
 			if low == 0 {
 				low = st.ColumnInt64(0)
 			}
@@ -66,11 +64,10 @@ func mergeBlocks(c *sqlite.Conn) error {
 	if err != nil {
 		return err
 	}
-	err = query(c, "INSERT INTO log_run (first, last, firsts) VALUES (?1, ?2, ?3)", []any{low, high, firsts}, nil)
+	run, err := inserted(c, "INSERT INTO log_run (first, last, firsts) VALUES (?1, ?2, ?3) RETURNING run", low, high, firsts)
 	if err != nil {
 		return fmt.Errorf("make a run: %w", err)
 	}
-	run := c.LastInsertRowID()
 	for i, b := range buckets {
 		if len(b) == 0 {
 			continue
@@ -99,11 +96,11 @@ func sortHashes(b []byte) []byte {
 }
 
 // blocksOf returns where blocks begin that may hold entries of an anchor between q.After and q.Before, in their order.
-func blocksOf(c *sqlite.Conn, q provision.LogQuery) (firsts []int64, err error) {
+func blocksOf(c Conn, q provision.LogQuery) (firsts []int64, err error) {
 	hash := anchorHash(q.Anchor)
 	const between = " AND last > ?1 AND (?2 = 0 OR first < ?2)"
 	bounds := []any{q.After, q.Before}
-	err = query(c, "SELECT first, anchors FROM log_block INDEXED BY log_block_unmerged WHERE anchors IS NOT NULL"+between, bounds, func(st *sqlite.Stmt) error {
+	err = query(c, "SELECT first, anchors FROM log_block INDEXED BY log_block_unmerged WHERE anchors IS NOT NULL"+between, bounds, func(st Row) error {
 		if holds(Blob(st, 1), hash) {
 			firsts = append(firsts, st.ColumnInt64(0))
 		}
@@ -112,13 +109,13 @@ func blocksOf(c *sqlite.Conn, q provision.LogQuery) (firsts []int64, err error) 
 	if err != nil {
 		return nil, err
 	}
-	err = query(c, "SELECT run FROM log_run WHERE 1"+between, bounds, func(st *sqlite.Stmt) error {
+	err = query(c, "SELECT run FROM log_run WHERE run > 0"+between, bounds, func(st Row) error {
 		run := st.ColumnInt64(0)
 		places, err := inRun(c, run, hash)
 		if err != nil || len(places) == 0 {
 			return err
 		}
-		return query(c, "SELECT firsts FROM log_run WHERE run = ?1", []any{run}, func(st *sqlite.Stmt) error {
+		return query(c, "SELECT firsts FROM log_run WHERE run = ?1", []any{run}, func(st Row) error {
 			all := Blob(st, 0)
 			for _, p := range places {
 				if 8*p+8 > len(all) {
@@ -134,8 +131,8 @@ func blocksOf(c *sqlite.Conn, q provision.LogQuery) (firsts []int64, err error) 
 }
 
 // inRun returns the places of a run's blocks that hold a hash.
-func inRun(c *sqlite.Conn, run int64, hash uint32) (places []int, err error) {
-	err = query(c, "SELECT hashes FROM log_run_hash WHERE place = ?1", []any{run<<8 | int64(hash>>24)}, func(st *sqlite.Stmt) error {
+func inRun(c Conn, run int64, hash uint32) (places []int, err error) {
+	err = query(c, "SELECT hashes FROM log_run_hash WHERE place = ?1", []any{run<<8 | int64(hash>>24)}, func(st Row) error {
 		b := Blob(st, 0)
 		n := len(b) / runSize
 		at := func(i int) uint32 { return binary.BigEndian.Uint32(b[i*runSize:]) }

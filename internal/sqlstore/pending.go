@@ -4,23 +4,25 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
-
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/provision"
 )
 
-const pendingColumns = "q.person, q.kind, q.verdict, q.staged, q.due, q.content, q.record"
+const pendingColumns = "q.person, q.kind, q.verdict, q.staged, q.due, q.content, q.record, q.decided_by"
 
 // pendingRecord reads a row that begins with pendingColumns.
-func pendingRecord(st *sqlite.Stmt) (p provision.Pending, err error) {
+func pendingRecord(st Row) (p provision.Pending, err error) {
 	if err := json.Unmarshal([]byte(st.ColumnText(5)), &p); err != nil {
 		return p, fmt.Errorf("pending record of person %d: %w", st.ColumnInt64(0), err)
 	}
 	p.Place, p.Kind, p.Verdict, p.Staged = st.ColumnInt64(0), provision.PendingKind(st.ColumnInt(1)), provision.Verdict(st.ColumnInt(2)), st.ColumnBool(3)
 	p.Due = micros(st, 4)
+	if by := st.ColumnText(7); by != "" {
+		p.By = by
+	}
 	if !st.ColumnIsNull(6) {
 		p.Record, err = unpackKept(Blob(st, 6))
 	}
@@ -53,7 +55,7 @@ func (u *Unit) pendingRow(p *provision.Pending) (person int64, old *provision.Pe
 }
 
 func (u *Unit) pendingOf(person int64) (p *provision.Pending, err error) {
-	err = query(u.conn, "SELECT "+pendingColumns+" FROM pending q WHERE q.person = ?1 AND q.job = ?2", []any{person, u.job}, func(st *sqlite.Stmt) error {
+	err = query(u.conn, "SELECT "+pendingColumns+" FROM pending q WHERE q.person = ?1 AND q.job = ?2 /*FOR UPDATE*/", []any{person, u.job}, func(st Row) error {
 		record, err := pendingRecord(st)
 		p = &record
 		return err
@@ -79,10 +81,10 @@ func (u *Unit) PutPending(p provision.Pending) error {
 	if err != nil {
 		return err
 	}
-	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+	err = query(u.conn, `INSERT INTO pending (person, job, kind, verdict, staged, due, content, record, decided_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
 		ON CONFLICT (person) DO UPDATE SET kind = excluded.kind, verdict = excluded.verdict, staged = excluded.staged, due = excluded.due,
-			content = excluded.content, record = excluded.record`,
-		[]any{person, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content), record}, nil)
+			content = excluded.content, record = excluded.record, decided_by = excluded.decided_by`,
+		[]any{person, u.job, int(p.Kind), int(p.Verdict), p.Staged, p.Due.UnixMicro(), string(content), record, p.By}, nil)
 	if err != nil {
 		return err
 	}
@@ -148,7 +150,7 @@ func (u *Unit) move(p provision.Pending, from, to provision.End) {
 func (u *Unit) writeMoves() error {
 	for number, changes := range u.moves {
 		counts := map[provision.End]int{}
-		err := query(u.conn, "SELECT counts FROM upload WHERE job = ?1 AND number = ?2", []any{u.job, number}, func(st *sqlite.Stmt) error {
+		err := query(u.conn, "SELECT counts FROM upload WHERE job = ?1 AND number = ?2", []any{u.job, number}, func(st Row) error {
 			return json.Unmarshal([]byte(st.ColumnText(0)), &counts)
 		})
 		if err != nil {
@@ -172,7 +174,7 @@ func (u *Unit) writeMoves() error {
 		if err != nil {
 			return err
 		}
-		err = query(u.conn, `UPDATE upload SET counts = ?3, pending = ?4, settled = iif(?4 = 0 AND closed IS NOT NULL, coalesce(settled, ?5), NULL)
+		err = query(u.conn, `UPDATE upload SET counts = ?3, pending = ?4, settled = CASE WHEN ?4 = 0 AND closed IS NOT NULL THEN coalesce(settled, ?5) END
 			WHERE job = ?1 AND number = ?2`, []any{u.job, number, string(text), pending, u.s.now().UnixMicro()}, nil)
 		if err != nil {
 			return err
@@ -184,11 +186,15 @@ func (u *Unit) writeMoves() error {
 
 // Judge implements provision.Unit. Its errors may name an anchor, because they are for whoever has named it.
 func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string, anchors []string) (n int, err error) {
-	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?4 <> '')"
-	const set = "UPDATE pending INDEXED BY pending_job SET verdict = ?3, content = json_set(content, '$.By', ?4)" + which
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
+	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?3 = 1)"
+	set := "UPDATE pending INDEXED BY pending_job SET verdict = ?4, decided_by = ?5" + which
+	asked := by != "" // somebody, who decides about staged records too
 	if anchors == nil {
-		err := query(u.conn, set, []any{u.job, int(kind), int(v), by}, nil)
-		return u.conn.Changes(), err
+		err := query(u.conn, set, []any{u.job, int(kind), asked, int(v), by}, nil)
+		return u.conn.changes(), err
 	}
 	var rows []int64
 	for _, a := range anchors {
@@ -197,7 +203,7 @@ func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string,
 			return 0, err
 		}
 		waits := false
-		err = query(u.conn, "SELECT ?3 FROM pending"+which+" AND person = ?5", []any{u.job, int(kind), int(v), by, at.pk}, func(*sqlite.Stmt) error { waits = true; return nil })
+		err = query(u.conn, "SELECT 1 FROM pending"+which+" AND person = ?4", []any{u.job, int(kind), asked, at.pk}, func(Row) error { waits = true; return nil })
 		if err != nil {
 			return 0, err
 		}
@@ -209,7 +215,7 @@ func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string,
 	slices.Sort(rows)
 	rows = slices.Compact(rows)
 	for _, pk := range rows {
-		if err := query(u.conn, "UPDATE pending SET verdict = ?2, content = json_set(content, '$.By', ?3) WHERE person = ?1", []any{pk, int(v), by}, nil); err != nil {
+		if err := query(u.conn, "UPDATE pending SET verdict = ?2, decided_by = ?3 WHERE person = ?1", []any{pk, int(v), by}, nil); err != nil {
 			return 0, err
 		}
 	}
@@ -218,20 +224,29 @@ func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string,
 
 // CountUnjudged implements provision.Unit.
 func (u *Unit) CountUnjudged() (n int64, err error) {
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
 	err = query(u.conn, "SELECT count(*) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0", []any{u.job},
-		func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+		func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n, err
 }
 
 // Held implements provision.Unit.
 func (u *Unit) Held() (n int64, err error) {
-	err = query(u.conn, "SELECT held FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
+	err = query(u.conn, "SELECT held FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n + u.held, err
 }
 
 // Enabled implements provision.Unit.
 func (u *Unit) Enabled() (n int64, err error) {
-	err = query(u.conn, "SELECT enabled FROM job WHERE pk = ?1", []any{u.job}, func(st *sqlite.Stmt) error { n = st.ColumnInt64(0); return nil })
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
+	err = query(u.conn, "SELECT enabled FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n + u.enabled, err
 }
 
@@ -240,7 +255,7 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
-	take := func(st *sqlite.Stmt) error {
+	take := func(st Row) error {
 		if len(page.Records) == q.Limit {
 			page.More = true
 			return errEnough
@@ -250,7 +265,7 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 		return err
 	}
 	if q.Anchor != "" {
-		err = s.ReadKeyed(ctx, []int64{HashKey(anchorSpace, jobPK, q.Anchor)}, func(c *sqlite.Conn, rows [][]int64) error {
+		err = s.ReadKeyed(ctx, []int64{HashKey(anchorSpace, jobPK, q.Anchor)}, func(c Conn, rows [][]int64) error {
 			for _, pk := range rows[0] {
 				err := query(c, "SELECT "+pendingColumns+` FROM pending q JOIN person p ON p.pk = q.person
 					WHERE q.person = ?1 AND q.person > ?5 AND p.anchor = ?2 AND q.job = ?3 AND (?4 = 0 OR q.kind = ?4) AND q.staged >= ?6`,
@@ -263,12 +278,12 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 		})
 		return page, err
 	}
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c Conn) error {
 		if q.Kind == provision.PendingNone {
 			const of = "SELECT " + pendingColumns + " FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.person > ?2 AND q.staged >= ?3 AND q.kind = "
-			return query(c, of+"1 UNION ALL "+of+"2 ORDER BY 1", []any{jobPK, q.After, q.Staged}, take)
+			return c.scan(of+"1 UNION ALL "+of+"2 ORDER BY 1", []any{jobPK, q.After, q.Staged}, take)
 		}
-		return query(c, "SELECT "+pendingColumns+" FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.kind = ?2 AND q.person > ?3 AND q.staged >= ?4 ORDER BY q.person",
+		return c.scan("SELECT "+pendingColumns+" FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.kind = ?2 AND q.person > ?3 AND q.staged >= ?4 ORDER BY q.person",
 			[]any{jobPK, int(q.Kind), q.After, q.Staged}, take)
 	})
 	if err == errEnough {
@@ -287,15 +302,15 @@ var sets = map[provision.PendingSet]string{
 
 // PendingPeople implements provision.Store.
 func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.PendingSet, now time.Time, limit int) (all []provision.PendingPerson, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT "+pendingColumns+", p."+"pk, p.anchor, p.object, p.version, p.hash, p.program, p.upload, p.place, p.name, p.enabled, p.pending, p.kept FROM pending "+
-			sets[set]+" LIMIT ?3", []any{jobPK, now.UnixMicro(), limit}, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT "+pendingColumns+", p."+"pk, p.anchor, p.object, p.version, p.hash, p.program, p.upload, p.place, p.name, p.enabled, p.pending, p.revision, p.kept FROM pending "+
+			sets[set]+" LIMIT ?3", []any{jobPK, now.UnixMicro(), limit}, func(st Row) error {
 			record, err := pendingRecord(st)
 			if err != nil {
 				return err
 			}
-			p := personAt(st, 7)
-			p.Kept, err = unpackKept(Blob(st, 18))
+			p := personAt(st, 8)
+			p.Kept, err = unpackKept(Blob(st, 20))
 			all = append(all, provision.PendingPerson{Pending: record, Person: *p})
 			return err
 		})
@@ -305,10 +320,17 @@ func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.Pe
 
 // Lane implements provision.Store.
 func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c Conn) error {
+		if s.pg != nil {
+			if err := s.pg.lanes(c, jobPK, &l); err != nil {
+				return err
+			}
+		}
 		found := false
-		err := query(c, `SELECT position, queued > 0, held + retrying > 0, condition, cycle FROM job WHERE pk = ?1`, []any{jobPK}, func(st *sqlite.Stmt) error {
-			l.Position, l.Waits, l.Unjudged, found = st.ColumnInt64(0), st.ColumnBool(1), st.ColumnBool(2), true
+		err := query(c, `SELECT p.position, j.accepted > p.taken, p.held + p.retrying > 0, p.condition, p.cycle FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
+			if l.Job, l.Waits, l.Unjudged, found = st.ColumnInt64(0), st.ColumnBool(1), st.ColumnBool(2), true; s.pg == nil {
+				l.Held, l.Lanes, l.Epoch, l.First, l.Position, l.To = 1, 1, 1, true, l.Job, math.MaxInt64
+			}
 			l.Latest = st.ColumnInt64(4)
 			return json.Unmarshal([]byte(st.ColumnText(3)), &l.Condition)
 		})
@@ -318,8 +340,8 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if l.Cycle, _, err = openCycle(c, jobPK); err != nil {
 			return err
 		}
-		err = query(c, `SELECT iif(?2 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0), 0,
-			(SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0))`, []any{jobPK, l.Cycle == nil}, func(st *sqlite.Stmt) error {
+		err = query(c, `SELECT CASE WHEN ?2 = 1 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0) THEN 0
+			ELSE (SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0) END`, []any{jobPK, l.Cycle == nil}, func(st Row) error {
 			l.Deferred = micros(st, 0)
 			return nil
 		})
@@ -330,7 +352,7 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 			(SELECT max(due) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0),
 			EXISTS (SELECT 1 FROM pending INDEXED BY pending_approved WHERE job = ?1 AND verdict = 1),
 			EXISTS (SELECT 1 FROM pending INDEXED BY pending_refused WHERE job = ?1 AND verdict > 1),
-			(SELECT min(due) FROM pending INDEXED BY pending_due WHERE job = ?1 AND kind = 2 AND verdict = 0)`, []any{jobPK}, func(st *sqlite.Stmt) error {
+			(SELECT min(due) FROM pending INDEXED BY pending_due WHERE job = ?1 AND kind = 2 AND verdict = 0)`, []any{jobPK}, func(st Row) error {
 			l.Unjudged, l.HeldFirst, l.HeldLast = !st.ColumnIsNull(0), micros(st, 0), micros(st, 1)
 			l.Approved, l.Refused, l.Due = st.ColumnBool(2), st.ColumnBool(3), micros(st, 4)
 			return nil

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
 
 	"induct/internal/oauth"
 )
@@ -36,12 +35,12 @@ func (s *Store) oneAccount(ctx context.Context, where string, arg any) (*oauth.A
 
 // Accounts implements oauth.Store.
 func (s *Store) Accounts(ctx context.Context) ([]*oauth.Account, error) {
-	return s.accounts(ctx, "1")
+	return s.accounts(ctx, "created IS NOT NULL")
 }
 
 func (s *Store) accounts(ctx context.Context, where string, args ...any) (accounts []*oauth.Account, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT content FROM account WHERE "+where+" ORDER BY created, id", args, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT content FROM account WHERE "+where+" ORDER BY created, id", args, func(st Row) error {
 			a := new(oauth.Account)
 			accounts = append(accounts, a)
 			return json.Unmarshal([]byte(st.ColumnText(0)), a)
@@ -60,7 +59,7 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 	if a.UPN != "" {
 		upn = a.UPN
 	}
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, `INSERT INTO account (id, upn, created, content) VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (id) DO UPDATE SET upn = excluded.upn, created = excluded.created, content = excluded.content`,
 			[]any{a.ObjectID[:], upn, zeroMicro(a.Created), string(content)}, nil)
@@ -69,7 +68,20 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 
 // PutTicket implements oauth.Store.
 func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
+		if t.Parent != nil {
+			ended := true
+			err := query(c, "UPDATE ticket SET used = used WHERE hash = ?1 RETURNING used", []any{t.Parent[:]}, func(Row) error { // locks it
+				ended = false
+				return nil
+			})
+			if err == nil && ended {
+				err = fmt.Errorf("ticket: %w", oauth.ErrNotFound)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if err := query(c, "DELETE FROM ticket WHERE expires < ?1", []any{t.Issued.UnixMicro()}, nil); err != nil {
 			return err
 		}
@@ -80,8 +92,8 @@ func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
 
 // Ticket implements oauth.Store.
 func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		t, err = ticket(c, hash)
+	err = s.read(ctx, func(c Conn) error {
+		t, err = ticket(c, hash, "")
 		return err
 	})
 	return t, err
@@ -89,8 +101,8 @@ func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ti
 
 // UseTicket implements oauth.Store.
 func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (t *oauth.Ticket, err error) {
-	err = s.w.do(ctx, func(c *sqlite.Conn) error {
-		if t, err = ticket(c, hash); err != nil {
+	err = s.db.write(ctx, func(c Conn) error {
+		if t, err = ticket(c, hash, " /*FOR UPDATE*/"); err != nil {
 			return err
 		}
 		return query(c, "UPDATE ticket SET used = ?2 WHERE hash = ?1 AND used = 0", []any{hash[:], now.UnixMicro()}, nil)
@@ -98,8 +110,8 @@ func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.
 	return t, err
 }
 
-func ticket(c *sqlite.Conn, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
-	err = query(c, "SELECT kind, family, person, issued, expires, used, content FROM ticket WHERE hash = ?1", []any{hash[:]}, func(st *sqlite.Stmt) error {
+func ticket(c Conn, hash [sha256.Size]byte, lock string) (t *oauth.Ticket, err error) {
+	err = query(c, "SELECT kind, family, person, issued, expires, used, content FROM ticket WHERE hash = ?1"+lock, []any{hash[:]}, func(st Row) error {
 		t = &oauth.Ticket{Hash: hash, Kind: st.ColumnText(0), Issued: micros(st, 3), Expires: micros(st, 4), Content: Blob(st, 6)}
 		copy(t.Family[:], Blob(st, 1))
 		copy(t.Person[:], Blob(st, 2))
@@ -116,14 +128,20 @@ func ticket(c *sqlite.Conn, hash [sha256.Size]byte) (t *oauth.Ticket, err error)
 
 // DeleteTickets implements oauth.Store.
 func (s *Store) DeleteTickets(ctx context.Context, family uuid.UUID) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
-		return query(c, "DELETE FROM ticket WHERE family = ?1", []any{family[:]}, nil)
-	})
+	return s.deleteTickets(ctx, "DELETE FROM ticket WHERE family = ?1", family)
 }
 
 // DeleteTicketsOf implements oauth.Store.
 func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
-		return query(c, "DELETE FROM ticket WHERE person = ?1", []any{person[:]}, nil)
+	return s.deleteTickets(ctx, "DELETE FROM ticket WHERE person = ?1", person)
+}
+
+// deleteTickets deletes twice: the first time waits for whoever is putting one that descends from these, the second finds it.
+func (s *Store) deleteTickets(ctx context.Context, text string, of uuid.UUID) error {
+	return s.db.write(ctx, func(c Conn) error {
+		if err := query(c, text, []any{of[:]}, nil); err != nil {
+			return err
+		}
+		return query(c, text, []any{of[:]}, nil)
 	})
 }

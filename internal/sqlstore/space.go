@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"zombiezen.com/go/sqlite"
 )
 
 // Space is what the store takes of its file system, in bytes.
@@ -22,6 +20,16 @@ type Space struct {
 
 // Space measures the store. What is free may be a second old.
 func (s *Store) Space() (sp Space, err error) {
+	if s.pg != nil {
+		sp.Free = -1
+		err = s.read(context.Background(), func(c Conn) error {
+			return query(c, "SELECT pg_database_size(current_database())", nil, func(st Row) error {
+				sp.Database = st.ColumnInt64(0)
+				return nil
+			})
+		})
+		return sp, err
+	}
 	database, err := fileBytes(filepath.Join(s.dir, "induct.db"))
 	wal, walErr := fileBytes(filepath.Join(s.dir, "induct.db-wal"))
 	if errors.Is(walErr, fs.ErrNotExist) { // right after it was folded in
@@ -42,8 +50,11 @@ func fileBytes(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// CheckRead reads from the file; an error says why it cannot be read.
+// CheckRead reads from the file; an error says why it cannot be read. It is provision.ErrDamaged if damage was ever seen.
 func (s *Store) CheckRead(ctx context.Context) error {
+	if err := s.damage.found(); err != nil {
+		return err
+	}
 	_, err := s.Setting(ctx, "tenant.id")
 	return err
 }
@@ -51,7 +62,7 @@ func (s *Store) CheckRead(ctx context.Context) error {
 // CheckWrite writes something durably, after what waits to be written; an error says why nothing can be. Once it waits
 // for its turn it does not look at ctx any more.
 func (s *Store) CheckWrite(ctx context.Context) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO setting (name, value) VALUES ('checked', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{s.now().UTC().Format(time.RFC3339Nano)}, nil)
 	})

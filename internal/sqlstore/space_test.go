@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"zombiezen.com/go/sqlite"
-
 	"induct/internal/mapping"
 	"induct/internal/provision"
 )
@@ -60,7 +58,7 @@ func TestErrorsNameNobody(t *testing.T) {
 	}
 	spoil := func(statement string) {
 		t.Helper()
-		if err := s.w.do(t.Context(), func(c *sqlite.Conn) error { return query(c, statement, nil, nil) }); err != nil {
+		if err := s.w.do(t.Context(), func(c Conn) error { return query(c, statement, nil, nil) }); err != nil {
 			t.Fatal(err)
 		}
 	}

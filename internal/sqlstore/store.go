@@ -2,7 +2,7 @@
 //
 // One goroutine writes (writer.go); each of its transactions takes all the work that waits, and is durable
 // (synchronous=FULL) before anybody is told. Readers have connections of their own and never wait.
-// What it does not do yet: merge the small blocks of a trickle, and retention.
+// What it does not do yet: merge the small blocks of a trickle.
 package sqlstore
 
 import (
@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -25,7 +26,7 @@ import (
 	"induct/internal/provision"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*/*.sql
 var migrations embed.FS
 
 // ErrInUse is returned by Open if another process has the data directory open.
@@ -46,18 +47,26 @@ type Options struct {
 
 // Store is a provision.Store and an oauth.Store on SQLite. It is safe for concurrent use.
 type Store struct {
-	dir     string
-	unlock  func() error
+	db      database
+	pg      *postgres // nil on SQLite
+	dir     string    // "" if the database is a server
 	w       *writer
 	readers *sqlitex.Pool
 	zip     *compressor
 	reserve int64
+	lanes   int // of a new job
 	space   spaceGauge
 	now     func() time.Time
 	keys    keys
+	rows    *rowNumbers
 	known   *known
 	runs    unmerged // when a run of the log's index is made
-	filling func()   // stops the filling of the filter and waits for its end
+	damage  damage
+
+	background func() // stops what was begun in the background when the store was opened, and waits for its end
+	locks      locks
+
+	allowances allowances
 
 	// Owned by the writer's goroutine:
 	seq      int64     // the Seq of the newest entry
@@ -98,13 +107,20 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	s.unlock = unlock
+	s.db.(*lite).unlock = unlock
 	return s, nil
 }
 
 func open(ctx context.Context, dir string, o Options) (*Store, error) {
-	path := filepath.Join(dir, "induct.db")
-	if err := migrate(ctx, path); err != nil {
+	if err := checkFinished(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, databaseFile)
+	whole, err := inspectFirst(ctx, path, openCheck)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, path, 0); err != nil {
 		return nil, fmt.Errorf("migrate %s: %w", path, err)
 	}
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
@@ -123,13 +139,15 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
+	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, lanes: 1, now: o.Now, runs: runSizes}
 	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
-	if err := errors.Join(s.loadSeq(conn), s.loadUnmerged(conn), s.loadWaiting(conn), s.keys.load(conn)); err != nil {
+	c := liteConn{conn}
+	if err := errors.Join(s.loadSeq(c), s.loadUnmerged(c), s.loadWaiting(c), s.loadRowNumbers(c), s.keys.load(c)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s.w = startWriter(conn)
-	s.filling = s.fillFilter()
+	s.w = startWriter(conn, &s.damage)
+	s.db = &lite{s: s}
+	s.background = s.startBackground(path, !whole)
 	return s, nil
 }
 
@@ -149,7 +167,8 @@ func prepare(c *sqlite.Conn, cacheKiB int, writes bool) error {
 	return nil
 }
 
-func migrate(ctx context.Context, path string) error {
+// migrate brings the tables of a file to a version; 0 is this release's.
+func migrate(ctx context.Context, path string, version int64) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -160,7 +179,7 @@ func migrate(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close()
-	dir, err := fs.Sub(migrations, "migrations")
+	dir, err := fs.Sub(migrations, "migrations/sqlite")
 	if err != nil {
 		return err
 	}
@@ -168,56 +187,42 @@ func migrate(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Up(ctx)
+	if version > 0 {
+		_, err = p.UpTo(ctx, version)
+	} else {
+		_, err = p.Up(ctx)
+	}
 	return err
 }
 
-// fillFilter fills the filter of keys in the background. If the file cannot be read, the filter stays incomplete,
-// which costs time and nothing else; whoever reads the file next hears why.
-func (s *Store) fillFilter() (stop func()) {
+// startBackground fills the filter of keys, and checks the file if that is still to be done. If the file cannot be read,
+// the filter stays incomplete, which costs time and nothing else; whoever reads the file next hears why.
+func (s *Store) startBackground(path string, check bool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.keys.fill(ctx, s)
-	}()
-	return func() { cancel(); <-done }
+	var work sync.WaitGroup
+	work.Go(func() { _ = s.keys.fill(ctx, s) })
+	if check {
+		work.Go(func() { s.damage.note(inspect(ctx, path)) })
+	}
+	return func() { cancel(); work.Wait() }
 }
 
 // Close finishes the writes that wait and releases the data directory.
-func (s *Store) Close() error {
-	s.filling()
-	s.w.close()
-	return errors.Join(s.readers.Close(), s.w.conn.Close(), s.unlock())
-}
+func (s *Store) Close() error { return s.db.close() }
 
 // Dir returns the data directory.
 func (s *Store) Dir() string { return s.dir }
 
-// read runs fn on a connection that sees one state of the file throughout.
-func (s *Store) read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
-	c, err := s.readers.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.readers.Put(c)
-	if err := sqlitex.ExecuteTransient(c, "BEGIN", nil); err != nil {
-		return err
-	}
-	defer func() {
-		c.SetInterrupt(nil)
-		sqlitex.ExecuteTransient(c, "ROLLBACK", nil)
-	}()
-	return fn(c)
-}
+// read runs fn on a connection that sees one state of the database throughout.
+func (s *Store) read(ctx context.Context, fn func(c Conn) error) error { return s.db.read(ctx, fn) }
 
 // Read runs fn on a read connection, in one snapshot, for the room that keeps its tables here.
-func (s *Store) Read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+func (s *Store) Read(ctx context.Context, fn func(c Conn) error) error {
 	return s.read(ctx, fn)
 }
 
-func (s *Store) loadSeq(c *sqlite.Conn) error {
-	return query(c, "SELECT last, ended FROM log_block ORDER BY first DESC LIMIT 1", nil, func(st *sqlite.Stmt) error {
+func (s *Store) loadSeq(c Conn) error {
+	return query(c, "SELECT last, ended FROM log_block ORDER BY first DESC LIMIT 1", nil, func(st Row) error {
 		s.seq, s.last = st.ColumnInt64(0), time.UnixMicro(st.ColumnInt64(1))
 		return nil
 	})
@@ -225,8 +230,8 @@ func (s *Store) loadSeq(c *sqlite.Conn) error {
 
 // Setting returns a fact about the installation, "" if it was never set.
 func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, "SELECT value FROM setting WHERE name = ?1", []any{name}, func(st *sqlite.Stmt) error {
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT value FROM setting WHERE name = ?1", []any{name}, func(st Row) error {
 			value = st.ColumnText(0)
 			return nil
 		})
@@ -236,68 +241,10 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 
 // PutSetting sets a fact about the installation.
 func (s *Store) PutSetting(ctx context.Context, name, value string) error {
-	return s.w.do(ctx, func(c *sqlite.Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{name, value}, nil)
 	})
-}
-
-// query runs one prepared statement with args bound to ?1, ?2, … and calls row for each row. Args are
-// int, int64, string, []byte, bool, nil. The statement is kept prepared by the connection.
-func query(c *sqlite.Conn, text string, args []any, row func(*sqlite.Stmt) error) error {
-	st, err := c.Prepare(text)
-	if err != nil {
-		return err
-	}
-	defer st.Reset()
-	for i, a := range args {
-		switch v := a.(type) {
-		case nil:
-			st.BindNull(i + 1)
-		case int:
-			st.BindInt64(i+1, int64(v))
-		case int64:
-			st.BindInt64(i+1, v)
-		case string:
-			st.BindText(i+1, v)
-		case []byte:
-			if v == nil {
-				st.BindNull(i + 1)
-			} else {
-				st.BindBytes(i+1, v)
-			}
-		case bool:
-			st.BindBool(i+1, v)
-		default:
-			return fmt.Errorf("cannot bind a %T", a)
-		}
-	}
-	for {
-		more, err := st.Step()
-		if err != nil || !more {
-			return err
-		}
-		if row != nil {
-			if err := row(st); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// Query is query, for the room that keeps its tables here.
-func Query(c *sqlite.Conn, text string, args []any, row func(*sqlite.Stmt) error) error {
-	return query(c, text, args, row)
-}
-
-// Blob returns a copy of a column's bytes, nil if it is null.
-func Blob(st *sqlite.Stmt, col int) []byte {
-	if st.ColumnIsNull(col) {
-		return nil
-	}
-	b := make([]byte, st.ColumnLen(col))
-	st.ColumnBytes(col, b)
-	return b
 }
 
 // errEnough ends a query early.

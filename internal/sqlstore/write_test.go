@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"induct/internal/provision"
 )
 
@@ -102,7 +100,7 @@ func TestWrite(t *testing.T) {
 		if err != nil || (value == "y") != (want == nil) {
 			t.Errorf("after %v: %q, %v", want, value, err)
 		}
-		if err := s.ReadKeyed(t.Context(), []int64{hash}, func(_ *sqlite.Conn, rows [][]int64) error {
+		if err := s.ReadKeyed(t.Context(), []int64{hash}, func(_ Conn, rows [][]int64) error {
 			if (len(rows[0]) == 1) != (want == nil) {
 				t.Errorf("after %v: rows %v", want, rows)
 			}

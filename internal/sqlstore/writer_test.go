@@ -16,13 +16,13 @@ import (
 )
 
 // group runs pieces of work in one transaction and returns their errors. While its first piece runs, the others queue.
-func group(t *testing.T, s *Store, pieces ...func(*sqlite.Conn) error) []error {
+func group(t *testing.T, s *Store, pieces ...func(Conn) error) []error {
 	t.Helper()
 	begun, all := make(chan struct{}), make(chan struct{})
 	errs := make([]error, len(pieces))
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		s.w.do(t.Context(), func(*sqlite.Conn) error { close(begun); <-all; return nil })
+		s.w.do(t.Context(), func(Conn) error { close(begun); <-all; return nil })
 	})
 	<-begun
 	for i, p := range pieces {
@@ -35,8 +35,8 @@ func group(t *testing.T, s *Store, pieces ...func(*sqlite.Conn) error) []error {
 	return errs
 }
 
-func setting(name string) func(*sqlite.Conn) error {
-	return func(c *sqlite.Conn) error {
+func setting(name string) func(Conn) error {
+	return func(c Conn) error {
 		return query(c, "INSERT INTO setting (name, value) VALUES (?1, 'x')", []any{name}, nil)
 	}
 }
@@ -55,10 +55,10 @@ func TestPiecesOfAGroupStandAlone(t *testing.T) {
 	failure := errors.New("failure")
 	errs := group(t, s,
 		setting("before"),
-		func(c *sqlite.Conn) error { return errors.Join(setting("failed")(c), failure) },
-		func(c *sqlite.Conn) error { setting("panicked")(c); panic("damn") },
-		func(c *sqlite.Conn) error {
-			return query(c, "SELECT 1 UNION SELECT 2", nil, func(*sqlite.Stmt) error { panic("in a row") })
+		func(c Conn) error { return errors.Join(setting("failed")(c), failure) },
+		func(c Conn) error { setting("panicked")(c); panic("damn") },
+		func(c Conn) error {
+			return query(c, "SELECT 1 UNION SELECT 2", nil, func(Row) error { panic("in a row") })
 		},
 		setting("before"), // a constraint
 		setting("after"))
@@ -80,15 +80,15 @@ func TestLargePieces(t *testing.T) {
 	var wg sync.WaitGroup
 	begun, all := make(chan struct{}), make(chan struct{})
 	wg.Go(func() {
-		s.w.do(t.Context(), func(*sqlite.Conn) error { close(begun); <-all; return nil })
+		s.w.do(t.Context(), func(Conn) error { close(begun); <-all; return nil })
 	})
 	<-begun
 	failure := errors.New("failure")
 	pieces := []*work{
 		{fn: setting("before")},
-		{fn: func(c *sqlite.Conn) error { return errors.Join(setting("failed")(c), failure) }, large: true},
+		{fn: func(c Conn) error { return errors.Join(setting("failed")(c), failure) }, large: true},
 		{fn: setting("between")},
-		{fn: func(c *sqlite.Conn) error { setting("panicked")(c); panic("damn") }, large: true},
+		{fn: func(c Conn) error { setting("panicked")(c); panic("damn") }, large: true},
 		{fn: setting("large"), large: true},
 		{fn: setting("after")},
 	}
@@ -115,8 +115,8 @@ func TestFullDisk(t *testing.T) {
 	pages := 0
 	cap := func(n int) {
 		t.Helper()
-		err := s.w.do(t.Context(), func(c *sqlite.Conn) error {
-			return sqlitex.ExecuteTransient(c, fmt.Sprint("PRAGMA max_page_count = ", n), &sqlitex.ExecOptions{
+		err := s.w.do(t.Context(), func(c Conn) error {
+			return sqlitex.ExecuteTransient(c.(liteConn).Conn, fmt.Sprint("PRAGMA max_page_count = ", n), &sqlitex.ExecOptions{
 				ResultFunc: func(st *sqlite.Stmt) error { pages = st.ColumnInt(0); return nil }})
 		})
 		if err != nil {
@@ -126,7 +126,7 @@ func TestFullDisk(t *testing.T) {
 	cap(1) // SQLite takes the pages that there are instead
 	errs := group(t, s,
 		setting("small"),
-		func(c *sqlite.Conn) error {
+		func(c Conn) error {
 			return query(c, "INSERT INTO setting (name, value) VALUES ('large', ?1)", []any{strings.Repeat("x", 1<<20)}, nil)
 		},
 		setting("later"))
@@ -149,7 +149,7 @@ func TestRolledBackGroup(t *testing.T) {
 	s := fresh(t)
 	errs := group(t, s,
 		setting("before"),
-		func(c *sqlite.Conn) error { return sqlitex.ExecuteTransient(c, "ROLLBACK", nil) },
+		func(c Conn) error { return sqlitex.ExecuteTransient(c.(liteConn).Conn, "ROLLBACK", nil) },
 		setting("after"))
 	for i, err := range errs {
 		if !errors.Is(err, provision.ErrNoSpace) {

@@ -19,13 +19,22 @@ CREATE TABLE signing_key (
   retired INTEGER NOT NULL -- 0 while it may sign
 ) WITHOUT ROWID;
 
+-- What accepting an upload reads and writes of a job. Apart from progress, so that neither waits for the other.
 CREATE TABLE job (
   pk       INTEGER PRIMARY KEY,
   id       TEXT NOT NULL UNIQUE COLLATE NOCASE,
   state    TEXT NOT NULL,
+  lanes    INTEGER NOT NULL,           -- over so many its people are spread
+  revision INTEGER NOT NULL DEFAULT 1, -- raised by each change of its content
   next     INTEGER NOT NULL DEFAULT 1, -- the next upload's number
-  position INTEGER NOT NULL DEFAULT 0, -- committed up to this upload number
-  queued   INTEGER NOT NULL DEFAULT 0, -- records after position
+  accepted INTEGER NOT NULL DEFAULT 0  -- records of all uploads to date
+);
+
+-- How far a job has come, and what is counted of it.
+CREATE TABLE progress (
+  job      INTEGER PRIMARY KEY,
+  position INTEGER NOT NULL DEFAULT 0, -- all lanes have committed up to this upload number
+  taken    INTEGER NOT NULL DEFAULT 0, -- accepted records that have an outcome, or were purged
   cycle    INTEGER NOT NULL DEFAULT 0, -- number of the latest cycle
   linked   INTEGER NOT NULL DEFAULT 0, -- people with a link
   enabled  INTEGER NOT NULL DEFAULT 0, -- of them with an enabled account
@@ -75,6 +84,14 @@ CREATE TABLE upload_body (
   PRIMARY KEY (job, number)
 ) WITHOUT ROWID;
 CREATE INDEX upload_request ON upload (job, request_id) WHERE request_id IS NOT NULL;
+
+-- Up to which number uploads had been received by the end of a day (since 1970 UTC), of those that retention has dropped.
+CREATE TABLE upload_mark (
+  job    INTEGER NOT NULL,
+  day    INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (job, day)
+) WITHOUT ROWID;
 
 CREATE TABLE cycle (
   job    INTEGER NOT NULL,
@@ -132,6 +149,7 @@ CREATE TABLE person (
   name    TEXT NOT NULL,
   enabled INTEGER NOT NULL, -- the object, as the job last saw it
   pending INTEGER NOT NULL, -- kind of the pending record; 0: none
+  revision INTEGER NOT NULL, -- raised whenever the row is written
   kept    BLOB NOT NULL     -- see kept.go
 );
 CREATE INDEX person_job ON person (job);
@@ -146,6 +164,7 @@ CREATE TABLE pending (
   staged  INTEGER NOT NULL,
   due     INTEGER NOT NULL, -- of the next attempt, or when it was held
   content TEXT NOT NULL,    -- JSON: the rest of it
+  decided_by TEXT NOT NULL, -- whose verdict it is
   record  BLOB              -- packed as kept records are; null if it is the person's
 );
 CREATE INDEX pending_job ON pending (job, kind, person);
@@ -251,7 +270,7 @@ CREATE TABLE unread_path (
 ) WITHOUT ROWID;
 
 -- The built-in cloud directory. What users are found by is filed in key by the directory room.
-CREATE TABLE user (
+CREATE TABLE users (
   pk      INTEGER PRIMARY KEY,
   id      BLOB NOT NULL UNIQUE,
   version INTEGER NOT NULL,
@@ -259,8 +278,8 @@ CREATE TABLE user (
   deleted INTEGER,      -- when it went to deleted items, where it is filed nowhere; null while it is live
   content BLOB NOT NULL -- attributes, see the directory room
 );
-CREATE INDEX user_deleted ON user (deleted) WHERE deleted IS NOT NULL;
-CREATE INDEX user_deleted_order ON user (pk) WHERE deleted IS NOT NULL;
+CREATE INDEX user_deleted ON users (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX user_deleted_order ON users (pk) WHERE deleted IS NOT NULL;
 
 -- Who may sign in, beside what the directory knows of its users.
 CREATE TABLE account (
@@ -284,3 +303,29 @@ CREATE TABLE ticket (
 CREATE INDEX ticket_expires ON ticket (expires);
 CREATE INDEX ticket_family ON ticket (family);
 CREATE INDEX ticket_person ON ticket (person);
+
+-- Failed tries to sign in, by what they are counted for.
+CREATE TABLE failure (
+  origin   BLOB PRIMARY KEY, -- SHA-256 of it: somebody may have typed a password where the name belongs
+  failures INTEGER NOT NULL,
+  since    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX failure_since ON failure (since);
+
+-- What has been used of limits that all processes on the database share.
+CREATE TABLE allowance (
+  name    TEXT PRIMARY KEY,
+  state   BLOB NOT NULL,    -- see the room that has the limit
+  expires INTEGER NOT NULL  -- from then on it means nothing
+) WITHOUT ROWID;
+CREATE INDEX allowance_expires ON allowance (expires);
+
+-- What retention has dropped of each kind, and which process is at it.
+CREATE TABLE retention (
+  kind    TEXT PRIMARY KEY,
+  dropped INTEGER NOT NULL DEFAULT 0, -- to date; of the log entries, of all else rows
+  through INTEGER,                    -- the latest pass that came to its end has dropped what was older than this
+  ran     INTEGER,                    -- when that was
+  holder  TEXT NOT NULL DEFAULT '',   -- the process that is at it, until then at most
+  until   INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
