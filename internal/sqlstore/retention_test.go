@@ -205,7 +205,7 @@ func TestKeepCheck(t *testing.T) {
 		{Keep{}, ""},
 		{Keep{Uploads: day}, ""},
 		{Keep{Uploads: day, Log: day, Audit: day, Notices: day, Sources: 30 * day}, ""},
-		{Keep{Uploads: day - 1}, "keep-uploads: it is 1 days at least"},
+		{Keep{Uploads: day - 1}, "keep-uploads: it is 1 day at least"},
 		{Keep{Uploads: day, Log: time.Hour}, "keep-log"},
 		{Keep{Audit: -day}, "keep-audit"},
 		{Keep{Notices: 1}, "keep-notices"},
