@@ -633,6 +633,13 @@ func TestRetentionClaim(t *testing.T) {
 	if states[1].Dropped != 3 || states[1].Ran.IsZero() {
 		t.Errorf("state is %+v", states[1])
 	}
+	// Of two who have both seen that it is due one gets it.
+	for i, r := range []*Retention{a, b, a} {
+		p := &pass{Context: t.Context(), Retention: r, kind: &kinds[2]}
+		if err := p.claim(e.now); errors.Is(err, errNotOurs) != (i == 1) {
+			t.Errorf("claim %d: %v", i, err)
+		}
+	}
 }
 
 // Somebody who pages through the log meanwhile gets each entry that stays exactly once.
