@@ -62,6 +62,7 @@ func ownPaths() []pathSchema {
 		{"DELETE", schema + "/directories/[^/]+", shapeNone, 204},
 		{"POST", schema + "/directories/[^/]+/discover", "directoryDefinition", 200},
 		{"POST", job + "/schema/(preview|validate)", shapeOwn, 200},
+		{"GET", "induct/retention", shapeOwns, 200},
 		{"GET", job + "/uploads/[^/]+", shapeOwn, 200},
 		{"GET", job + "/uploads/[^/]+/operations", shapeOwns, 200},
 		{"GET", job + "/(unreadPaths|heldChanges|escrows|notifications|objectConnections)", shapeOwns, 200},
