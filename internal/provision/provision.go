@@ -22,6 +22,10 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrQueueFull = errors.New("the job's queue is full")
 	ErrNoSpace   = errors.New("the data directory is out of space or cannot be written")
+	// ErrUnavailable is returned if the database does not answer: what was asked for may be tried again.
+	ErrUnavailable = errors.New("the database does not answer")
+	// ErrDamaged says that stored data is not what was written. Nothing is accepted or changed any more.
+	ErrDamaged = errors.New("the database is damaged")
 	// ErrFenced is returned by a Unit whose job or people have moved on: somebody else has changed them, or holds the lanes, or the
 	// outcome of a commit was unknown. What was read is to be read anew.
 	ErrFenced = errors.New("the job has moved on")

@@ -25,7 +25,26 @@ type jobContent struct {
 }
 
 // ConfigRevision implements provision.Store.
-func (s *Store) ConfigRevision(context.Context) (int64, error) { return 0, nil } // nobody else writes
+func (s *Store) ConfigRevision(ctx context.Context) (revision int64, err error) {
+	if s.pg == nil { // nobody else writes
+		return 0, nil
+	}
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT revision FROM config", nil, func(st Row) error {
+			revision = st.ColumnInt64(0)
+			return nil
+		})
+	})
+	return revision, err
+}
+
+// configured notes that a job or an app was written.
+func (s *Store) configured(c Conn) error {
+	if s.pg == nil {
+		return nil
+	}
+	return query(c, "UPDATE config SET revision = revision + 1", nil, nil)
+}
 
 // Jobs implements provision.Store.
 func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
@@ -47,11 +66,11 @@ func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 // PutJob implements provision.Store.
 func (s *Store) PutJob(ctx context.Context, j *provision.Job, audit ...provision.Audit) error {
 	var stored provision.Job
-	err := s.w.do(ctx, func(c Conn) error {
+	err := s.db.write(ctx, func(c Conn) error {
 		stored = *j
 		err := s.putJob(c, &stored)
 		for _, a := range audit {
-			err = errors.Join(err, putAudit(c, a))
+			err = errors.Join(err, s.putAudit(c, a))
 		}
 		return err
 	})
@@ -63,6 +82,9 @@ func (s *Store) PutJob(ctx context.Context, j *provision.Job, audit ...provision
 
 // putJob stores a job and gives it what is the store's. Somebody who has read another revision than there is must read it anew.
 func (s *Store) putJob(c Conn, j *provision.Job) error {
+	if err := s.configured(c); err != nil {
+		return err
+	}
 	content, err := json.Marshal(jobContent{j.TemplateID, j.ServicePrincipalID, j.ApplicationID, j.DisplayName, j.Schema, j.Settings, j.Created})
 	if err != nil {
 		return err
@@ -85,7 +107,13 @@ func (s *Store) putJob(c Conn, j *provision.Job) error {
 	if j.PK, err = inserted(c, "INSERT INTO job (id, state, lanes) VALUES (?1, ?2, ?3) RETURNING pk", j.ID, string(j.State), j.Lanes); err != nil {
 		return err
 	}
-	return errors.Join(query(c, "INSERT INTO progress (job) VALUES (?1)", []any{j.PK}, nil),
+	var progress error
+	if s.pg == nil {
+		progress = query(c, "INSERT INTO progress (job) VALUES (?1)", []any{j.PK}, nil)
+	} else {
+		progress = errors.Join(query(c, "INSERT INTO progress (job, lanes) VALUES (?1, ?2)", []any{j.PK, packLanes(s.pg.replicas.own(j.Lanes))}, nil), notify(c, j.PK))
+	}
+	return errors.Join(progress,
 		query(c, "INSERT INTO job_content (job, content) VALUES (?1, ?2)", []any{j.PK, string(content)}, nil))
 }
 

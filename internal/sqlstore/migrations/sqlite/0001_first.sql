@@ -141,6 +141,7 @@ CREATE TABLE person (
   name    TEXT NOT NULL,
   enabled INTEGER NOT NULL, -- the object, as the job last saw it
   pending INTEGER NOT NULL, -- kind of the pending record; 0: none
+  revision INTEGER NOT NULL, -- raised whenever the row is written
   kept    BLOB NOT NULL     -- see kept.go
 );
 CREATE INDEX person_job ON person (job);
