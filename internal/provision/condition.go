@@ -297,5 +297,7 @@ type Notice struct {
 	Attempts    int           // to send it
 	NextAttempt time.Time     // zero: it was sent, given up, or there is nobody to send it to
 	Sent        time.Time
-	Error       string // of the latest attempt
+	Error       string    // of the latest attempt
+	Reached     []string  `json:",omitempty"` // recipients who have it, while others do not yet
+	ReachedAt   time.Time `json:",omitzero"`  // when the first of them got it
 }
