@@ -253,6 +253,7 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if err != nil {
 		return err
 	}
+	p.Revision = is.revision
 	u.remembered = append(u.remembered, rememberedPerson{key: key, object: object, version: p.Version, program: p.Program, hash: p.Hash})
 	return u.relinked(p.Anchor, at, is)
 }
