@@ -138,6 +138,9 @@ func (d *Directory) Run(ctx context.Context, log *slog.Logger) {
 // purgeDue removes those who have been deleted for longer than Retention. It takes the writer only if there are any. Several
 // processes may do it at once: each piece is a transaction, and who comes second finds nothing.
 func (d *Directory) purgeDue(ctx context.Context) (purged int, err error) {
+	if d.Retention == 0 {
+		return 0, nil
+	}
 	until := d.store.Now().Add(-d.Retention).UnixMicro()
 	due := false
 	err = d.store.Read(ctx, func(c sqlstore.Conn) error {

@@ -24,7 +24,7 @@ type Directory struct {
 	store    *sqlstore.Store
 	versions *versions // nil if other processes write users, too
 
-	// Retention is how long a deleted user can be restored; New sets 30 days. It is not to be changed while Run runs.
+	// Retention is how long a deleted user can be restored, 0 for ever; New sets 30 days. It is not to be changed while Run runs.
 	Retention time.Duration
 }
 

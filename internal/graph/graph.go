@@ -113,6 +113,11 @@ type Config struct {
 	// RoleMembers returns the object ids of those who have the directory role with this template id; default nobody.
 	RoleMembers func(ctx context.Context, roleTemplateID string) ([]string, error)
 
+	// Retention tells how long what is kept, and what was dropped; default nobody knows.
+	Retention func(ctx context.Context) ([]Kept, error)
+	// KeepUploads is how long uploads can be asked for, which those are told who ask for one that is not there; 0: for ever.
+	KeepUploads time.Duration
+
 	Limits Limits // of bulkUpload; the zero value means SelfHosted
 	// Allowances has the limits hold for all processes that share it, together; default: this process is the only one.
 	Allowances Allowances

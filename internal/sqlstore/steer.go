@@ -198,7 +198,7 @@ func (u *Unit) Remove(limit int) (done bool, err error) {
 	if err := u.lockJob(); err != nil {
 		return false, err
 	}
-	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("cycle", "number"),
+	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("upload_mark", "day"), u.rows("cycle", "number"),
 		u.rows("tally", "(cycle, outcome)"), u.rows("reevaluation", "job"), u.rows("unread_path", "path"), u.rows("purge", "pk")}
 	for _, remove := range steps {
 		n, err := remove(limit)

@@ -2,7 +2,7 @@
 //
 // One goroutine writes (writer.go); each of its transactions takes all the work that waits, and is durable
 // (synchronous=FULL) before anybody is told. Readers have connections of their own and never wait.
-// What it does not do yet: merge the small blocks of a trickle, and retention.
+// What it does not do yet: merge the small blocks of a trickle.
 package sqlstore
 
 import (

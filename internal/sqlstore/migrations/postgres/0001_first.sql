@@ -336,3 +336,21 @@ CREATE TABLE allowance (
   expires bigint NOT NULL   -- from then on it means nothing
 );
 CREATE INDEX allowance_expires ON allowance (expires);
+
+-- Up to which number uploads had been received by the end of a day (since 1970 UTC), of those that retention has dropped.
+CREATE TABLE upload_mark (
+  job    bigint NOT NULL,
+  day    bigint NOT NULL,
+  number bigint NOT NULL,
+  PRIMARY KEY (job, day)
+);
+
+-- What retention has dropped of each kind, and which process is at it.
+CREATE TABLE retention (
+  kind    text PRIMARY KEY,
+  dropped bigint NOT NULL DEFAULT 0, -- to date; of the log entries, of all else rows
+  through bigint,                    -- the latest pass that came to its end has dropped what was older than this
+  ran     bigint,                    -- when that was
+  holder  text NOT NULL DEFAULT '',  -- the process that is at it, until then at most
+  until   bigint NOT NULL DEFAULT 0
+);

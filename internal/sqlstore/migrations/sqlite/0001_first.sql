@@ -85,6 +85,14 @@ CREATE TABLE upload_body (
 ) WITHOUT ROWID;
 CREATE INDEX upload_request ON upload (job, request_id) WHERE request_id IS NOT NULL;
 
+-- Up to which number uploads had been received by the end of a day (since 1970 UTC), of those that retention has dropped.
+CREATE TABLE upload_mark (
+  job    INTEGER NOT NULL,
+  day    INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (job, day)
+) WITHOUT ROWID;
+
 CREATE TABLE cycle (
   job    INTEGER NOT NULL,
   number INTEGER NOT NULL,
@@ -311,3 +319,13 @@ CREATE TABLE allowance (
   expires INTEGER NOT NULL  -- from then on it means nothing
 ) WITHOUT ROWID;
 CREATE INDEX allowance_expires ON allowance (expires);
+
+-- What retention has dropped of each kind, and which process is at it.
+CREATE TABLE retention (
+  kind    TEXT PRIMARY KEY,
+  dropped INTEGER NOT NULL DEFAULT 0, -- to date; of the log entries, of all else rows
+  through INTEGER,                    -- the latest pass that came to its end has dropped what was older than this
+  ran     INTEGER,                    -- when that was
+  holder  TEXT NOT NULL DEFAULT '',   -- the process that is at it, until then at most
+  until   INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
