@@ -112,12 +112,15 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (*Store, error) {
-	path := filepath.Join(dir, "induct.db")
+	if err := checkFinished(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, databaseFile)
 	whole, err := inspectFirst(ctx, path, openCheck)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, path); err != nil {
+	if err := migrate(ctx, path, 0); err != nil {
 		return nil, fmt.Errorf("migrate %s: %w", path, err)
 	}
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
@@ -164,7 +167,8 @@ func prepare(c *sqlite.Conn, cacheKiB int, writes bool) error {
 	return nil
 }
 
-func migrate(ctx context.Context, path string) error {
+// migrate brings the tables of a file to a version; 0 is this release's.
+func migrate(ctx context.Context, path string, version int64) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -183,7 +187,11 @@ func migrate(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Up(ctx)
+	if version > 0 {
+		_, err = p.UpTo(ctx, version)
+	} else {
+		_, err = p.Up(ctx)
+	}
 	return err
 }
 
