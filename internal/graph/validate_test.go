@@ -71,6 +71,7 @@ func ownPaths() []pathSchema {
 		{"PUT", job + "/objectConnections/[^/]+", shapeOwn, 200},
 		{"DELETE", job + "/objectConnections/[^/]+", shapeNone, 204},
 		{"GET", "auditLogs/directoryAudits", shapeOwns, 200},
+		{"GET", "induct/retention", shapeOwns, 200},
 		{"GET", "auditLogs/directoryAudits/[^/]+", shapeOwn, 200},
 		{"PATCH", registered + "[^/]+", shapeNone, 204},
 		{"DELETE", registered + "[^/]+", shapeNone, 204},
