@@ -67,6 +67,9 @@ func readLite(ctx context.Context, dir, scratch string, o DumpOptions, fn func(*
 	if err := execute(c, "PRAGMA cache_size = -16384", "PRAGMA temp_store = MEMORY", "BEGIN"); err != nil {
 		return err
 	}
+	if err := showWoken(liteConn{c}); err != nil {
+		return err
+	}
 	s := liteSnapshot(c, dumped())
 	s.taken = taken
 	return fn(s)
