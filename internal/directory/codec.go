@@ -1,11 +1,12 @@
 package directory
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"induct/internal/expr"
+	"induct/internal/provision"
 	"induct/internal/sqlstore/pack"
 )
 
@@ -33,7 +34,7 @@ var commonPlace = func() map[string]uint64 {
 	return m
 }()
 
-var errCorrupt = errors.New("stored attributes are damaged")
+var errCorrupt = fmt.Errorf("stored attributes make no sense: %w", provision.ErrDamaged)
 
 func encode(attributes map[string]expr.Value) []byte {
 	e := make(pack.Enc, 0, 40*len(attributes)+2)

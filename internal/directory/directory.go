@@ -50,6 +50,15 @@ const columns = "id, version, created, deleted, content, pk"
 // filed are the attributes that a user can be found by, those that the fewest share first.
 var filed = []string{"userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"}
 
+// claimed are those of them that two users must not get at the same time: what has to be unique, and what people are matched by.
+var claimed = []string{"userPrincipalName", "employeeId"}
+
+// filing is the key of an attribute's value.
+type filing struct {
+	attribute string
+	hash      int64
+}
+
 // key is the hash that users with this value of a filed attribute have.
 func key(attribute, value string) int64 { return sqlstore.HashKey("user."+attribute, 0, fold(value)) }
 
@@ -282,7 +291,7 @@ type draft struct {
 	was, is *user // the same one if there is nothing to store
 	upn     string
 	content []byte
-	in, out []int64 // keys to file it under, and to take it out from
+	in, out []filing // keys to file it under, and to take it out from
 	claims  bool    // it takes a userPrincipalName that it does not hold yet
 	restore bool
 }
@@ -311,10 +320,10 @@ func (d *draft) make(c *provision.Change, now time.Time) *provision.TargetError 
 			continue
 		}
 		if from != "" {
-			d.out = append(d.out, key(a, from))
+			d.out = append(d.out, filing{a, key(a, from)})
 		}
 		if to != "" {
-			d.in = append(d.in, key(a, to))
+			d.in = append(d.in, filing{a, key(a, to)})
 		}
 	}
 	return nil
@@ -362,11 +371,15 @@ func (t *target) write(d *draft) (provision.Result, error) {
 		return provision.Result{Err: refused("Conflict", "", "an account has the id "+d.is.ID+" already", "Send the person again.")}, nil
 	}
 	t.wroteVersion(d.is.uuid, d.is.Version)
-	for _, h := range d.out {
-		t.u.Unfile(h, d.is.pk)
+	for _, f := range d.out {
+		t.u.Unfile(f.hash, d.is.pk)
 	}
-	for _, h := range d.in {
-		t.u.File(h, d.is.pk)
+	for _, f := range d.in {
+		if slices.Contains(claimed, f.attribute) {
+			t.u.Claim(f.hash, d.is.pk)
+		} else {
+			t.u.File(f.hash, d.is.pk)
+		}
 	}
 	return result, nil
 }
@@ -395,9 +408,9 @@ func (t *target) store(d *draft) (stored bool, err error) {
 			[]any{pk, is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
 		return sqlstore.Changes(c) == 1, err
 	case is.Deleted.Equal(d.was.Deleted):
-		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3 WHERE pk = ?1", []any{is.pk, is.Version, d.content}, nil)
+		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3 WHERE pk = ?1 AND version = ?4 /*ONE ROW*/", []any{is.pk, is.Version, d.content, d.was.Version}, nil)
 	default:
-		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3, deleted = ?4 WHERE pk = ?1", []any{is.pk, is.Version, d.content, microsOrNull(is.Deleted)}, nil)
+		err = sqlstore.Query(c, "UPDATE users SET version = ?2, content = ?3, deleted = ?4 WHERE pk = ?1 AND version = ?5 /*ONE ROW*/", []any{is.pk, is.Version, d.content, microsOrNull(is.Deleted), d.was.Version}, nil)
 	}
 	t.seen[is.ID] = is
 	return true, err

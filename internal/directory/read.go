@@ -35,8 +35,12 @@ func (d *Directory) Object(ctx context.Context, idOrUPN string) (o *provision.Ob
 
 // byID returns the user with this id, a live one or one in deleted items; nil if there is none.
 func (d *Directory) byID(ctx context.Context, id uuid.UUID, deleted bool) (o *provision.Object, err error) {
+	which := " AND deleted IS NULL"
+	if deleted {
+		which = " AND deleted IS NOT NULL"
+	}
 	err = d.store.Read(ctx, func(c sqlstore.Conn) error {
-		return sqlstore.Query(c, "SELECT "+columns+" FROM users WHERE id = ?1 AND (deleted IS NOT NULL) = ?2", []any{id[:], deleted}, func(st sqlstore.Row) error {
+		return sqlstore.Query(c, "SELECT "+columns+" FROM users WHERE id = ?1"+which, []any{id[:]}, func(st sqlstore.Row) error {
 			x, err := row(st)
 			if err == nil {
 				o = x.Object
@@ -76,7 +80,7 @@ func (d *Directory) Objects(ctx context.Context, q provision.ObjectQuery) (page 
 			from = " FROM users INDEXED BY user_deleted_order WHERE deleted IS NOT NULL AND pk > ?1 ORDER BY pk"
 		}
 		err = d.store.Read(ctx, func(c sqlstore.Conn) error {
-			return sqlstore.Query(c, "SELECT "+columns+from, []any{q.After}, take)
+			return sqlstore.Scan(c, "SELECT "+columns+from, []any{q.After}, take)
 		})
 		return page, stop(err)
 	}

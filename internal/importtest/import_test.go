@@ -59,6 +59,7 @@ var rooms = []room{
 
 	{path: "internal/sqlstore/pack", pure: true},
 	{path: "internal/sqlstore", uses: []string{"internal/sqlstore/pack", "internal/provision", "internal/oauth", "internal/mapping", "internal/expr", "internal/scim"}},
+	{path: "internal/sqlstore/pgtest"}, // a private PostgreSQL for tests and measurements
 	{path: "internal/directory", uses: []string{"internal/provision", "internal/mapping", "internal/expr", "internal/sqlstore", "internal/sqlstore/pack"}},
 	{path: "internal/provision/scenario", test: []string{"internal/provision", "internal/mapping", "internal/expr", "internal/scim",
 		"internal/sqlstore", "internal/directory", "internal/graph/syncschema"}}, // tests alone: docs/behaviour on the real engine
@@ -82,6 +83,10 @@ var rooms = []room{
 	}},
 
 	{path: "internal/importtest"},
+	{path: "test/faults/history", pure: true},
+	{path: "test/faults/proxy"},
+	{path: "test/faults/balance"},
+	{path: "test/faults", uses: []string{"test/faults/history", "test/faults/proxy", "test/faults/balance"}}, // kills, freezes and cuts off the binary
 	{path: "test/docs"}, // runs the snippets of docs/build-a-client.md against the binary
 }
 

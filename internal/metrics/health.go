@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"induct/internal/provision"
 )
 
 // Health tells whether the service lives and is ready. Its methods may be called concurrently; its answers name no person,
@@ -77,7 +79,12 @@ func (h *Health) ready() *failure {
 
 // check asks the store. Its answer is an element of Health's reading, which has no errors of its own.
 func (h *Health) check(ctx context.Context) (*failure, error) {
-	if err := h.store.CheckRead(ctx); err != nil {
+	err := h.store.CheckRead(ctx)
+	if errors.Is(err, provision.ErrDamaged) {
+		return &failure{"damage", "The database is damaged. Nothing is accepted or changed any more; what can be read is answered.",
+			"Stop the service, keep a copy of the data directory, look at the disk, and restore the latest backup.", err}, nil
+	}
+	if err != nil {
 		return &failure{"store", "The store cannot be read.", "The service's log has the reason. See whether the disk of the data directory is mounted and sound, then restart the service.", err}, nil
 	}
 	space, err := h.store.Space()

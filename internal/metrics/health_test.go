@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"induct/internal/provision"
 	"induct/internal/sqlstore"
 )
 
@@ -57,6 +59,7 @@ func TestReadiness(t *testing.T) {
 		says   string
 	}{
 		"well":           {func(*fake) {}, "", ""},
+		"damaged":        {func(f *fake) { f.err["CheckRead"] = fmt.Errorf("page 7: %w", provision.ErrDamaged) }, "damage", "database is damaged"},
 		"unreadable":     {func(f *fake) { f.err["CheckRead"] = broken }, "store", "cannot be read"},
 		"gone":           {func(f *fake) { f.err["Space"] = broken }, "store", "cannot be measured"},
 		"unwritable":     {func(f *fake) { f.err["CheckWrite"] = broken }, "store", "cannot be written"},

@@ -22,6 +22,10 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrQueueFull = errors.New("the job's queue is full")
 	ErrNoSpace   = errors.New("the data directory is out of space or cannot be written")
+	// ErrUnavailable is returned if the database does not answer: what was asked for may be tried again.
+	ErrUnavailable = errors.New("the database does not answer")
+	// ErrDamaged says that stored data is not what was written. Nothing is accepted or changed any more.
+	ErrDamaged = errors.New("the database is damaged")
 	// ErrFenced is returned by a Unit whose job has moved on: somebody else holds it, or the outcome of a commit was unknown.
 	ErrFenced = errors.New("the job has moved on")
 	// ErrRunning is returned for what only a job that is paused or disabled allows.

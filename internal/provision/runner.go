@@ -120,7 +120,7 @@ func (w watched) Apply(ctx context.Context, changes []Change) ([]Result, error) 
 
 // downOr returns err as a downError, unless it is the store's trouble or the end of the work.
 func downOr(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNoSpace) || errors.Is(err, ErrFenced) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNoSpace) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrFenced) {
 		return err
 	}
 	return &downError{err}

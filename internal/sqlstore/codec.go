@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/klauspost/compress/s2"
@@ -21,7 +20,7 @@ const (
 // maxStored bounds what a stored block may say that it unpacks to: larger is damage, not content.
 const maxStored = 256 << 20
 
-var errCorrupt = errors.New("stored bytes are damaged")
+var errCorrupt = fmt.Errorf("stored bytes make no sense: %w", provision.ErrDamaged)
 
 func encodeOperations(ops []provision.Operation) []byte {
 	size := 16

@@ -9,9 +9,13 @@ import (
 // Conn is a connection inside a transaction, of whichever database. Texts are the same for all: parameters are ?1, ?2, …,
 // and what only SQLite knows, INDEXED BY and NOT INDEXED, is left out elsewhere. It is used by one goroutine at a time.
 type Conn interface {
+	// A write that says /*ONE ROW*/ fails with provision.ErrFenced if there is no such row: somebody else was first.
+
 	// query runs a statement, which is kept prepared, with args bound to ?1, ?2, … and calls row for each row. Args are int, int64, string,
 	// []byte, bool and nil. While row runs another query may be made.
 	query(text string, args []any, row func(Row) error) error
+	// scan is query for an answer that may be long and is likely not to be read to its end.
+	scan(text string, args []any, row func(Row) error) error
 	// changes returns how many rows the latest statement has written.
 	changes() int
 }
@@ -30,6 +34,11 @@ type Row interface {
 // Query runs a statement on a connection, see Conn.
 func Query(c Conn, text string, args []any, row func(Row) error) error {
 	return c.query(text, args, row)
+}
+
+// Scan is Query for an answer that may be long and is likely not to be read to its end.
+func Scan(c Conn, text string, args []any, row func(Row) error) error {
+	return c.scan(text, args, row)
 }
 
 // Changes returns how many rows the connection's latest statement has written.
@@ -63,6 +72,10 @@ func Blob(st Row, col int) []byte {
 type liteConn struct{ *sqlite.Conn }
 
 func (c liteConn) changes() int { return c.Changes() }
+
+func (c liteConn) scan(text string, args []any, row func(Row) error) error {
+	return c.query(text, args, row)
+}
 
 func (c liteConn) query(text string, args []any, row func(Row) error) error {
 	st, err := c.Prepare(text)

@@ -32,7 +32,7 @@ func (s *Store) PutClient(ctx context.Context, client *oauth.Client) error {
 	if err != nil {
 		return err
 	}
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO client (app_id, content) VALUES (?1, ?2) ON CONFLICT (app_id) DO UPDATE SET content = excluded.content",
 			[]any{client.AppID[:], string(content)}, nil)
 	})
@@ -53,7 +53,7 @@ func (s *Store) Clients(ctx context.Context) (clients []*oauth.Client, err error
 
 // DeleteClient implements oauth.Store.
 func (s *Store) DeleteClient(ctx context.Context, appID uuid.UUID) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM client WHERE app_id = ?1", []any{appID[:]}, nil)
 	})
 }
@@ -75,7 +75,7 @@ func (s *Store) SigningKeys(ctx context.Context) (keys []oauth.SigningKey, err e
 
 // PutSigningKey implements oauth.Store.
 func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, `INSERT INTO signing_key (key_id, private, created, retired) VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (key_id) DO UPDATE SET private = excluded.private, created = excluded.created, retired = excluded.retired`,
 			[]any{k.KeyID, k.Private, k.Created.UnixMicro(), zeroMicro(k.Retired)}, nil)
@@ -84,7 +84,7 @@ func (s *Store) PutSigningKey(ctx context.Context, k oauth.SigningKey) error {
 
 // DeleteSigningKey implements oauth.Store.
 func (s *Store) DeleteSigningKey(ctx context.Context, id string) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM signing_key WHERE key_id = ?1", []any{id}, nil)
 	})
 }

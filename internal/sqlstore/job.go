@@ -25,17 +25,36 @@ type jobContent struct {
 }
 
 // ConfigRevision implements provision.Store.
-func (s *Store) ConfigRevision(context.Context) (int64, error) { return 0, nil } // nobody else writes
+func (s *Store) ConfigRevision(ctx context.Context) (revision int64, err error) {
+	if s.pg == nil { // nobody else writes
+		return 0, nil
+	}
+	err = s.read(ctx, func(c Conn) error {
+		return query(c, "SELECT revision FROM config", nil, func(st Row) error {
+			revision = st.ColumnInt64(0)
+			return nil
+		})
+	})
+	return revision, err
+}
+
+// configured notes that a job or an app was written.
+func (s *Store) configured(c Conn) error {
+	if s.pg == nil {
+		return nil
+	}
+	return query(c, "UPDATE config SET revision = revision + 1", nil, nil)
+}
 
 // Jobs implements provision.Store.
 func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 	err = s.read(ctx, func(c Conn) error {
-		return query(c, "SELECT j.pk, j.id, c.content, j.state FROM job j JOIN job_content c ON c.job = j.pk ORDER BY j.pk", nil, func(st Row) error {
+		return query(c, "SELECT j.pk, j.id, c.content, j.state, j.lanes, j.revision FROM job j JOIN job_content c ON c.job = j.pk ORDER BY j.pk", nil, func(st Row) error {
 			var k jobContent
 			if err := json.Unmarshal([]byte(st.ColumnText(2)), &k); err != nil {
 				return fmt.Errorf("job %d: %w", st.ColumnInt64(0), err)
 			}
-			jobs = append(jobs, &provision.Job{PK: st.ColumnInt64(0), ID: st.ColumnText(1), State: provision.JobState(st.ColumnText(3)),
+			jobs = append(jobs, &provision.Job{PK: st.ColumnInt64(0), ID: st.ColumnText(1), State: provision.JobState(st.ColumnText(3)), Lanes: st.ColumnInt(4), Revision: st.ColumnInt64(5),
 				TemplateID: k.TemplateID, ServicePrincipalID: k.ServicePrincipalID, ApplicationID: k.ApplicationID,
 				DisplayName: k.DisplayName, Schema: k.Schema, Settings: k.Settings, Created: k.Created})
 			return nil
@@ -46,35 +65,56 @@ func (s *Store) Jobs(ctx context.Context) (jobs []*provision.Job, err error) {
 
 // PutJob implements provision.Store.
 func (s *Store) PutJob(ctx context.Context, j *provision.Job, audit ...provision.Audit) error {
-	pk := int64(0)
-	err := s.w.do(ctx, func(c Conn) error {
-		put, err := putJob(c, j)
-		pk = put
+	var stored provision.Job
+	err := s.db.write(ctx, func(c Conn) error {
+		stored = *j
+		err := s.putJob(c, &stored)
 		for _, a := range audit {
-			err = errors.Join(err, putAudit(c, a))
+			err = errors.Join(err, s.putAudit(c, a))
 		}
 		return err
 	})
 	if err == nil {
-		j.PK = pk
+		j.PK, j.Lanes, j.Revision = stored.PK, stored.Lanes, stored.Revision
 	}
 	return err
 }
 
-// putJob returns the job's place.
-func putJob(c Conn, j *provision.Job) (pk int64, err error) {
+// putJob stores a job and gives it what is the store's. Somebody who has read another revision than there is must read it anew.
+func (s *Store) putJob(c Conn, j *provision.Job) error {
+	if err := s.configured(c); err != nil {
+		return err
+	}
 	content, err := json.Marshal(jobContent{j.TemplateID, j.ServicePrincipalID, j.ApplicationID, j.DisplayName, j.Schema, j.Settings, j.Created})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if j.PK != 0 {
-		return j.PK, errors.Join(query(c, "UPDATE job SET state = ?2 WHERE pk = ?1", []any{j.PK, string(j.State)}, nil),
-			query(c, "UPDATE job_content SET content = ?2 WHERE job = ?1", []any{j.PK, string(content)}, nil))
+		found := false
+		err := query(c, "UPDATE job SET state = ?2, revision = revision + 1 WHERE pk = ?1 AND (?3 = 0 OR revision = ?3) RETURNING lanes, revision", []any{j.PK, string(j.State), j.Revision}, func(st Row) error {
+			found, j.Lanes, j.Revision = true, st.ColumnInt(0), st.ColumnInt64(1)
+			return nil
+		})
+		if err == nil && !found {
+			err = fmt.Errorf("job %s has been changed by somebody else: %w", j.ID, provision.ErrFenced)
+		}
+		if err != nil {
+			return err
+		}
+		return query(c, "UPDATE job_content SET content = ?2 WHERE job = ?1", []any{j.PK, string(content)}, nil)
 	}
-	if pk, err = inserted(c, "INSERT INTO job (id, state) VALUES (?1, ?2) RETURNING pk", j.ID, string(j.State)); err != nil {
-		return 0, err
+	j.Lanes, j.Revision = s.lanes, 1
+	if j.PK, err = inserted(c, "INSERT INTO job (id, state, lanes) VALUES (?1, ?2, ?3) RETURNING pk", j.ID, string(j.State), j.Lanes); err != nil {
+		return err
 	}
-	return pk, query(c, "INSERT INTO job_content (job, content) VALUES (?1, ?2)", []any{pk, string(content)}, nil)
+	var progress error
+	if s.pg == nil {
+		progress = query(c, "INSERT INTO progress (job) VALUES (?1)", []any{j.PK}, nil)
+	} else {
+		progress = errors.Join(query(c, "INSERT INTO progress (job, lanes) VALUES (?1, ?2)", []any{j.PK, packLanes(s.pg.replicas.own(j.Lanes))}, nil), notify(c, j.PK))
+	}
+	return errors.Join(progress,
+		query(c, "INSERT INTO job_content (job, content) VALUES (?1, ?2)", []any{j.PK, string(content)}, nil))
 }
 
 // JobStatus implements provision.Store.
@@ -88,7 +128,7 @@ func (s *Store) JobStatus(ctx context.Context, jobPK int64) (*provision.JobStatu
 			args func() []any
 			row  func(Row)
 		}{
-			{"SELECT queued, position, cycle, linked, enabled, held, staged, retrying, condition, next - 1 FROM job WHERE pk = ?1", func() []any { return []any{jobPK} }, func(st Row) {
+			{"SELECT j.accepted - p.taken, p.position, p.cycle, p.linked, p.enabled, p.held, p.staged, p.retrying, p.condition, j.next - 1 FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1", func() []any { return []any{jobPK} }, func(st Row) {
 				js.Queued, position, js.Cycle = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
 				js.Users, js.Enabled, js.Held, js.Staged, js.Retrying = st.ColumnInt64(3), st.ColumnInt64(4), st.ColumnInt64(5), st.ColumnInt64(6), st.ColumnInt64(7)
 				condition, js.Uploads = st.ColumnText(8), st.ColumnInt64(9)

@@ -62,6 +62,7 @@ func keyOfAnchor(job int64, anchor string) anchorKey {
 type keyChange struct {
 	hash, row int64
 	gone      bool
+	claim     bool // nobody else is to file under the hash at the same time
 }
 
 func sliceOf(hash int64) int { return int(uint64(hash) >> 58) }
@@ -346,6 +347,15 @@ func (f *filter) mayHold(hash int64) bool {
 // ReadKeyed runs fn on a read connection, in one snapshot, with the rows that may be filed under each hash. A row may
 // be gone or hold another text: fn compares.
 func (s *Store) ReadKeyed(ctx context.Context, hashes []int64, fn func(c Conn, rows [][]int64) error) error {
+	if s.pg != nil {
+		return s.read(ctx, func(c Conn) error {
+			rows, err := pgReadKeyed(c, hashes)
+			if err != nil {
+				return fmt.Errorf("read keys: %w", err)
+			}
+			return fn(c, rows)
+		})
+	}
 	staged := s.keys.changes(hashes)
 	return s.read(ctx, func(c Conn) error {
 		rows := make([][]int64, len(hashes))
@@ -362,6 +372,9 @@ func (s *Store) ReadKeyed(ctx context.Context, hashes []int64, fn func(c Conn, r
 
 // Keyed returns the rows that may be filed under a hash, the Unit's own changes included. The caller compares.
 func (u *Unit) Keyed(hash int64) ([]int64, error) {
+	if u.s.pg != nil {
+		return u.pgKeyed(hash)
+	}
 	rows, err := u.s.keys.stored(u.conn, hash)
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
@@ -374,6 +387,12 @@ func (u *Unit) Keyed(hash int64) ([]int64, error) {
 
 // File files a row of some table under a hash.
 func (u *Unit) File(hash, row int64) { u.pending.add(keyChange{hash: hash, row: row}) }
+
+// Claim is File for a text that a Unit has looked up (Keyed) and found to be free for it: if another one files under the same
+// hash meanwhile, one of the two fails and is done again.
+func (u *Unit) Claim(hash, row int64) {
+	u.pending.add(keyChange{hash: hash, row: row, claim: true})
+}
 
 // Unfile takes a row out from under a hash.
 func (u *Unit) Unfile(hash, row int64) { u.pending.add(keyChange{hash: hash, row: row, gone: true}) }

@@ -10,7 +10,7 @@ import (
 
 // known remembers, of people who are as their latest record wants them, what proves that: enough to tell that the same
 // record changes nothing, without a read. A nightly upload of everybody is mostly such records. It is a table of fixed size
-// that forgets, and holds what is committed only: what a Unit changes is forgotten at once and remembered when it is
+// that forgets, and holds what is committed only, by the only process that writes (a nil one knows nobody): what a Unit changes is forgotten at once and remembered when it is
 // durable. Readers may ask at any time.
 type known struct {
 	mu       sync.RWMutex
@@ -45,6 +45,9 @@ func (k *known) ways(h anchorKey) []knownSlot {
 
 // get returns what is known of an anchor: its link, and what its record was; nil if it is not known.
 func (k *known) get(anchor string, h anchorKey) *provision.Person {
+	if k == nil {
+		return nil
+	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	for _, s := range k.ways(h) {
@@ -57,6 +60,9 @@ func (k *known) get(anchor string, h anchorKey) *provision.Person {
 
 // put remembers people, the latest first in its place, and forgets those who are not as desired.
 func (k *known) put(people []rememberedPerson) {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i := range people {
@@ -99,6 +105,9 @@ func (k *known) program(id uint64) uint32 {
 
 // forget forgets an anchor until it is put again.
 func (k *known) forget(h anchorKey) {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop(h)

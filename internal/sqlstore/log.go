@@ -116,7 +116,7 @@ func (l *logScan) blocks(q provision.LogQuery) error {
 	if text += " ORDER BY first"; !q.Ascending {
 		text += " DESC"
 	}
-	return query(l.c, text, args, l.block)
+	return l.c.scan(text, args, l.block)
 }
 
 // blockConditions rules blocks out by what is known of one without opening it.

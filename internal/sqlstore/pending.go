@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -54,7 +55,7 @@ func (u *Unit) pendingRow(p *provision.Pending) (person int64, old *provision.Pe
 }
 
 func (u *Unit) pendingOf(person int64) (p *provision.Pending, err error) {
-	err = query(u.conn, "SELECT "+pendingColumns+" FROM pending q WHERE q.person = ?1 AND q.job = ?2", []any{person, u.job}, func(st Row) error {
+	err = query(u.conn, "SELECT "+pendingColumns+" FROM pending q WHERE q.person = ?1 AND q.job = ?2 /*FOR UPDATE*/", []any{person, u.job}, func(st Row) error {
 		record, err := pendingRecord(st)
 		p = &record
 		return err
@@ -185,7 +186,10 @@ func (u *Unit) writeMoves() error {
 
 // Judge implements provision.Unit. Its errors may name an anchor, because they are for whoever has named it.
 func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string, anchors []string) (n int, err error) {
-	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?3)"
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
+	const which = " WHERE job = ?1 AND (?2 = 0 OR kind = ?2) AND verdict = 0 AND (staged = 0 OR ?3 = 1)"
 	set := "UPDATE pending INDEXED BY pending_job SET verdict = ?4, decided_by = ?5" + which
 	asked := by != "" // somebody, who decides about staged records too
 	if anchors == nil {
@@ -220,6 +224,9 @@ func (u *Unit) Judge(kind provision.PendingKind, v provision.Verdict, by string,
 
 // CountUnjudged implements provision.Unit.
 func (u *Unit) CountUnjudged() (n int64, err error) {
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
 	err = query(u.conn, "SELECT count(*) FROM pending INDEXED BY pending_unjudged WHERE job = ?1 AND kind = 1 AND verdict = 0 AND staged = 0", []any{u.job},
 		func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n, err
@@ -227,13 +234,19 @@ func (u *Unit) CountUnjudged() (n int64, err error) {
 
 // Held implements provision.Unit.
 func (u *Unit) Held() (n int64, err error) {
-	err = query(u.conn, "SELECT held FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
+	err = query(u.conn, "SELECT held FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n + u.held, err
 }
 
 // Enabled implements provision.Unit.
 func (u *Unit) Enabled() (n int64, err error) {
-	err = query(u.conn, "SELECT enabled FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
+	if err := u.lockJob(); err != nil {
+		return 0, err
+	}
+	err = query(u.conn, "SELECT enabled FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error { n = st.ColumnInt64(0); return nil })
 	return n + u.enabled, err
 }
 
@@ -268,9 +281,9 @@ func (s *Store) PendingRecords(ctx context.Context, jobPK int64, q provision.Pen
 	err = s.read(ctx, func(c Conn) error {
 		if q.Kind == provision.PendingNone {
 			const of = "SELECT " + pendingColumns + " FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.person > ?2 AND q.staged >= ?3 AND q.kind = "
-			return query(c, of+"1 UNION ALL "+of+"2 ORDER BY 1", []any{jobPK, q.After, q.Staged}, take)
+			return c.scan(of+"1 UNION ALL "+of+"2 ORDER BY 1", []any{jobPK, q.After, q.Staged}, take)
 		}
-		return query(c, "SELECT "+pendingColumns+" FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.kind = ?2 AND q.person > ?3 AND q.staged >= ?4 ORDER BY q.person",
+		return c.scan("SELECT "+pendingColumns+" FROM pending q INDEXED BY pending_job WHERE q.job = ?1 AND q.kind = ?2 AND q.person > ?3 AND q.staged >= ?4 ORDER BY q.person",
 			[]any{jobPK, int(q.Kind), q.After, q.Staged}, take)
 	})
 	if err == errEnough {
@@ -290,14 +303,14 @@ var sets = map[provision.PendingSet]string{
 // PendingPeople implements provision.Store.
 func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.PendingSet, now time.Time, limit int) (all []provision.PendingPerson, err error) {
 	err = s.read(ctx, func(c Conn) error {
-		return query(c, "SELECT "+pendingColumns+", p."+"pk, p.anchor, p.object, p.version, p.hash, p.program, p.upload, p.place, p.name, p.enabled, p.pending, p.kept FROM pending "+
+		return query(c, "SELECT "+pendingColumns+", p."+"pk, p.anchor, p.object, p.version, p.hash, p.program, p.upload, p.place, p.name, p.enabled, p.pending, p.revision, p.kept FROM pending "+
 			sets[set]+" LIMIT ?3", []any{jobPK, now.UnixMicro(), limit}, func(st Row) error {
 			record, err := pendingRecord(st)
 			if err != nil {
 				return err
 			}
 			p := personAt(st, 8)
-			p.Kept, err = unpackKept(Blob(st, 19))
+			p.Kept, err = unpackKept(Blob(st, 20))
 			all = append(all, provision.PendingPerson{Pending: record, Person: *p})
 			return err
 		})
@@ -308,9 +321,16 @@ func (s *Store) PendingPeople(ctx context.Context, jobPK int64, set provision.Pe
 // Lane implements provision.Store.
 func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err error) {
 	err = s.read(ctx, func(c Conn) error {
+		if s.pg != nil {
+			if err := s.pg.lanes(c, jobPK, &l); err != nil {
+				return err
+			}
+		}
 		found := false
-		err := query(c, `SELECT position, queued > 0, held + retrying > 0, condition, cycle FROM job WHERE pk = ?1`, []any{jobPK}, func(st Row) error {
-			l.Position, l.Waits, l.Unjudged, found = st.ColumnInt64(0), st.ColumnBool(1), st.ColumnBool(2), true
+		err := query(c, `SELECT p.position, j.accepted > p.taken, p.held + p.retrying > 0, p.condition, p.cycle FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
+			if l.Job, l.Waits, l.Unjudged, found = st.ColumnInt64(0), st.ColumnBool(1), st.ColumnBool(2), true; s.pg == nil {
+				l.Held, l.Lanes, l.Epoch, l.First, l.Position, l.To = 1, 1, 1, true, l.Job, math.MaxInt64
+			}
 			l.Latest = st.ColumnInt64(4)
 			return json.Unmarshal([]byte(st.ColumnText(3)), &l.Condition)
 		})
@@ -320,7 +340,7 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 		if l.Cycle, _, err = openCycle(c, jobPK); err != nil {
 			return err
 		}
-		err = query(c, `SELECT CASE WHEN ?2 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0) THEN 0
+		err = query(c, `SELECT CASE WHEN ?2 = 1 AND EXISTS (SELECT 1 FROM reference INDEXED BY reference_ready WHERE job = ?1 AND ready = 1 AND due = 0) THEN 0
 			ELSE (SELECT min(due) FROM reference INDEXED BY reference_deferred WHERE job = ?1 AND due > 0) END`, []any{jobPK, l.Cycle == nil}, func(st Row) error {
 			l.Deferred = micros(st, 0)
 			return nil

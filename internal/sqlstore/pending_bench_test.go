@@ -110,7 +110,7 @@ func BenchmarkPurge(b *testing.B) {
 			return errors.Join(query(c, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
 				INSERT INTO upload (job, number, id, body_hash, received, operations) SELECT 1, i, randomblob(16), randomblob(32), 0, 50 FROM n`, nil, nil),
 				query(c, "INSERT INTO upload_body (job, number, body) SELECT job, number, randomblob(5000) FROM upload", nil, nil),
-				query(c, "UPDATE job SET next = 100001, queued = 5000000 WHERE pk = 1", nil, nil))
+				query(c, "UPDATE job SET next = 100001, accepted = 5000000 WHERE pk = 1", nil, nil))
 		})
 		b.StartTimer()
 		benchUnit(b, s, j, func(u provision.Unit) error {

@@ -17,7 +17,7 @@ const (
 	referrerSpace  = "referrer"  // an anchor → references to that person
 )
 
-const personColumns = "pk, anchor, object, version, hash, program, upload, place, name, enabled, pending"
+const personColumns = "pk, anchor, object, version, hash, program, upload, place, name, enabled, pending, revision"
 
 // person reads a row of personColumns.
 func person(st Row) *provision.Person { return personAt(st, 0) }
@@ -26,13 +26,16 @@ func person(st Row) *provision.Person { return personAt(st, 0) }
 func personAt(st Row, i int) *provision.Person {
 	p := &provision.Person{Anchor: st.ColumnText(i + 1), ObjectID: idText(st, i+2), Version: st.ColumnInt64(i + 3), Program: uint64(st.ColumnInt64(i + 5)),
 		Upload: st.ColumnInt64(i + 6), Index: st.ColumnInt(i + 7), Name: st.ColumnText(i + 8), Enabled: st.ColumnBool(i + 9),
-		Pending: provision.PendingKind(st.ColumnInt(i + 10))}
+		Pending: provision.PendingKind(st.ColumnInt(i + 10)), Revision: st.ColumnInt64(i + 11)}
 	st.ColumnBytes(i+4, p.Hash[:])
 	return p
 }
 
 // People implements provision.Store.
 func (s *Store) People(ctx context.Context, jobPK int64, sought []provision.Sought) ([]*provision.Person, error) {
+	if s.pg != nil {
+		return s.pgPeople(ctx, jobPK, sought)
+	}
 	people := make([]*provision.Person, len(sought))
 	var places []int // of those who must be read
 	var hashes []int64
@@ -65,7 +68,7 @@ func readPerson(c Conn, pk, jobPK int64, q provision.Sought, into **provision.Pe
 		func(st Row) (err error) {
 			p := person(st)
 			if p.Hash != q.Hash || p.Hash == ([16]byte{}) {
-				p.Kept, err = unpackKept(Blob(st, 11))
+				p.Kept, err = unpackKept(Blob(st, 12))
 			}
 			*into = p
 			return err
@@ -98,18 +101,25 @@ type place struct {
 	pk      int64  // 0: there is no such person
 	object  string // the link
 	enabled bool
+
+	revision int64
+	wrote    bool // by this transaction
 }
 
 // find returns the row of an anchor.
 func (u *Unit) find(anchor string) (at place, err error) {
+	if u.s.pg != nil {
+		at, err := u.pgFind(anchor)
+		return *at, err
+	}
 	rows, err := u.Keyed(HashKey(anchorSpace, u.job, anchor))
 	if err != nil {
 		return at, err
 	}
 	for _, row := range rows {
-		err := query(u.conn, "SELECT pk, object, enabled FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{row, u.job, anchor},
+		err := query(u.conn, "SELECT pk, object, enabled, revision FROM person WHERE pk = ?1 AND job = ?2 AND anchor = ?3", []any{row, u.job, anchor},
 			func(st Row) error {
-				at = place{st.ColumnInt64(0), idText(st, 1), st.ColumnBool(2)}
+				at = place{pk: st.ColumnInt64(0), object: idText(st, 1), enabled: st.ColumnBool(2), revision: st.ColumnInt64(3)}
 				return nil
 			})
 		if err != nil || at.pk != 0 {
@@ -154,6 +164,9 @@ func linkedAnchors(conn Conn, job int64, ids []string) ([]string, error) {
 // Links implements provision.Unit.
 func (u *Unit) Links(anchors []string) ([]string, error) {
 	ids := make([]string, len(anchors))
+	if err := u.prefetchPeople(anchors); err != nil {
+		return nil, err
+	}
 	for i, a := range anchors {
 		if a == "" {
 			continue
@@ -174,6 +187,15 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 // PutPeople implements provision.Unit.
 func (u *Unit) PutPeople(people []provision.Person) error {
 	kept := packAll(people)
+	if u.s.pg != nil {
+		anchors := make([]string, len(people))
+		for i := range people {
+			anchors[i] = people[i].Anchor
+		}
+		if err := u.prefetchPeople(anchors); err != nil {
+			return err
+		}
+	}
 	for i := range people {
 		if err := u.putPerson(&people[i], kept[i]); err != nil {
 			return fmt.Errorf("store the person of upload %d, operation %d: %w", people[i].Upload, people[i].Index, err)
@@ -194,6 +216,9 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if err != nil {
 		return err
 	}
+	if p.Revision != 0 && p.Revision != at.revision && !at.wrote {
+		return fmt.Errorf("the person has been written by somebody else: %w", provision.ErrFenced)
+	}
 	u.s.known.forget(keyOfAnchor(u.job, p.Anchor))
 	u.Remember(p)
 	var hash []byte
@@ -202,22 +227,22 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	}
 	object := idBytes(p.ObjectID)
 	enabled := p.Enabled && object != nil
-	args := []any{at.pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept, enabled, int(p.Pending)}
+	args := []any{at.pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept, enabled, int(p.Pending), at.revision + 1}
 	if at.pk == 0 {
 		row, err := u.NewRow("person")
 		if err != nil {
 			return err
 		}
 		args[0] = row
-		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept, enabled, pending)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`, args, nil)
-		u.File(HashKey(anchorSpace, u.job, p.Anchor), row)
+		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept, enabled, pending, revision)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`, args, nil)
+		u.Claim(HashKey(anchorSpace, u.job, p.Anchor), row)
 		if err != nil {
 			return err
 		}
 	} else {
 		err = query(u.conn, `UPDATE person SET object = ?4, version = ?5, hash = ?6, program = ?7, upload = ?8, place = ?9, name = ?10, kept = ?11,
-			enabled = ?12, pending = ?13 WHERE pk = ?1 AND job = ?2 AND anchor = ?3`, args, nil)
+			enabled = ?12, pending = ?13, revision = ?14 WHERE pk = ?1 AND job = ?2 AND anchor = ?3 AND revision = ?14 - 1 /*ONE ROW*/`, args, nil)
 	}
 	if err != nil {
 		return err
@@ -226,11 +251,14 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if object == nil {
 		linked = ""
 	}
-	return u.relinked(p.Anchor, at, place{at.pk, linked, enabled})
+	return u.relinked(p.Anchor, at, place{pk: args[0].(int64), object: linked, enabled: enabled, revision: at.revision + 1, wrote: true})
 }
 
 // relinked keeps the counters of a person's link, and makes the references to somebody ready who has been linked.
 func (u *Unit) relinked(anchor string, was, is place) error {
+	if u.s.pg != nil {
+		u.places[anchor] = &is
+	}
 	count := func(yes bool) int64 {
 		if yes {
 			return 1
@@ -247,7 +275,7 @@ func (u *Unit) relinked(anchor string, was, is place) error {
 
 // wake makes the references to somebody ready who has just been linked.
 func (u *Unit) wake(anchor string) error {
-	if !u.s.waiting[u.job] {
+	if u.s.pg == nil && !u.s.waiting[u.job] {
 		return nil
 	}
 	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
@@ -320,10 +348,10 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 	if err != nil {
 		return err
 	}
-	if !ready {
+	if !ready && u.s.pg == nil {
 		u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	}
-	u.File(referenceKey(u.job, r.Anchor, r.Attribute), pk)
+	u.Claim(referenceKey(u.job, r.Anchor, r.Attribute), pk)
 	u.File(HashKey(referrerSpace, u.job, r.To), pk)
 	return nil
 }
@@ -340,7 +368,7 @@ func (u *Unit) DeferReference(r provision.PendingReference, due time.Time) error
 
 // UnreportedReferences implements provision.Unit.
 func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, error) {
-	if !u.s.waiting[u.job] {
+	if u.s.pg == nil && !u.s.waiting[u.job] {
 		return nil, nil
 	}
 	return u.references("INDEXED BY reference_unreported", "r.ready = 0 AND r.reported = 0", limit)
@@ -367,7 +395,9 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 	if err != nil || pk == 0 {
 		return err
 	}
-	u.s.waiting[u.job] = true
+	if u.s.pg == nil {
+		u.s.waiting[u.job] = true
+	}
 	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1, due = 0, attempts = 0 WHERE pk = ?1", []any{pk}, nil)
 }
 

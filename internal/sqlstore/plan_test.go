@@ -22,8 +22,8 @@ var bounded = []string{"job", "app", "purge", "client", "signing_key", "key_stag
 
 // whole are the beginnings of statements that may read a table from one end to the other, or sort what they have read.
 var whole = []string{
-	"SELECT DISTINCT job FROM reference WHERE ready = 0",            // once, at start
-	"SELECT j.pk, j.id, c.content, j.state FROM job",                // jobs are few
+	"SELECT DISTINCT job FROM reference WHERE ready = 0",                  // once, at start
+	"SELECT j.pk, j.id, c.content, j.state, j.lanes, j.revision FROM job", // jobs are few
 	"SELECT hash FROM key ",                                         // a piece of the filling of the filter
 	"SELECT path, records FROM unread_path",                         // see maxUnreadPaths
 	"SELECT first, last FROM log_block INDEXED BY log_block_upload", // the few blocks of an upload

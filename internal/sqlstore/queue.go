@@ -22,28 +22,36 @@ func (s *Store) Accept(ctx context.Context, u provision.Upload, id uuid.UUID, qu
 		}
 	}
 	body := encodeOperations(u.Operations)
-	err = s.w.do(ctx, func(c Conn) error {
-		if u.ClientRequestID != "" {
-			since := u.Received.Add(-replayWindow).UnixMicro()
-			err := query(c, "SELECT id, number FROM upload WHERE job = ?1 AND request_id = ?2 AND body_hash = ?3 AND received > ?4 AND purge IS NULL LIMIT 1",
-				[]any{u.Job.PK, u.ClientRequestID, u.BodyHash[:], since}, func(st Row) error {
-					st.ColumnBytes(0, a.ID[:])
-					a.Number, a.Replay = st.ColumnInt64(1), true
-					return nil
-				})
-			if err != nil || a.Replay {
-				return err
-			}
+	if s.pg != nil {
+		return s.pg.accepts.accept(ctx, &accepting{upload: u, id: id, body: body, limit: queueRecords})
+	}
+	err = s.db.write(ctx, func(c Conn) error {
+		if err := replayed(c, &u, &a); err != nil || a.Replay {
+			return err
 		}
 		return accept(c, u, id, body, queueRecords, &a)
 	})
 	return a, err
 }
 
+// replayed looks for the same upload under the same client-request-id.
+func replayed(c Conn, u *provision.Upload, a *provision.Accepted) error {
+	if u.ClientRequestID == "" {
+		return nil
+	}
+	since := u.Received.Add(-replayWindow).UnixMicro()
+	return query(c, "SELECT id, number FROM upload WHERE job = ?1 AND request_id = ?2 AND body_hash = ?3 AND received > ?4 AND purge IS NULL LIMIT 1",
+		[]any{u.Job.PK, u.ClientRequestID, u.BodyHash[:], since}, func(st Row) error {
+			st.ColumnBytes(0, a.ID[:])
+			a.Number, a.Replay = st.ColumnInt64(1), true
+			return nil
+		})
+}
+
 func accept(c Conn, u provision.Upload, id uuid.UUID, body []byte, queueRecords int64, a *provision.Accepted) error {
 	n := int64(len(u.Operations))
 	number := int64(0)
-	err := query(c, "UPDATE job SET next = next + 1, queued = queued + ?2 WHERE pk = ?1 AND queued + ?2 <= ?3 RETURNING next - 1",
+	err := query(c, "UPDATE job SET next = next + 1, accepted = accepted + ?2 WHERE pk = ?1 AND accepted + ?2 - (SELECT taken FROM progress WHERE job = ?1) <= ?3 RETURNING next - 1",
 		[]any{u.Job.PK, n, queueRecords}, func(st Row) error {
 			number = st.ColumnInt64(0)
 			return nil
@@ -54,17 +62,20 @@ func accept(c Conn, u provision.Upload, id uuid.UUID, body []byte, queueRecords 
 	if number == 0 {
 		return provision.ErrQueueFull
 	}
+	a.ID, a.Number = id, number
+	if err := putUpload(c, u, *a); err != nil {
+		return err
+	}
+	return query(c, "INSERT INTO upload_body (job, number, body) VALUES (?1, ?2, ?3)", []any{u.Job.PK, number, body}, nil)
+}
+
+func putUpload(c Conn, u provision.Upload, a provision.Accepted) error {
 	var requestID any
 	if u.ClientRequestID != "" {
 		requestID = u.ClientRequestID
 	}
-	a.ID, a.Number = id, number
-	err = query(c, "INSERT INTO upload (job, number, id, request_id, body_hash, received, operations) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-		[]any{u.Job.PK, number, id[:], requestID, u.BodyHash[:], u.Received.UnixMicro(), n}, nil)
-	if err != nil {
-		return err
-	}
-	return query(c, "INSERT INTO upload_body (job, number, body) VALUES (?1, ?2, ?3)", []any{u.Job.PK, number, body}, nil)
+	return query(c, "INSERT INTO upload (job, number, id, request_id, body_hash, received, operations) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		[]any{u.Job.PK, a.Number, a.ID[:], requestID, u.BodyHash[:], u.Received.UnixMicro(), len(u.Operations)}, nil)
 }
 
 // UploadStatus implements provision.Store.
@@ -77,7 +88,16 @@ func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*p
 				State: provision.UploadAccepted, Received: micros(st, 3), Done: micros(st, 4), Settled: micros(st, 5),
 				Operations: st.ColumnInt(6), Counts: map[provision.End]int{}}
 			if us.Done.IsZero() {
-				us.Counts[provision.EndQueued] = us.Operations
+				if !st.ColumnIsNull(7) { // some lanes have taken up their records
+					if err := json.Unmarshal([]byte(st.ColumnText(7)), &us.Counts); err != nil {
+						return err
+					}
+				}
+				queued := us.Operations
+				for _, n := range us.Counts {
+					queued -= n
+				}
+				us.Counts[provision.EndQueued] = queued
 				return nil
 			}
 			us.State = provision.UploadDone
@@ -157,11 +177,11 @@ func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *
 	if err != nil || cy != nil || idle {
 		return cy, err
 	}
-	err = s.w.do(ctx, func(c Conn) (err error) {
+	err = s.db.write(ctx, func(c Conn) (err error) {
 		if cy, idle, err = openCycle(c, jobPK); err != nil || cy != nil || idle {
 			return err // somebody else has opened it since
 		}
-		err = query(c, "UPDATE job SET cycle = cycle + 1 WHERE pk = ?1 RETURNING cycle, next - 1", []any{jobPK}, func(st Row) error {
+		err = query(c, "UPDATE progress SET cycle = cycle + 1 WHERE job = ?1 RETURNING cycle, (SELECT next - 1 FROM job WHERE pk = ?1)", []any{jobPK}, func(st Row) error {
 			cy = &provision.Cycle{Number: st.ColumnInt64(0), To: st.ColumnInt64(1), Began: now}
 			return nil
 		})
@@ -176,8 +196,8 @@ func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *
 // openCycle returns the job's open cycle, if it has one, and whether nothing waits.
 func openCycle(c Conn, jobPK int64) (cy *provision.Cycle, idle bool, err error) {
 	idle = true
-	err = query(c, `SELECT j.queued > 0, c.number, c.last, c.began, c.ended FROM job j
-		LEFT JOIN cycle c ON c.job = j.pk AND c.number = j.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
+	err = query(c, `SELECT j.accepted > p.taken, c.number, c.last, c.began, c.ended FROM job j JOIN progress p ON p.job = j.pk
+		LEFT JOIN cycle c ON c.job = j.pk AND c.number = p.cycle WHERE j.pk = ?1`, []any{jobPK}, func(st Row) error {
 		idle = !st.ColumnBool(0)
 		if !st.ColumnIsNull(1) && st.ColumnIsNull(4) {
 			cy = &provision.Cycle{Number: st.ColumnInt64(1), To: st.ColumnInt64(2), Began: micros(st, 3)}

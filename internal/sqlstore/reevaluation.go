@@ -11,6 +11,9 @@ import (
 
 // BeginReevaluation implements provision.Unit.
 func (u *Unit) BeginReevaluation(now time.Time) error {
+	if err := u.lockJob(); err != nil {
+		return err
+	}
 	return query(u.conn, `INSERT INTO reevaluation (job, number, cursor, began, evaluated, ends) VALUES (?1, 1, 0, ?2, 0, '{}')
 		ON CONFLICT (job) DO UPDATE SET number = reevaluation.number + 1, cursor = 0, began = excluded.began, ended = NULL, evaluated = 0, ends = '{}'`,
 		[]any{u.job, now.UnixMicro()}, nil)
@@ -40,7 +43,7 @@ func (s *Store) PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int)
 		return query(c, "SELECT "+personColumns+", kept FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", []any{jobPK, cursor, limit},
 			func(st Row) (err error) {
 				p := provision.KeptPerson{Person: *person(st), Place: st.ColumnInt64(0)}
-				p.Kept, err = unpackKept(Blob(st, 11))
+				p.Kept, err = unpackKept(Blob(st, 12))
 				people = append(people, p)
 				return err
 			})
@@ -50,6 +53,9 @@ func (s *Store) PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int)
 
 // Reevaluated implements provision.Unit.
 func (u *Unit) Reevaluated(r provision.Reevaluation) error {
+	if err := u.lockJob(); err != nil {
+		return err
+	}
 	ends, err := json.Marshal(r.Ends)
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 	if a.UPN != "" {
 		upn = a.UPN
 	}
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, `INSERT INTO account (id, upn, created, content) VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (id) DO UPDATE SET upn = excluded.upn, created = excluded.created, content = excluded.content`,
 			[]any{a.ObjectID[:], upn, zeroMicro(a.Created), string(content)}, nil)
@@ -68,7 +68,7 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 
 // PutTicket implements oauth.Store.
 func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		if err := query(c, "DELETE FROM ticket WHERE expires < ?1", []any{t.Issued.UnixMicro()}, nil); err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
 // Ticket implements oauth.Store.
 func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
 	err = s.read(ctx, func(c Conn) error {
-		t, err = ticket(c, hash)
+		t, err = ticket(c, hash, "")
 		return err
 	})
 	return t, err
@@ -88,8 +88,8 @@ func (s *Store) Ticket(ctx context.Context, hash [sha256.Size]byte) (t *oauth.Ti
 
 // UseTicket implements oauth.Store.
 func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (t *oauth.Ticket, err error) {
-	err = s.w.do(ctx, func(c Conn) error {
-		if t, err = ticket(c, hash); err != nil {
+	err = s.db.write(ctx, func(c Conn) error {
+		if t, err = ticket(c, hash, " /*FOR UPDATE*/"); err != nil {
 			return err
 		}
 		return query(c, "UPDATE ticket SET used = ?2 WHERE hash = ?1 AND used = 0", []any{hash[:], now.UnixMicro()}, nil)
@@ -97,8 +97,8 @@ func (s *Store) UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.
 	return t, err
 }
 
-func ticket(c Conn, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
-	err = query(c, "SELECT kind, family, person, issued, expires, used, content FROM ticket WHERE hash = ?1", []any{hash[:]}, func(st Row) error {
+func ticket(c Conn, hash [sha256.Size]byte, lock string) (t *oauth.Ticket, err error) {
+	err = query(c, "SELECT kind, family, person, issued, expires, used, content FROM ticket WHERE hash = ?1"+lock, []any{hash[:]}, func(st Row) error {
 		t = &oauth.Ticket{Hash: hash, Kind: st.ColumnText(0), Issued: micros(st, 3), Expires: micros(st, 4), Content: Blob(st, 6)}
 		copy(t.Family[:], Blob(st, 1))
 		copy(t.Person[:], Blob(st, 2))
@@ -115,14 +115,14 @@ func ticket(c Conn, hash [sha256.Size]byte) (t *oauth.Ticket, err error) {
 
 // DeleteTickets implements oauth.Store.
 func (s *Store) DeleteTickets(ctx context.Context, family uuid.UUID) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM ticket WHERE family = ?1", []any{family[:]}, nil)
 	})
 }
 
 // DeleteTicketsOf implements oauth.Store.
 func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "DELETE FROM ticket WHERE person = ?1", []any{person[:]}, nil)
 	})
 }

@@ -40,8 +40,11 @@ func fileBytes(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// CheckRead reads from the file; an error says why it cannot be read.
+// CheckRead reads from the file; an error says why it cannot be read. It is provision.ErrDamaged if damage was ever seen.
 func (s *Store) CheckRead(ctx context.Context) error {
+	if err := s.damage.found(); err != nil {
+		return err
+	}
 	_, err := s.Setting(ctx, "tenant.id")
 	return err
 }
@@ -49,7 +52,7 @@ func (s *Store) CheckRead(ctx context.Context) error {
 // CheckWrite writes something durably, after what waits to be written; an error says why nothing can be. Once it waits
 // for its turn it does not look at ctx any more.
 func (s *Store) CheckWrite(ctx context.Context) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO setting (name, value) VALUES ('checked', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{s.now().UTC().Format(time.RFC3339Nano)}, nil)
 	})

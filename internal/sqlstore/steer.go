@@ -14,14 +14,19 @@ import (
 
 // PutJob implements provision.Unit.
 func (u *Unit) PutJob(j *provision.Job) error {
-	_, err := putJob(u.conn, j)
-	return err
+	if err := u.lockJob(); err != nil {
+		return err
+	}
+	return u.s.putJob(u.conn, j)
 }
 
 // PutApp implements provision.Unit.
 func (u *Unit) PutApp(a *provision.App) error {
 	content, err := json.Marshal(a)
 	if err != nil {
+		return err
+	}
+	if err := u.s.configured(u.conn); err != nil {
 		return err
 	}
 	return query(u.conn, "INSERT INTO app (id, content) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET content = excluded.content",
@@ -42,7 +47,10 @@ func (s *Store) Apps(ctx context.Context) (apps []*provision.App, err error) {
 
 // Condition implements provision.Unit.
 func (u *Unit) Condition() (cond provision.Condition, err error) {
-	err = query(u.conn, "SELECT condition FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error {
+	if err := u.lockJob(); err != nil {
+		return cond, err
+	}
+	err = query(u.conn, "SELECT condition FROM progress WHERE job = ?1", []any{u.job}, func(st Row) error {
 		return json.Unmarshal([]byte(st.ColumnText(0)), &cond)
 	})
 	return cond, err
@@ -50,15 +58,21 @@ func (u *Unit) Condition() (cond provision.Condition, err error) {
 
 // PutCondition implements provision.Unit.
 func (u *Unit) PutCondition(cond provision.Condition) error {
+	if err := u.lockJob(); err != nil {
+		return err
+	}
 	text, err := json.Marshal(cond)
 	if err != nil {
 		return err
 	}
-	return query(u.conn, "UPDATE job SET condition = ?2 WHERE pk = ?1", []any{u.job, string(text)}, nil)
+	return query(u.conn, "UPDATE progress SET condition = ?2 WHERE job = ?1", []any{u.job, string(text)}, nil)
 }
 
 // CycleCounts implements provision.Unit.
 func (u *Unit) CycleCounts(cycle int64) (map[provision.End]int64, error) {
+	if err := u.lockJob(); err != nil {
+		return nil, err
+	}
 	counts := map[provision.End]int64{}
 	err := query(u.conn, "SELECT outcome, records FROM tally WHERE job = ?1 AND cycle = ?2", []any{u.job, cycle}, func(st Row) error {
 		counts[provision.End(st.ColumnText(0))] = st.ColumnInt64(1)
@@ -79,6 +93,10 @@ func (u *Unit) CycleCounts(cycle int64) (map[provision.End]int64, error) {
 
 // Purge implements provision.Unit.
 func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
+	if err := u.lockJob(); err != nil {
+		return p, err
+	}
+	after = max(after, u.furthest())
 	err := query(u.conn, "SELECT count(*), CAST(coalesce(sum(operations), 0) AS bigint), coalesce(min(number), 0), coalesce(max(number), 0) FROM upload WHERE job = ?1 AND number > ?2 AND done IS NULL",
 		[]any{u.job, after}, func(st Row) error {
 			p.Uploads, p.Records, p.First, p.Last = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2), st.ColumnInt64(3)
@@ -101,7 +119,7 @@ func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
 		return p, err
 	}
 	u.tally(0, provision.EndPurged, int(p.Records))
-	err = query(u.conn, "UPDATE job SET queued = queued - ?2 WHERE pk = ?1", []any{u.job, p.Records}, nil)
+	err = query(u.conn, "UPDATE progress SET taken = taken + ?2 WHERE job = ?1", []any{u.job, p.Records}, nil)
 	if err != nil {
 		return p, err
 	}
@@ -110,8 +128,11 @@ func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
 
 // skipPurged moves the position over purged uploads that are next, unless a cycle is open that has others before them.
 func (u *Unit) skipPurged() error {
-	return query(u.conn, `UPDATE job SET position = coalesce((SELECT min(number) FROM upload WHERE job = ?1 AND number > job.position AND done IS NULL), next) - 1
-		WHERE pk = ?1 AND EXISTS (SELECT 1 FROM upload WHERE job = ?1 AND number = job.position + 1 AND done IS NOT NULL)`, []any{u.job}, nil)
+	if u.s.pg != nil {
+		return u.skipPurgedLanes()
+	}
+	return query(u.conn, `UPDATE progress SET position = coalesce((SELECT min(number) FROM upload WHERE job = ?1 AND number > progress.position AND done IS NULL), (SELECT next FROM job WHERE pk = ?1)) - 1
+		WHERE job = ?1 AND EXISTS (SELECT 1 FROM upload WHERE job = ?1 AND number = progress.position + 1 AND done IS NOT NULL)`, []any{u.job}, nil)
 }
 
 // Link implements provision.Unit. Its errors may name the anchor, because they are for whoever has named it.
@@ -135,15 +156,18 @@ func (u *Unit) Link(anchor, objectID string) error {
 		return fmt.Errorf("object %s: %w", objectID, provision.ErrTaken)
 	}
 	u.forget(anchor)
-	err = query(u.conn, "UPDATE person SET object = ?2, version = 0, hash = NULL, enabled = 0 WHERE pk = ?1", []any{at.pk, object}, nil)
+	err = query(u.conn, "UPDATE person SET object = ?2, version = 0, hash = NULL, enabled = 0, revision = revision + 1 WHERE pk = ?1", []any{at.pk, object}, nil)
 	if err != nil {
 		return err
 	}
-	return u.relinked(anchor, at, place{pk: at.pk, object: objectID})
+	return u.relinked(anchor, at, place{pk: at.pk, object: objectID, revision: at.revision + 1, wrote: true})
 }
 
 // Unlink implements provision.Unit.
 func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error) {
+	if err := u.lockJob(); err != nil {
+		return 0, false, err
+	}
 	var anchors []string
 	err = query(u.conn, "SELECT pk, anchor FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", []any{u.job, after, limit}, func(st Row) error {
 		last = st.ColumnInt64(0)
@@ -159,18 +183,21 @@ func (u *Unit) Unlink(after int64, limit int) (last int64, done bool, err error)
 	for _, a := range anchors {
 		u.forget(a)
 	}
-	err = query(u.conn, `UPDATE job SET linked = linked - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
-		enabled = enabled - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled = 1) WHERE pk = ?1`, []any{u.job, after, last}, nil)
+	err = query(u.conn, `UPDATE progress SET linked = linked - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND object IS NOT NULL),
+		enabled = enabled - (SELECT count(*) FROM person INDEXED BY person_job WHERE job = ?1 AND pk > ?2 AND pk <= ?3 AND enabled = 1) WHERE job = ?1`, []any{u.job, after, last}, nil)
 	if err != nil {
 		return 0, false, err
 	}
-	err = query(u.conn, "UPDATE person INDEXED BY person_job SET object = NULL, version = 0, hash = NULL, enabled = 0 WHERE job = ?1 AND pk > ?2 AND pk <= ?3", []any{u.job, after, last}, nil)
+	err = query(u.conn, "UPDATE person INDEXED BY person_job SET object = NULL, version = 0, hash = NULL, enabled = 0, revision = revision + 1 WHERE job = ?1 AND pk > ?2 AND pk <= ?3", []any{u.job, after, last}, nil)
 	return last, len(anchors) < limit, err
 }
 
 // Remove implements provision.Unit. The log, the audit log, notices and the job's row stay; so do the numbers of its uploads.
 // What is pending goes before its person: the place of a person who is gone may become somebody else's.
 func (u *Unit) Remove(limit int) (done bool, err error) {
+	if err := u.lockJob(); err != nil {
+		return false, err
+	}
 	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("cycle", "number"),
 		u.rows("tally", "(cycle, outcome)"), u.rows("reevaluation", "job"), u.rows("unread_path", "path"), u.rows("purge", "pk")}
 	for _, remove := range steps {
@@ -179,7 +206,7 @@ func (u *Unit) Remove(limit int) (done bool, err error) {
 			return false, err
 		}
 	}
-	return true, query(u.conn, "UPDATE job SET linked = 0, enabled = 0, held = 0, staged = 0, retrying = 0, queued = 0, condition = '{}' WHERE pk = ?1", []any{u.job}, nil)
+	return true, query(u.conn, "UPDATE progress SET linked = 0, enabled = 0, held = 0, staged = 0, retrying = 0, taken = (SELECT accepted FROM job WHERE pk = ?1), condition = '{}' WHERE job = ?1", []any{u.job}, nil)
 }
 
 // rows returns what removes up to limit of the job's rows from a table whose key besides the job is key.
@@ -247,10 +274,15 @@ func (s *Store) Connected(ctx context.Context, jobPK, after int64, limit int) (p
 }
 
 // Audit implements provision.Unit.
-func (u *Unit) Audit(a provision.Audit) error { return putAudit(u.conn, a) }
+func (u *Unit) Audit(a provision.Audit) error { return u.s.putAudit(u.conn, a) }
 
 // putAudit adds an entry. As in the log none has a time before that of the entry before it, so that times are found by places.
-func putAudit(c Conn, a provision.Audit) error {
+func (s *Store) putAudit(c Conn, a provision.Audit) error {
+	if s.pg != nil {
+		if err := query(c, "SELECT pg_advisory_xact_lock(?1)", []any{auditLock}, nil); err != nil {
+			return err
+		}
+	}
 	a.Time = a.Time.UTC().Truncate(time.Microsecond)
 	err := query(c, "SELECT at FROM audit ORDER BY pk DESC LIMIT 1", nil, func(st Row) error {
 		if last := micros(st, 0); a.Time.Before(last) {
@@ -286,7 +318,7 @@ func (s *Store) QueryAudit(ctx context.Context, q provision.AuditQuery) (page pr
 		if err != nil {
 			return err
 		}
-		return query(c, "SELECT pk, activity, content FROM audit WHERE pk > ?1 AND pk < ?2 ORDER BY pk "+order, []any{after, before}, func(st Row) error {
+		return c.scan("SELECT pk, activity, content FROM audit WHERE pk > ?1 AND pk < ?2 ORDER BY pk "+order, []any{after, before}, func(st Row) error {
 			if len(page.Entries) == q.Limit || seen == maxAuditScan {
 				page.More = true
 				return errEnough
@@ -374,7 +406,7 @@ func (s *Store) notices(ctx context.Context, which string, arg int64, limit int)
 
 // NoticeTried notes an attempt to send a notice: when it was sent, or the error, and when it is tried again, if it is.
 func (s *Store) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		var n provision.Notice
 		err := query(c, "SELECT content FROM notice WHERE pk = ?1", []any{id}, func(st Row) error { return json.Unmarshal([]byte(st.ColumnText(0)), &n) })
 		if err != nil {

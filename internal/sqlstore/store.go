@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -46,19 +47,23 @@ type Options struct {
 
 // Store is a provision.Store and an oauth.Store on SQLite. It is safe for concurrent use.
 type Store struct {
-	dir     string
-	unlock  func() error
+	db      database
+	pg      *postgres // nil on SQLite
+	dir     string    // "" if the database is a server
 	w       *writer
 	readers *sqlitex.Pool
 	zip     *compressor
 	reserve int64
+	lanes   int // of a new job
 	space   spaceGauge
 	now     func() time.Time
 	keys    keys
 	rows    *rowNumbers
 	known   *known
 	runs    unmerged // when a run of the log's index is made
-	filling func()   // stops the filling of the filter and waits for its end
+	damage  damage
+
+	background func() // stops what was begun in the background when the store was opened, and waits for its end
 
 	// Owned by the writer's goroutine:
 	seq      int64     // the Seq of the newest entry
@@ -99,7 +104,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	s.unlock = unlock
+	s.db.(*lite).unlock = unlock
 	return s, nil
 }
 
@@ -108,6 +113,10 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, databaseFile)
+	whole, err := inspectFirst(ctx, path, openCheck)
+	if err != nil {
+		return nil, err
+	}
 	if err := migrate(ctx, path, 0); err != nil {
 		return nil, fmt.Errorf("migrate %s: %w", path, err)
 	}
@@ -127,14 +136,15 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, now: o.Now, runs: runSizes}
+	s := &Store{dir: dir, readers: readers, zip: zip, reserve: o.ReserveBytes, lanes: 1, now: o.Now, runs: runSizes}
 	s.keys.filter, s.known = newFilter(o.FilterKiB), newKnown(o.Known)
 	c := liteConn{conn}
 	if err := errors.Join(s.loadSeq(c), s.loadUnmerged(c), s.loadWaiting(c), s.loadRowNumbers(c), s.keys.load(c)); err != nil {
 		return nil, errors.Join(err, readers.Close(), conn.Close())
 	}
-	s.w = startWriter(conn)
-	s.filling = s.fillFilter()
+	s.w = startWriter(conn, &s.damage)
+	s.db = &lite{s: s}
+	s.background = s.startBackground(path, !whole)
 	return s, nil
 }
 
@@ -182,45 +192,26 @@ func migrate(ctx context.Context, path string, version int64) error {
 	return err
 }
 
-// fillFilter fills the filter of keys in the background. If the file cannot be read, the filter stays incomplete,
-// which costs time and nothing else; whoever reads the file next hears why.
-func (s *Store) fillFilter() (stop func()) {
+// startBackground fills the filter of keys, and checks the file if that is still to be done. If the file cannot be read,
+// the filter stays incomplete, which costs time and nothing else; whoever reads the file next hears why.
+func (s *Store) startBackground(path string, check bool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.keys.fill(ctx, s)
-	}()
-	return func() { cancel(); <-done }
+	var work sync.WaitGroup
+	work.Go(func() { _ = s.keys.fill(ctx, s) })
+	if check {
+		work.Go(func() { s.damage.note(inspect(ctx, path)) })
+	}
+	return func() { cancel(); work.Wait() }
 }
 
 // Close finishes the writes that wait and releases the data directory.
-func (s *Store) Close() error {
-	s.filling()
-	s.w.close()
-	return errors.Join(s.readers.Close(), s.w.conn.Close(), s.unlock())
-}
+func (s *Store) Close() error { return s.db.close() }
 
 // Dir returns the data directory.
 func (s *Store) Dir() string { return s.dir }
 
-// read runs fn on a connection that sees one state of the file throughout.
-func (s *Store) read(ctx context.Context, fn func(c Conn) error) error {
-	c, err := s.readers.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.readers.Put(c)
-	if err := sqlitex.ExecuteTransient(c, "BEGIN", nil); err != nil {
-		return err
-	}
-	c.SetInterrupt(ctx.Done())
-	defer func() {
-		c.SetInterrupt(nil)
-		sqlitex.ExecuteTransient(c, "ROLLBACK", nil)
-	}()
-	return fn(liteConn{c})
-}
+// read runs fn on a connection that sees one state of the database throughout.
+func (s *Store) read(ctx context.Context, fn func(c Conn) error) error { return s.db.read(ctx, fn) }
 
 // Read runs fn on a read connection, in one snapshot, for the room that keeps its tables here.
 func (s *Store) Read(ctx context.Context, fn func(c Conn) error) error {
@@ -247,7 +238,7 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 
 // PutSetting sets a fact about the installation.
 func (s *Store) PutSetting(ctx context.Context, name, value string) error {
-	return s.w.do(ctx, func(c Conn) error {
+	return s.db.write(ctx, func(c Conn) error {
 		return query(c, "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{name, value}, nil)
 	})

@@ -23,6 +23,7 @@ type Unit struct {
 	s        *Store
 	conn     Conn
 	job      int64
+	fence    provision.Fence
 	seq      int64
 	last     time.Time
 	pending  keySet
@@ -38,6 +39,13 @@ type Unit struct {
 	after    []func()
 
 	remembered []rememberedPerson
+
+	// On PostgreSQL only:
+	saw     map[int64][]pgKey // what was filed under hashes when they were first asked for
+	flushed int               // changes of keys that have been written
+	places  map[string]*place // of people by anchor, as they are in the transaction
+	head    *jobHead          // of the job, once it is locked
+	numbers bool              // places of the log have been taken
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.
@@ -66,41 +74,64 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	u := &Unit{s: s, job: f.JobPK, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
-	return s.w.doLarge(ctx, func(c Conn) error {
-		at, found := int64(0), false
-		err := query(c, "SELECT position FROM job WHERE pk = ?1", []any{f.JobPK}, func(st Row) error {
-			at, found = st.ColumnInt64(0), true
-			return nil
-		})
-		switch {
-		case err != nil:
-			return err
-		case f.Free:
-		case !found:
-			return fmt.Errorf("there is no job %d: %w", f.JobPK, provision.ErrFenced)
-		case at != f.Position:
-			return fmt.Errorf("position is %d, not %d: %w", at, f.Position, provision.ErrFenced)
+	u := &Unit{s: s, job: f.JobPK, fence: f, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
+	return s.db.writeOnce(ctx, func(c Conn) error {
+		u.conn = c
+		if s.pg == nil {
+			u.seq, u.last, u.unmerged = s.seq, s.last, s.unmerged
+			if err := u.begin(); err != nil {
+				return err
+			}
 		}
-		u.conn, u.seq, u.last, u.unmerged = c, s.seq, s.last, s.unmerged
-		err = fn(u)
+		err := fn(u)
 		return errors.Join(err, u.complete(err == nil))
 	}, func() {
-		s.seq, s.last, s.unmerged = u.seq, u.last, u.unmerged
-		if len(u.pending.list) > 0 {
-			s.keys.publish(&u.pending)
+		if s.pg == nil {
+			s.seq, s.last, s.unmerged = u.seq, u.last, u.unmerged
+			if len(u.pending.list) > 0 {
+				s.keys.publish(&u.pending)
+			}
+			s.known.put(u.remembered)
 		}
-		s.known.put(u.remembered)
 		for _, f := range u.after {
 			f()
 		}
 	})
 }
 
+// begin checks the fence.
+func (u *Unit) begin() error {
+	f := u.fence
+	if f.Free && f.Revision == 0 {
+		return nil
+	}
+	position, revision, found := int64(0), int64(0), false
+	err := query(u.conn, "SELECT p.position, j.revision FROM progress p JOIN job j ON j.pk = p.job WHERE p.job = ?1", []any{f.JobPK}, func(st Row) error {
+		position, revision, found = st.ColumnInt64(0), st.ColumnInt64(1), true
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("there is no job %d: %w", f.JobPK, provision.ErrFenced)
+	case f.Revision != 0 && revision != f.Revision:
+		return fmt.Errorf("the job has revision %d, not %d: %w", revision, f.Revision, provision.ErrFenced)
+	case !f.Free && !f.Whole && position != f.Position:
+		return fmt.Errorf("position is %d, not %d: %w", position, f.Position, provision.ErrFenced)
+	}
+	return nil
+}
+
 // complete writes what has been gathered for the end of the transaction. It waits for the packers also if nothing is
 // to be written.
 func (u *Unit) complete(write bool) error {
 	var errs []error
+	if u.s.pg != nil && write {
+		if err := u.lockJob(); err != nil {
+			return err
+		}
+	}
 	for _, b := range u.blocks {
 		packed := <-b.packed
 		if write {
@@ -111,16 +142,19 @@ func (u *Unit) complete(write bool) error {
 	if !write {
 		return nil
 	}
-	if u.unmerged.reaches(u.s.runs) {
+	if u.s.pg == nil && u.unmerged.reaches(u.s.runs) {
 		errs = append(errs, mergeBlocks(u.conn))
 		u.unmerged = unmerged{}
 	}
 	errs = append(errs, u.writeMoves(), u.writeTallies())
-	if len(u.pending.list) > 0 {
+	switch {
+	case u.s.pg != nil:
+		errs = append(errs, u.flushKeys(), u.writeHead())
+	case len(u.pending.list) > 0:
 		errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 	}
 	if u.linked != 0 || u.enabled != 0 || u.held != 0 || u.staged != 0 || u.retrying != 0 {
-		errs = append(errs, query(u.conn, "UPDATE job SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE pk = ?1",
+		errs = append(errs, query(u.conn, "UPDATE progress SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE job = ?1",
 			[]any{u.job, u.linked, u.enabled, u.held, u.staged, u.retrying}, nil))
 	}
 	return errors.Join(errs...)
@@ -151,6 +185,12 @@ const blockEntries = 500
 // Append implements provision.Unit. The entries are packed beside the rest of the Unit's work; they must not be
 // changed before the Unit ends.
 func (u *Unit) Append(entries []provision.LogEntry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := u.numberLog(len(entries)); err != nil {
+		return err
+	}
 	at := u.s.now().UTC().Truncate(time.Microsecond)
 	if at.Before(u.last) {
 		at = u.last
@@ -206,6 +246,9 @@ func (u *Unit) writeTallies() error {
 
 // CountUnread implements provision.Unit.
 func (u *Unit) CountUnread(paths map[string]int64) error {
+	if err := u.lockJob(); err != nil {
+		return err
+	}
 	for path, n := range paths {
 		err := query(u.conn, `INSERT INTO unread_path (job, path, records)
 			SELECT CAST(?1 AS bigint), CAST(?2 AS text), CAST(?3 AS bigint) WHERE (SELECT count(*) FROM unread_path WHERE job = ?1) < ?4 OR EXISTS (SELECT 1 FROM unread_path WHERE job = ?1 AND path = ?2)
@@ -221,6 +264,9 @@ func (u *Unit) CountUnread(paths map[string]int64) error {
 func (u *Unit) Advance(results []provision.UploadResult, cycle int64, now time.Time) error {
 	if len(results) == 0 {
 		return nil
+	}
+	if u.s.pg != nil {
+		return u.advanceLanes(results, cycle, now)
 	}
 	last, records := int64(0), int64(0)
 	for _, r := range results {
@@ -246,7 +292,7 @@ func (u *Unit) Advance(results []provision.UploadResult, cycle int64, now time.T
 			return err
 		}
 	}
-	return query(u.conn, "UPDATE job SET position = ?2, queued = queued - ?3 WHERE pk = ?1", []any{u.job, last, records}, nil)
+	return query(u.conn, "UPDATE progress SET position = ?2, taken = taken + ?3 WHERE job = ?1", []any{u.job, last, records}, nil)
 }
 
 // tally counts n records of a cycle that have come to an end.
@@ -259,7 +305,10 @@ func (u *Unit) tally(cycle int64, end provision.End, n int) {
 
 // Idle implements provision.Unit.
 func (u *Unit) Idle() (idle bool, err error) {
-	err = query(u.conn, "SELECT queued = 0 FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error {
+	if err := u.lockJob(); err != nil {
+		return false, err
+	}
+	err = query(u.conn, "SELECT j.accepted = p.taken FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1", []any{u.job}, func(st Row) error {
 		idle = st.ColumnBool(0)
 		return nil
 	})
@@ -268,12 +317,18 @@ func (u *Unit) Idle() (idle bool, err error) {
 
 // ExtendCycle implements provision.Unit.
 func (u *Unit) ExtendCycle(cy *provision.Cycle) error {
+	if err := u.lockJob(); err != nil {
+		return err
+	}
 	return query(u.conn, "UPDATE cycle SET last = (SELECT next - 1 FROM job WHERE pk = ?1) WHERE job = ?1 AND number = ?2 AND ended IS NULL",
 		[]any{u.job, cy.Number}, nil)
 }
 
 // CloseCycle implements provision.Unit.
 func (u *Unit) CloseCycle(cy *provision.Cycle, now time.Time) error {
+	if err := u.lockJob(); err != nil {
+		return err
+	}
 	from := int64(0)
 	err := query(u.conn, "SELECT last FROM cycle WHERE job = ?1 AND number = ?2", []any{u.job, cy.Number - 1}, func(st Row) error {
 		from = st.ColumnInt64(0)

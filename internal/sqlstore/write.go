@@ -11,14 +11,17 @@ import (
 func (s *Store) Write(ctx context.Context, fn func(*Unit) error) error {
 	u := &Unit{s: s}
 	// A large piece, because one transaction stages the keys of one Unit, and because fn may have effects in memory.
-	return s.w.doLarge(ctx, func(c Conn) error {
+	return s.db.writeOnce(ctx, func(c Conn) error {
 		u.conn = c
 		if err := fn(u); err != nil || len(u.pending.list) == 0 {
 			return err
 		}
+		if s.pg != nil {
+			return u.flushKeys()
+		}
 		return s.keys.write(c, &u.pending)
 	}, func() {
-		if len(u.pending.list) > 0 {
+		if s.pg == nil && len(u.pending.list) > 0 {
 			s.keys.publish(&u.pending)
 		}
 		for _, f := range u.after {

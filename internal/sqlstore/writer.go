@@ -33,10 +33,12 @@ type writer struct {
 	in   chan *work
 	quit chan struct{}
 	idle chan struct{}
+
+	damage *damage // once there is any, nothing is written
 }
 
-func startWriter(conn *sqlite.Conn) *writer {
-	w := &writer{conn: conn, in: make(chan *work, maxGroup), quit: make(chan struct{}), idle: make(chan struct{})}
+func startWriter(conn *sqlite.Conn, d *damage) *writer {
+	w := &writer{conn: conn, in: make(chan *work, maxGroup), quit: make(chan struct{}), idle: make(chan struct{}), damage: d}
 	go w.loop()
 	return w
 }
@@ -114,6 +116,12 @@ func (w *writer) gather(first *work) []*work {
 }
 
 func (w *writer) commit(group []*work) {
+	if err := w.damage.found(); err != nil {
+		for _, k := range group {
+			k.done <- err
+		}
+		return
+	}
 	small, large := group, (*work)(nil)
 	if last := group[len(group)-1]; last.large {
 		small, large = group[:len(group)-1], last
@@ -131,13 +139,13 @@ func (w *writer) commit(group []*work) {
 	}
 	for i, k := range small {
 		if err != nil {
-			errs[i] = fmt.Errorf("commit: %w", classify(err))
+			errs[i] = fmt.Errorf("commit: %w", w.classify(err))
 		}
 		k.done <- errs[i]
 	}
 	if large != nil {
 		if err != nil {
-			err = fmt.Errorf("commit: %w", classify(err))
+			err = fmt.Errorf("commit: %w", w.classify(err))
 		} else if large.after != nil {
 			large.after()
 		}
@@ -176,7 +184,7 @@ func (w *writer) run(k *work) (err error) {
 			err = fmt.Errorf("panic while writing: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return classify(k.fn(liteConn{w.conn}))
+	return w.classify(k.fn(liteConn{w.conn}))
 }
 
 // end commits the transaction; it leaves none open.
@@ -200,7 +208,7 @@ func (w *writer) one(k *work) error {
 		return errRolledBack
 	}
 	if err := w.exec("SAVEPOINT piece"); err != nil {
-		return classify(err)
+		return w.classify(err)
 	}
 	err := w.run(k)
 	if w.conn.AutocommitEnabled() {
@@ -215,9 +223,12 @@ func (w *writer) one(k *work) error {
 
 func (w *writer) exec(sql string) error { return sqlitex.ExecuteTransient(w.conn, sql, nil) }
 
+// classify is the package's, and remembers damage.
+func (w *writer) classify(err error) error { return classify(w.damage.note(err)) }
+
 // classify tells apart what the caller can act on: no space, an unwritable disk.
 func classify(err error) error {
-	if err == nil || errors.Is(err, provision.ErrNoSpace) {
+	if err == nil || errors.Is(err, provision.ErrNoSpace) || errors.Is(err, provision.ErrDamaged) {
 		return err
 	}
 	switch sqlite.ErrCode(err).ToPrimary() {

@@ -517,6 +517,10 @@ func (l *lane) people() {
 		if len(got[2].Kept) == 0 {
 			got[2].Kept = nil
 		}
+		if got[1].Revision == 0 || got[2].Revision == 0 {
+			l.Errorf("people who are stored have no revision: %+v, %+v", *got[1], *got[2])
+		}
+		full.Revision, bare.Revision = got[1].Revision, got[2].Revision
 		if !reflect.DeepEqual(*got[1], full) || !reflect.DeepEqual(*got[2], bare) {
 			l.Errorf("people are\n%+v\n%+v, want\n%+v\n%+v", *got[1], *got[2], full, bare)
 		}

@@ -19,13 +19,22 @@ CREATE TABLE signing_key (
   retired INTEGER NOT NULL -- 0 while it may sign
 ) WITHOUT ROWID;
 
+-- What accepting an upload reads and writes of a job. Apart from progress, so that neither waits for the other.
 CREATE TABLE job (
   pk       INTEGER PRIMARY KEY,
   id       TEXT NOT NULL UNIQUE COLLATE NOCASE,
   state    TEXT NOT NULL,
+  lanes    INTEGER NOT NULL,           -- over so many its people are spread
+  revision INTEGER NOT NULL DEFAULT 1, -- raised by each change of its content
   next     INTEGER NOT NULL DEFAULT 1, -- the next upload's number
-  position INTEGER NOT NULL DEFAULT 0, -- committed up to this upload number
-  queued   INTEGER NOT NULL DEFAULT 0, -- records after position
+  accepted INTEGER NOT NULL DEFAULT 0  -- records of all uploads to date
+);
+
+-- How far a job has come, and what is counted of it.
+CREATE TABLE progress (
+  job      INTEGER PRIMARY KEY,
+  position INTEGER NOT NULL DEFAULT 0, -- all lanes have committed up to this upload number
+  taken    INTEGER NOT NULL DEFAULT 0, -- accepted records that have an outcome, or were purged
   cycle    INTEGER NOT NULL DEFAULT 0, -- number of the latest cycle
   linked   INTEGER NOT NULL DEFAULT 0, -- people with a link
   enabled  INTEGER NOT NULL DEFAULT 0, -- of them with an enabled account
@@ -132,6 +141,7 @@ CREATE TABLE person (
   name    TEXT NOT NULL,
   enabled INTEGER NOT NULL, -- the object, as the job last saw it
   pending INTEGER NOT NULL, -- kind of the pending record; 0: none
+  revision INTEGER NOT NULL, -- raised whenever the row is written
   kept    BLOB NOT NULL     -- see kept.go
 );
 CREATE INDEX person_job ON person (job);

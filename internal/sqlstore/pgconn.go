@@ -1,0 +1,361 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// pgConn is a connection to PostgreSQL inside a transaction. A write whose answer nobody reads is not sent at once: it waits for
+// the next question, or for the end of the transaction, and goes there with the others in one exchange. Neighbours of
+// the same text become one statement over arrays. An error of such a write is that of the call which sends it.
+type pgConn struct {
+	ctx     context.Context
+	pg      *pgconn.PgConn
+	waiting []pgCall
+	bytes   int // of their arguments
+	n       int
+	cursors int
+}
+
+// pgCall is a statement with its arguments in PostgreSQL's binary form. Here they may be []int64, []string and [][]byte too.
+type pgCall struct {
+	text  string
+	kinds string // of the arguments: i int64, t text, b bytea, n null of whatever type
+	args  [][]byte
+}
+
+// maxWaiting bounds the writes that wait, maxWaitingBytes what they weigh.
+const (
+	maxWaiting      = 5000
+	maxWaitingBytes = 8 << 20
+)
+
+func (c *pgConn) changes() int {
+	if err := c.flush(); err != nil { // the next call says it again: the transaction is broken
+		return 0
+	}
+	return c.n
+}
+
+func (c *pgConn) query(text string, args []any, row func(Row) error) error {
+	call, err := newCall(text, args)
+	if err != nil {
+		return err
+	}
+	if row == nil {
+		c.waiting = append(c.waiting, call)
+		for _, a := range call.args {
+			c.bytes += len(a)
+		}
+		if len(c.waiting) >= maxWaiting || c.bytes >= maxWaitingBytes {
+			return c.flush()
+		}
+		return nil
+	}
+	rows, err := c.send(&call)
+	if err != nil {
+		return err
+	}
+	for i := range rows.values {
+		if err := row(&pgRow{rows.values[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanned is how many rows of a scan are fetched at once.
+const scanned = 256
+
+func (c *pgConn) scan(text string, args []any, row func(Row) error) error {
+	c.cursors++
+	name := "c" + strconv.Itoa(c.cursors)
+	if err := c.query("DECLARE "+name+" NO SCROLL CURSOR FOR "+text, args, nil); err != nil {
+		return err
+	}
+	for more := true; more; {
+		n := 0
+		err := c.query("FETCH "+strconv.Itoa(scanned)+" FROM "+name, nil, func(r Row) error {
+			n++
+			return row(r)
+		})
+		if more = n == scanned; err != nil {
+			return err
+		}
+	}
+	return c.query("CLOSE "+name, nil, nil)
+}
+
+// flush sends the writes that wait.
+func (c *pgConn) flush() error {
+	if len(c.waiting) == 0 {
+		return nil
+	}
+	_, err := c.send(nil)
+	return err
+}
+
+func newCall(text string, args []any) (pgCall, error) {
+	call := pgCall{text: text, args: make([][]byte, len(args))}
+	kinds := make([]byte, len(args))
+	for i, a := range args {
+		kinds[i] = 'i'
+		switch v := a.(type) {
+		case nil:
+			kinds[i] = 'n'
+		case int:
+			call.args[i] = binary.BigEndian.AppendUint64(nil, uint64(v))
+		case int64:
+			call.args[i] = binary.BigEndian.AppendUint64(nil, uint64(v))
+		case bool:
+			call.args[i] = binary.BigEndian.AppendUint64(nil, bit(v, 0))
+		case string:
+			// PostgreSQL takes no NUL in a text; where one could come from, the text is packed, or refused before.
+			kinds[i], call.args[i] = 't', append(make([]byte, 0, len(v)), strings.ReplaceAll(v, "\x00", "�")...)
+		case []int64:
+			elements := make([][]byte, len(v))
+			for j, n := range v {
+				elements[j] = binary.BigEndian.AppendUint64(nil, uint64(n))
+			}
+			kinds[i], call.args[i] = 'I', arrayOf(pgtype.Int8OID, elements)
+		case []string:
+			elements := make([][]byte, len(v))
+			for j, s := range v {
+				elements[j] = []byte(strings.ReplaceAll(s, "\x00", "�"))
+			}
+			kinds[i], call.args[i] = 'T', arrayOf(pgtype.TextOID, elements)
+		case [][]byte:
+			kinds[i], call.args[i] = 'B', arrayOf(pgtype.ByteaOID, v)
+		case []byte:
+			if kinds[i] = 'b'; v != nil {
+				call.args[i] = append(make([]byte, 0, len(v)), v...)
+			}
+		default:
+			return call, fmt.Errorf("cannot bind a %T", a)
+		}
+	}
+	call.kinds = string(kinds)
+	return call, nil
+}
+
+// pgRows is a whole answer: another question may be asked while it is read.
+type pgRows struct{ values [][][]byte }
+
+const oneRow = "/*ONE ROW*/"
+
+// send sends what waits, and then a question if there is one, and returns its answer.
+func (c *pgConn) send(question *pgCall) (rows pgRows, err error) {
+	calls := merge(c.waiting)
+	c.waiting, c.bytes = c.waiting[:0], 0
+	if question != nil {
+		calls = append(calls, *question)
+	}
+	names := make([]string, len(calls))
+	for i := range calls {
+		if names[i], err = statementOf(c.ctx, c.pg, &calls[i]); err != nil {
+			return rows, err
+		}
+	}
+	p := c.pg.StartPipeline(c.ctx)
+	for i := range calls {
+		p.SendQueryPrepared(names[i], calls[i].args, binaryFormat, binaryFormat)
+	}
+	err = p.Sync()
+	for i := 0; err == nil; {
+		var res any
+		if res, err = p.GetResults(); err != nil {
+			break
+		}
+		if _, synced := res.(*pgconn.PipelineSync); synced {
+			break
+		}
+		r, ok := res.(*pgconn.ResultReader)
+		if !ok {
+			continue
+		}
+		for question != nil && i == len(calls)-1 && r.NextRow() {
+			rows.values = append(rows.values, copyRow(r.Values()))
+		}
+		var tag pgconn.CommandTag
+		tag, err = r.Close()
+		c.n = int(tag.RowsAffected())
+		if err == nil && c.n == 0 && strings.Contains(calls[i].text, oneRow) {
+			err = fmt.Errorf("%w: %s", errAgain, calls[i].text)
+		}
+		i++
+	}
+	return rows, errors.Join(err, p.Close())
+}
+
+var binaryFormat = []int16{1}
+
+func copyRow(values [][]byte) [][]byte {
+	size := 0
+	for _, v := range values {
+		size += len(v)
+	}
+	arena := make([]byte, 0, size)
+	row := make([][]byte, len(values))
+	for i, v := range values {
+		if v != nil {
+			from := len(arena)
+			arena = append(arena, v...)
+			row[i] = arena[from:len(arena):len(arena)]
+		}
+	}
+	return row
+}
+
+// statements are those that a connection has prepared, by kinds and text.
+type statements map[string]string
+
+const statementsKey = "induct.statements"
+
+var typeOf = map[byte]uint32{'i': pgtype.Int8OID, 't': pgtype.TextOID, 'b': pgtype.ByteaOID, 'n': 0, // what PostgreSQL concludes
+	'I': pgtype.Int8ArrayOID, 'T': pgtype.TextArrayOID, 'B': pgtype.ByteaArrayOID}
+
+// statementOf returns the name of a call's prepared statement.
+func statementOf(ctx context.Context, pg *pgconn.PgConn, call *pgCall) (string, error) {
+	all, _ := pg.CustomData()[statementsKey].(statements)
+	if all == nil {
+		all = statements{}
+		pg.CustomData()[statementsKey] = all
+	}
+	key := call.kinds + " " + call.text
+	if name := all[key]; name != "" {
+		return name, nil
+	}
+	types := make([]uint32, len(call.kinds))
+	for i := range types {
+		types[i] = typeOf[call.kinds[i]]
+	}
+	name := "s" + strconv.Itoa(len(all))
+	if _, err := pg.Prepare(ctx, name, translate(call.text), types); err != nil {
+		return "", fmt.Errorf("prepare %q: %w", call.text, err)
+	}
+	all[key] = name
+	return name, nil
+}
+
+var (
+	parameter  = regexp.MustCompile(`\?(\d+)`)
+	indexHints = regexp.MustCompile(` (NOT INDEXED|INDEXED BY \w+)`)
+	rowLock    = regexp.MustCompile(`/\*(FOR [A-Z ]+)\*/`) // a comment for SQLite, which has one writer
+)
+
+// translate returns a text as PostgreSQL has it.
+func translate(text string) string {
+	text = parameter.ReplaceAllString(text, "$$$1")
+	return rowLock.ReplaceAllString(indexHints.ReplaceAllString(text, ""), "$1")
+}
+
+// mergeable is an INSERT of one row whose parameters are ?1, ?2, … in order.
+var mergeable = regexp.MustCompile(`(?s)^(INSERT INTO \w+ \([^)]*\)) VALUES \(\?1((?:, \?\d+)*)\)(.*)$`)
+
+// leastMerged is from how many on neighbours become one statement: each number of rows takes the same one.
+const leastMerged = 4
+
+// merge makes one call of neighbours that insert into the same table.
+func merge(calls []pgCall) []pgCall {
+	var merged []pgCall
+	for from := 0; from < len(calls); {
+		to := from + 1
+		for to < len(calls) && calls[to].text == calls[from].text && calls[to].kinds == calls[from].kinds {
+			to++
+		}
+		if text, ok := overArrays(calls[from]); ok && to-from >= leastMerged {
+			merged = append(merged, arrays(text, calls[from:to]))
+		} else {
+			merged = append(merged, calls[from:to]...)
+		}
+		from = to
+	}
+	return merged
+}
+
+// overArrays returns the text of an INSERT that takes an array for each column.
+func overArrays(c pgCall) (string, bool) {
+	m := mergeable.FindStringSubmatch(c.text)
+	if m == nil || strings.ContainsAny(c.kinds, "nITB") || strings.Contains(m[3], "?") || strings.Contains(m[3], "RETURNING") || strings.Contains(m[3], "DO UPDATE") || len(c.kinds) != 1+strings.Count(m[2], "?") {
+		return "", false
+	}
+	return m[1] + " SELECT * FROM unnest(?1" + m[2] + ")" + m[3], true
+}
+
+// arrays makes one call of many with the text overArrays.
+func arrays(text string, calls []pgCall) pgCall {
+	all := pgCall{text: text, kinds: strings.ToUpper(calls[0].kinds), args: make([][]byte, len(calls[0].kinds))}
+	for col := range all.args {
+		elements := make([][]byte, len(calls))
+		for i := range calls {
+			elements[i] = calls[i].args[col]
+		}
+		all.args[col] = arrayOf(typeOf[calls[0].kinds[col]], elements)
+	}
+	return all
+}
+
+// arrayOf returns the binary form of an array of one dimension; a nil element is null.
+func arrayOf(element uint32, values [][]byte) []byte {
+	size, nulls := 20, uint32(0)
+	for _, v := range values {
+		size += 4 + len(v)
+		if v == nil {
+			nulls = 1
+		}
+	}
+	b := make([]byte, 0, size)
+	dims := uint32(1)
+	if len(values) == 0 {
+		dims = 0
+	}
+	b = binary.BigEndian.AppendUint32(b, dims)
+	b = binary.BigEndian.AppendUint32(b, nulls)
+	b = binary.BigEndian.AppendUint32(b, element)
+	if dims == 0 {
+		return b
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(values)))
+	b = binary.BigEndian.AppendUint32(b, 1)
+	for _, v := range values {
+		if v == nil {
+			b = binary.BigEndian.AppendUint32(b, 0xffffffff)
+			continue
+		}
+		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
+		b = append(b, v...)
+	}
+	return b
+}
+
+// pgRow is a row of an answer in binary form. PostgreSQL's type decides how long a number is.
+type pgRow struct{ values [][]byte }
+
+func (r *pgRow) ColumnInt64(col int) int64 {
+	switch v := r.values[col]; len(v) {
+	case 8:
+		return int64(binary.BigEndian.Uint64(v))
+	case 4:
+		return int64(int32(binary.BigEndian.Uint32(v)))
+	case 2:
+		return int64(int16(binary.BigEndian.Uint16(v)))
+	case 1:
+		return int64(v[0])
+	}
+	return 0
+}
+
+func (r *pgRow) ColumnInt(col int) int                { return int(r.ColumnInt64(col)) }
+func (r *pgRow) ColumnBool(col int) bool              { return r.ColumnInt64(col) != 0 }
+func (r *pgRow) ColumnText(col int) string            { return string(r.values[col]) }
+func (r *pgRow) ColumnIsNull(col int) bool            { return r.values[col] == nil }
+func (r *pgRow) ColumnLen(col int) int                { return len(r.values[col]) }
+func (r *pgRow) ColumnBytes(col int, into []byte) int { return copy(into, r.values[col]) }
