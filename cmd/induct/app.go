@@ -78,6 +78,11 @@ const maxSecrets = 20
 
 // devApp returns the credentials of the app that serve --dev and demo use; the first time, it makes the app.
 func (s *server) devApp(ctx context.Context) (credentials, error) {
+	unlock, err := s.store.Lock(ctx, oauth.LockClients)
+	if err != nil {
+		return credentials{}, err
+	}
+	defer unlock()
 	var ids struct {
 		Client uuid.UUID
 		Job    string
@@ -269,6 +274,11 @@ func offline(cmd *cobra.Command, set *settings, do func(*server) error) error {
 		return err
 	}
 	defer s.close()
+	unlock, err := s.store.Lock(cmd.Context(), oauth.LockClients) // most of them change one
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	return do(s)
 }
 

@@ -47,8 +47,12 @@ func (o *oneNotice) DueNotices(context.Context, time.Time, int) ([]provision.Not
 	return []provision.Notice{o.notice}, nil
 }
 
-func (o *oneNotice) NoticeTried(_ context.Context, _ int64, sent time.Time, text string, next time.Time) error {
-	o.notice.Sent, o.notice.Error, o.notice.NextAttempt = sent, text, next
+func (o *oneNotice) ClaimNotice(context.Context, int64, time.Time, time.Time) (bool, error) {
+	return true, nil
+}
+
+func (o *oneNotice) NoticeTried(_ context.Context, tried provision.Notice) error {
+	o.notice = tried
 	return nil
 }
 

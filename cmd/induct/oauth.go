@@ -163,6 +163,11 @@ func (s *server) adminCenter(ctx context.Context, dev bool) error {
 // welcome tells how people sign in, as far as that is not known yet: with --dev by a link that signs in at once, otherwise by
 // one on which the first administrator is made.
 func (s *server) welcome(ctx context.Context, out io.Writer, dev bool) error {
+	unlock, err := s.store.Lock(ctx, oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := errors.Join(s.adminCenter(ctx, dev), s.tellIdentities(out)); err != nil {
 		return err
 	}
@@ -228,12 +233,7 @@ const identitySetting = "identity.header" // what local processes show at the Ap
 
 // identityHeader returns what local processes have to show; the first time, it makes it.
 func (s *server) identityHeader(ctx context.Context) (string, error) {
-	header, err := s.store.Setting(ctx, identitySetting)
-	if header != "" || err != nil {
-		return header, err
-	}
-	header = rand.Text()
-	return header, s.store.PutSetting(ctx, identitySetting, header)
+	return once(ctx, s.store, identitySetting, rand.Text)
 }
 
 // tellIdentities writes what local processes need into a file that only the service's owner can read, and says where.

@@ -80,6 +80,7 @@ func engineFlags(f *pflag.FlagSet, set *settings) {
 	f.Int64Var(&set.daily, "daily-quota", 0, "with reference-5s: requests in 24 hours, such as 2000 or 6000; 0 is no quota")
 	f.Int64Var(&set.queueRecords, "queue-records", provision.DefaultQueueRecords, "bound of a job's queue, in records")
 	f.Int64Var(&set.reserve, "reserve-bytes", sqlstore.DefaultReserve, "free space below which uploads are refused")
+	keepFlags(f, &set.keep)
 }
 
 func logger(w io.Writer, level string) (*slog.Logger, error) {

@@ -45,6 +45,7 @@ type settings struct {
 	daily         int64
 	queueRecords  int64
 	reserve       int64
+	keep          keepSettings
 	withoutMail   bool // jobs start although they have nobody to notify
 	mail          mailSettings
 	signIn        signInSettings
@@ -58,6 +59,7 @@ type server struct {
 	tenant          provision.Tenant
 	authority       *oauth.Authority
 	users           *directory.Directory
+	retention       *sqlstore.Retention
 	service         *provision.Service
 	sender          *notify.Sender // nil: no mail server is configured
 	metrics         *metrics.Metrics
@@ -79,7 +81,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		debug.SetGCPercent(50)
 	}
 	s = &server{settings: set}
-	if err := errors.Join(s.checkListen(), s.checkMetricsListen(), s.checkIdentityListen()); err != nil {
+	if err := errors.Join(s.checkListen(), s.checkMetricsListen(), s.checkIdentityListen(), set.keep.check()); err != nil {
 		return nil, err
 	}
 	if s.sender, err = set.mail.sender(); err != nil {
@@ -106,6 +108,10 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		return nil, err
 	}
 	s.users = directory.New(s.store)
+	s.users.Retention = set.keep.deleted
+	if s.retention, err = sqlstore.NewRetention(s.store, set.keep.Keep, set.log, s.sawDropped); err != nil {
+		return nil, err
+	}
 	if s.authority, err = s.newAuthority(); err != nil {
 		return nil, err
 	}
@@ -120,7 +126,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 			*directory.Directory
 		}{s.service, s.users},
 		Apps: s.store, Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
-		RoleMembers: roleMembers(s.store),
+		RoleMembers: roleMembers(s.store), Retention: s.kept, KeepUploads: set.keep.Uploads,
 	})
 	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
 	s.health = metrics.NewHealth(watched{s.store}, set.log)
@@ -248,6 +254,7 @@ func (s *server) run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.service.Run(engine) })
 	work.Go(func() { s.users.Run(engine, s.log) })
+	work.Go(func() { s.retention.Run(engine) })
 	work.Go(func() { s.mailer().Run(engine) })
 	work.Go(func() { s.tendKeys(engine) })
 	failed := make(chan error, 3)
@@ -283,30 +290,26 @@ func (s *server) close() error {
 	return errors.Join(s.listener.Close(), s.closeMetrics(), s.closeIdentities(), s.store.Close())
 }
 
-// loadTenant returns the installation's tenant; the first time, it makes one.
+// loadTenant returns the installation's tenant; the first time, it makes one. Of several processes that start at once on an
+// empty database each takes what the first has decided.
 func loadTenant(ctx context.Context, store *sqlstore.Store, domain string) (t provision.Tenant, err error) {
-	id, err := store.Setting(ctx, "tenant.id")
+	id, err := once(ctx, store, "tenant.id", uuid.NewString)
 	if err != nil {
 		return t, err
-	}
-	if id == "" {
-		id = uuid.NewString()
-		for name, value := range map[string]string{"tenant.domain": domain, "tenant.id": id} {
-			if err := store.PutSetting(ctx, name, value); err != nil {
-				return t, err
-			}
-		}
 	}
 	if t.ID, err = uuid.Parse(id); err != nil {
 		return t, fmt.Errorf("tenant.id: %w", err)
 	}
-	if t.DefaultDomain, err = store.Setting(ctx, "tenant.domain"); err != nil {
-		return t, err
-	}
-	if t.DefaultDomain == "" {
-		t.DefaultDomain = domain
-		err = store.PutSetting(ctx, "tenant.domain", domain)
-	}
+	t.DefaultDomain, err = once(ctx, store, "tenant.domain", func() string { return domain })
 	t.DisplayName = t.DefaultDomain
 	return t, err
+}
+
+// once returns a fact about the installation, which is decided the first time.
+func once(ctx context.Context, store *sqlstore.Store, name string, decide func() string) (string, error) {
+	value, err := store.Setting(ctx, name)
+	if value != "" || err != nil {
+		return value, err
+	}
+	return store.PutSettingOnce(ctx, name, decide())
 }

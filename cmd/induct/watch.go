@@ -37,6 +37,8 @@ func (s *server) sawExchange(r oauth.Request) {
 
 func (s *server) sawBatch(b provision.Batch) { s.metrics.Batch(b) }
 
+func (s *server) sawDropped(kind string, n int64) { s.metrics.Dropped(kind, n) }
+
 // watchPaths are the paths for those who watch the service.
 var watchPaths = []string{"/livez", "/readyz", "/healthz", "/metrics"}
 

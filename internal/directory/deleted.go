@@ -135,8 +135,12 @@ func (d *Directory) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// purgeDue removes those who have been deleted for longer than Retention. It takes the writer only if there are any.
+// purgeDue removes those who have been deleted for longer than Retention. It takes the writer only if there are any. Several
+// processes may do it at once: each piece is a transaction, and who comes second finds nothing.
 func (d *Directory) purgeDue(ctx context.Context) (purged int, err error) {
+	if d.Retention == 0 {
+		return 0, nil
+	}
 	until := d.store.Now().Add(-d.Retention).UnixMicro()
 	due := false
 	err = d.store.Read(ctx, func(c sqlstore.Conn) error {
@@ -145,7 +149,8 @@ func (d *Directory) purgeDue(ctx context.Context) (purged int, err error) {
 	for due && err == nil {
 		var n int
 		err = d.store.Write(ctx, func(u *sqlstore.Unit) (err error) {
-			n, err = d.In(u).(*target).purge("pk IN (SELECT pk FROM users WHERE deleted <= ?1 ORDER BY deleted LIMIT ?2)", until, purgeAtOnce)
+			// Twice the condition: one of them may have been restored, and deleted anew, since it was selected.
+			n, err = d.In(u).(*target).purge("deleted <= ?1 AND pk IN (SELECT pk FROM users WHERE deleted <= ?1 ORDER BY deleted LIMIT ?2)", until, purgeAtOnce)
 			return err
 		})
 		if err == nil {

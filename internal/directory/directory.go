@@ -25,7 +25,7 @@ type Directory struct {
 	versions *versions
 	current  *target // of the latest Unit; only the store's writer touches it
 
-	// Retention is how long a deleted user can be restored; New sets 30 days. It is not to be changed while Run runs.
+	// Retention is how long a deleted user can be restored, 0 for ever; New sets 30 days. It is not to be changed while Run runs.
 	Retention time.Duration
 }
 

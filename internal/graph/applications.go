@@ -203,8 +203,11 @@ func (c *call) postApplication() error {
 }
 
 func (c *call) createApplication(sent map[string]json.RawMessage) error {
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := c.withinQuota(); err != nil {
 		return err
 	}
@@ -416,8 +419,11 @@ func createIfMissing(r *http.Request) bool {
 
 // deleteApplication deletes an application with its service principal and the jobs of that.
 func (c *call) deleteApplication() error {
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	a, err := c.registered()
 	if err != nil {
 		return err

@@ -22,6 +22,8 @@ type Apps interface {
 	// PutClient creates or replaces; DeleteClient returns nil if there is none.
 	PutClient(ctx context.Context, c *oauth.Client) error
 	DeleteClient(ctx context.Context, appID uuid.UUID) error
+	// Lock waits until nobody else holds the lock of that name, in whatever process, and holds it until unlock is called.
+	Lock(ctx context.Context, name string) (unlock func(), err error)
 }
 
 // registered returns the app that the path names, by its application or by its service principal.
@@ -132,8 +134,11 @@ func (c *call) changeable(a *oauth.Client) error {
 // editClient changes the app that the path names, one request at a time, and has the audit log say so under activity, to which the
 // type of what the path names is added.
 func (c *call) editClient(activity string, change func(*oauth.Client) error) (*oauth.Client, error) {
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	a, err := c.registered()
 	if err != nil {
 		return nil, err
@@ -146,7 +151,7 @@ func (c *call) editClient(activity string, change func(*oauth.Client) error) (*o
 	return a, c.changeClient(a, deed{activity + kind, "Update", application}, change)
 }
 
-// changeClient changes an app; whoever calls it holds registering.
+// changeClient changes an app; whoever calls it holds oauth.LockClients.
 func (c *call) changeClient(a *oauth.Client, d deed, change func(*oauth.Client) error) error {
 	if err := c.changeable(a); err != nil {
 		return err
@@ -217,7 +222,7 @@ func (c *call) jobsOf(a *provision.App) ([]*provision.Job, error) {
 }
 
 // deletePrincipal ends all that hangs on a service principal: its jobs, what it was given, and what others have been given on it.
-// It holds registering.
+// It holds oauth.LockClients.
 func (c *call) deletePrincipal(a *oauth.Client) error {
 	jobs, err := c.jobsOf(&provision.App{ServicePrincipalID: a.ObjectID})
 	if err != nil {

@@ -122,8 +122,11 @@ func (c *call) instantiate() error {
 	if made.Application, err = pack(kept); err != nil {
 		return err
 	}
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := c.withinQuota(); err != nil {
 		return err
 	}

@@ -156,8 +156,11 @@ func (c *call) assign(to bool) error {
 	if err != nil {
 		return requestBad("Property 'appRoleId' is invalid: it is the GUID of an app role; 00000000-0000-0000-0000-000000000000 is default access.")
 	}
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	here, err := c.registered()
 	if err != nil {
 		return err
@@ -201,7 +204,7 @@ func (c *call) notAssignable(id string, missing error) error {
 	return err
 }
 
-// assignRole stores an assignment; whoever calls it holds registering.
+// assignRole stores an assignment; whoever calls it holds oauth.LockClients.
 func (c *call) assignRole(principal, resource *oauth.Client, role uuid.UUID) (*assigned, error) {
 	onGraph := resource.ObjectID == c.s.graphPrincipal()
 	name := graphRoleName(role)
@@ -245,8 +248,11 @@ func (c *call) deleteAssignedTo() error { return c.unassign(true) }
 
 // unassign takes an app role away. Tokens that have it last until they expire.
 func (c *call) unassign(to bool) error {
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	r, err := c.assignmentHere(to)
 	if err != nil {
 		return err

@@ -22,7 +22,11 @@ func (c *call) bulkUpload() error {
 	}
 	job, missing := c.job()
 	if missing == nil {
-		if wait := c.s.limiter.allow(caller{job.PK, c.principal.AppID}, c.received); wait > 0 {
+		wait, err := c.s.limiter.allow(c.r.Context(), caller{job.PK, c.principal.AppID}, c.received)
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
 			return &problem{status: http.StatusTooManyRequests, code: "TooManyRequests", message: "Please retry again later.", retryAfter: wait}
 		}
 	}

@@ -145,6 +145,9 @@ func asProblem(err error) *problem {
 	case errors.Is(err, provision.ErrDamaged):
 		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: 5 * time.Minute,
 			message: "The service's database is damaged, and what is asked for cannot be read or stored. Nothing was accepted. Who operates the service must restore a backup; retry this request after that."}
+	case errors.Is(err, provision.ErrBusy):
+		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: time.Second,
+			message: "Others change the same all the time, so that nothing was done. Retry this request."}
 	case errors.Is(err, provision.ErrRunning):
 		return conflict("The job runs: pause it with POST …/jobs/{id}/pause, then repeat this request.")
 	case errors.Is(err, provision.ErrNotFound):

@@ -132,8 +132,11 @@ func (c *call) postGrant() error {
 	if err != nil {
 		return err
 	}
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	client, err := c.principalWith(sent.Client)
 	if err != nil {
 		return err
@@ -207,8 +210,11 @@ func (c *call) deleteGrant() error {
 
 // changeGrant changes the grant that the path names, which is at place i of its app.
 func (c *call) changeGrant(activity string, change func(a *oauth.Client, i int)) error {
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	g, err := c.grant()
 	if err != nil {
 		return err

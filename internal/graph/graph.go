@@ -8,7 +8,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -114,11 +113,18 @@ type Config struct {
 	// RoleMembers returns the object ids of those who have the directory role with this template id; default nobody.
 	RoleMembers func(ctx context.Context, roleTemplateID string) ([]string, error)
 
-	Limits  Limits           // of bulkUpload; the zero value means SelfHosted
-	MaxBody int64            // bytes of a body after decompression; default DefaultMaxBody
-	Now     func() time.Time // default time.Now
-	Logger  *slog.Logger     // one event per request; default discards
-	Observe func(Request)    // called once for each answered request, by many at once; it must not wait; default nobody
+	// Retention tells how long what is kept, and what was dropped; default nobody knows.
+	Retention func(ctx context.Context) ([]Kept, error)
+	// KeepUploads is how long uploads can be asked for, which those are told who ask for one that is not there; 0: for ever.
+	KeepUploads time.Duration
+
+	Limits Limits // of bulkUpload; the zero value means SelfHosted
+	// Allowances has the limits hold for all processes that share it, together; default: this process is the only one.
+	Allowances Allowances
+	MaxBody    int64            // bytes of a body after decompression; default DefaultMaxBody
+	Now        func() time.Time // default time.Now
+	Logger     *slog.Logger     // one event per request; default discards
+	Observe    func(Request)    // called once for each answered request, by many at once; it must not wait; default nobody
 }
 
 // server is the handler that New returns.
@@ -126,10 +132,25 @@ type server struct {
 	Config
 	one     func(*call) error // serves a request, also one of a batch
 	secure  bool              // clients use TLS even if this process does not see it
-	limiter *limiter
-	editing sync.Mutex // of schemas and settings: what is read, changed and written again is changed by one request at a time
+	limiter limiter
+}
 
-	registering sync.Mutex // the same of app registrations
+// lockJobs is the name of the lock of whoever reads schemas or settings of jobs, changes and writes them; oauth.LockClients that
+// of app registrations.
+const lockJobs = "jobs"
+
+// lockWait is how long a request waits for a lock: longer than anybody holds one who is well.
+const lockWait = 20 * time.Second
+
+// lock waits until no other request, of whatever process, holds the lock of that name.
+func (c *call) lock(name string) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(c.r.Context(), lockWait)
+	defer cancel()
+	unlock, err = c.s.Apps.Lock(ctx, name)
+	if err != nil && ctx.Err() != nil {
+		return nil, &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", message: "Others are changing the same. Please retry again later.", retryAfter: time.Second}
+	}
+	return unlock, err
 }
 
 // New returns the handler of everything below /v1.0 and /beta, in any case.
@@ -152,5 +173,5 @@ func New(cfg Config) http.Handler {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Request) {}
 	}
-	return &server{Config: cfg, one: (*call).serve, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits)}
+	return &server{Config: cfg, one: (*call).serve, secure: hasScheme(cfg.PublicURL, "https"), limiter: newLimiter(cfg.Limits, cfg.Allowances)}
 }

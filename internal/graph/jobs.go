@@ -165,8 +165,11 @@ func (c *call) patchJob() error {
 
 // changeJob makes the changes of p to the job that the path names, and returns it as it is then.
 func (c *call) changeJob(p *jobPatch) (*provision.Job, error) {
-	c.s.editing.Lock()
-	defer c.s.editing.Unlock()
+	unlock, err := c.lock(lockJobs)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	job, err := c.job()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -51,8 +52,22 @@ type caller struct {
 	app uuid.UUID
 }
 
-// limiter counts the requests of each caller.
-type limiter struct {
+// limiter counts the requests of callers.
+type limiter interface {
+	// allow counts a request, or returns after how long it may be repeated. An error is the store's.
+	allow(ctx context.Context, who caller, now time.Time) (wait time.Duration, err error)
+}
+
+// newLimiter returns a limiter of this process alone or, with a store, of all that share that.
+func newLimiter(l Limits, store Allowances) limiter {
+	if store == nil || l.Window == 0 && l.Rate == float64(rate.Inf) {
+		return newLocalLimiter(l)
+	}
+	return newSharedLimiter(l, store)
+}
+
+// localLimiter is the limiter of one process.
+type localLimiter struct {
 	limits Limits
 
 	mu      sync.Mutex
@@ -67,10 +82,11 @@ type bucket interface {
 	idle(now time.Time) bool // it would let a full burst pass
 }
 
-func newLimiter(l Limits) *limiter { return &limiter{limits: l, buckets: map[caller]bucket{}} }
+func newLocalLimiter(l Limits) *localLimiter {
+	return &localLimiter{limits: l, buckets: map[caller]bucket{}}
+}
 
-// allow counts a request, or returns after how long it may be repeated.
-func (l *limiter) allow(who caller, now time.Time) (wait time.Duration) {
+func (l *localLimiter) allow(_ context.Context, who caller, now time.Time) (wait time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.limits.Daily > 0 {
@@ -78,7 +94,7 @@ func (l *limiter) allow(who caller, now time.Time) (wait time.Duration) {
 			l.day, l.used = now, 0
 		}
 		if l.used >= l.limits.Daily {
-			return l.day.Add(24 * time.Hour).Sub(now)
+			return l.day.Add(24 * time.Hour).Sub(now), nil
 		}
 	}
 	b, ok := l.buckets[who]
@@ -90,11 +106,11 @@ func (l *limiter) allow(who caller, now time.Time) (wait time.Duration) {
 	if wait = b.take(now); wait == 0 {
 		l.used++
 	}
-	return wait
+	return wait, nil
 }
 
 // shed makes room for one bucket: those that are full again go first, else any.
-func (l *limiter) shed(now time.Time) {
+func (l *localLimiter) shed(now time.Time) {
 	if len(l.buckets) < maxBuckets {
 		return
 	}

@@ -27,22 +27,26 @@ func TestProfiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := newLimiter(profile)
+		l := newLocalLimiter(profile)
+		allow := func(who caller, now time.Time) time.Duration {
+			wait, _ := l.allow(t.Context(), who, now)
+			return wait
+		}
 		passed := 0
 		now := start
 		for ; passed < 10_000; passed++ {
-			if l.allow(caller{1, uuid.Nil}, now) > 0 {
+			if allow(caller{1, uuid.Nil}, now) > 0 {
 				break
 			}
 			now = start.Add(c.at)
 		}
-		if wait := l.allow(caller{1, uuid.Nil}, now); passed != c.burst || wait != c.wait {
+		if wait := allow(caller{1, uuid.Nil}, now); passed != c.burst || wait != c.wait {
 			t.Errorf("%s: %d passed, then %v; want %d, %v", c.name, passed, wait, c.burst, c.wait)
 		}
-		if wait := l.allow(caller{2, uuid.Nil}, now); c.daily == 0 && wait > 0 {
+		if wait := allow(caller{2, uuid.Nil}, now); c.daily == 0 && wait > 0 {
 			t.Errorf("%s: another job waits %v", c.name, wait)
 		}
-		if wait := l.allow(caller{1, uuid.Nil}, now.Add(24*time.Hour)); wait > 0 {
+		if wait := allow(caller{1, uuid.Nil}, now.Add(24*time.Hour)); wait > 0 {
 			t.Errorf("%s: a day later it waits %v", c.name, wait)
 		}
 	}
@@ -57,9 +61,9 @@ func TestProfiles(t *testing.T) {
 }
 
 func TestLimiterIsBounded(t *testing.T) {
-	l := newLimiter(SelfHosted())
+	l := newLocalLimiter(SelfHosted())
 	for i := range int64(maxBuckets + 50) {
-		l.allow(caller{i, uuid.Nil}, time.Unix(0, 0))
+		l.allow(t.Context(), caller{i, uuid.Nil}, time.Unix(0, 0))
 	}
 	if len(l.buckets) > maxBuckets {
 		t.Errorf("%d buckets", len(l.buckets))

@@ -86,6 +86,7 @@ var routes = slices.Concat([]route{
 	{"/auditLogs/directoryAudits", get((*call).listAudits, mayReadAudits)},
 	{"/auditLogs/directoryAudits/{id}", get((*call).getAudit, mayReadAudits)},
 	{"/auditLogs/provisioning/{id}", get((*call).getLog, mayReadLogs)},
+	{"/induct/retention", get((*call).listRetention, mayReadLogs)},
 }, deletedItemsRoutes(), registrationRoutes(), readingRoutes(), appRoutes("/servicePrincipals/{sp}"), appRoutes("/applications/{app}"))
 
 // appRoutes are the routes of what belongs to an app, however it is named: its secrets and its templates.

@@ -124,8 +124,11 @@ func (c *call) changeSchema(change func(*provision.Job) (*mapping.Schema, error)
 // editSchema gives the job what change makes of its schema, nil for no change. change must not alter the schema that the
 // job has.
 func (c *call) editSchema(change func(*provision.Job) (*mapping.Schema, error)) error {
-	c.s.editing.Lock()
-	defer c.s.editing.Unlock()
+	unlock, err := c.lock(lockJobs)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	job, err := c.job()
 	if err != nil {
 		return err

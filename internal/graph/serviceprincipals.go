@@ -152,8 +152,11 @@ func (c *call) createManaged(sent map[string]json.RawMessage) error {
 	if c.limited {
 		return denied(nil)
 	}
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	a := c.newClient()
 	a.ObjectID, a.Managed = uuid.New(), true
 	name, err := textMember("displayName", take(sent, "displayName"), mostAppName)
@@ -168,8 +171,11 @@ func (c *call) createManaged(sent map[string]json.RawMessage) error {
 }
 
 func (c *call) createPrincipal(appID string, sent map[string]json.RawMessage) error {
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	a, err := c.findClient(key{property: "appId", value: appID}, true)
 	if isMissing(err) {
 		return requestBad("When using this permission, the backing application of the service principal being created must be in the local tenant: there is no application with appId '%s'.", clip(appID))
@@ -188,7 +194,7 @@ func (c *call) createPrincipal(appID string, sent map[string]json.RawMessage) er
 	return c.putPrincipal(a, sent)
 }
 
-// putPrincipal stores a new service principal and answers with it; whoever calls it holds registering.
+// putPrincipal stores a new service principal and answers with it; whoever calls it holds oauth.LockClients.
 func (c *call) putPrincipal(a *oauth.Client, sent map[string]json.RawMessage) error {
 	if err := c.bindOwners(a, sent); err != nil {
 		return err
@@ -274,8 +280,11 @@ func (c *call) patchServicePrincipal() error {
 
 // deleteServicePrincipal deletes a service principal with its jobs; its application stays, and gets no token without one.
 func (c *call) deleteServicePrincipal() error {
-	c.s.registering.Lock()
-	defer c.s.registering.Unlock()
+	unlock, err := c.lock(oauth.LockClients)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	a, err := c.registered()
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func (c *call) getUpload() error {
 		u, err = c.s.Service.WaitUpload(ctx, job.PK, id, until)
 	}
 	if isNotFound(err) {
-		return notFound("upload", id.String())
+		return c.noUpload(id.String())
 	}
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (c *call) listOperations() error {
 	c.event.upload = id.String()
 	u, err := c.s.Service.Upload(c.r.Context(), job.PK, id)
 	if isNotFound(err) {
-		return notFound("upload", id.String())
+		return c.noUpload(id.String())
 	}
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ type Metrics struct {
 	tokens       *prometheus.CounterVec
 	batchSeconds *prometheus.HistogramVec
 	batchRecords *prometheus.HistogramVec
+	dropped      *prometheus.CounterVec
 }
 
 // New returns the metrics of one service, in a registry of their own.
@@ -86,10 +87,12 @@ func New(cfg Config) *Metrics {
 			Help:    "Records of a batch; in a re-evaluation, people.",
 			Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000}}, []string{jobLabel, "kind"}),
 	}
+	m.dropped = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "induct_retention_dropped_total",
+		Help: "What retention has dropped because it was old, by kind; of the log entries, of all else rows."}, []string{"kind"})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "induct_build_info", Help: "Always 1; the labels say which program this is."},
 		[]string{"version", "goversion"})
 	build.WithLabelValues(cfg.Version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.requests, m.durations, m.tokens, m.batchSeconds, m.batchRecords, build,
+	m.registry.MustRegister(m.requests, m.durations, m.tokens, m.batchSeconds, m.batchRecords, m.dropped, build,
 		newJobCollector(cfg), newStoreCollector(cfg),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -131,3 +134,6 @@ func (m *Metrics) Batch(b provision.Batch) {
 	m.batchSeconds.WithLabelValues(b.JobID, kind).Observe(b.Duration.Seconds())
 	m.batchRecords.WithLabelValues(b.JobID, kind).Observe(float64(b.Records))
 }
+
+// Dropped counts what retention has dropped. Kind is a word of a fixed set.
+func (m *Metrics) Dropped(kind string, n int64) { m.dropped.WithLabelValues(kind).Add(float64(n)) }

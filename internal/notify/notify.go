@@ -5,6 +5,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,9 +22,12 @@ import (
 type Outbox interface {
 	// DueNotices returns up to limit notices whose NextAttempt has come, oldest first.
 	DueNotices(ctx context.Context, now time.Time, limit int) ([]provision.Notice, error)
-	// NoticeTried notes an attempt: sent (zero if it failed), the error's text, and when the next attempt is due
-	// (zero: none; it was sent or is given up). A text beside a sent time tells who did not get it.
-	NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error
+	// ClaimNotice has a notice be due at until, if it is still due at due, and reports whether it was: of several processes
+	// with one outbox one sends it.
+	ClaimNotice(ctx context.Context, id int64, due, until time.Time) (bool, error)
+	// NoticeTried counts an attempt and notes what has come of it: Sent (zero if it failed), Error, NextAttempt (zero: none; it
+	// was sent or is given up), Reached and ReachedAt. An Error beside Sent tells who did not get it.
+	NoticeTried(ctx context.Context, tried provision.Notice) error
 }
 
 const (
@@ -31,6 +35,7 @@ const (
 	batch     = 50
 	batches   = 20 // of one round, so that an outbox that forgets what it is told cannot keep us busy
 	noteTime  = 5 * time.Second
+	claimTime = 5 * time.Minute    // longer than an attempt takes: by so much the clocks of processes may differ
 	patience  = 3 * 24 * time.Hour // after that a notice is old news
 	firstWait = time.Minute
 	longWait  = time.Hour
@@ -54,24 +59,8 @@ type Notifier struct {
 	cfg  Config
 	hint chan struct{}
 
-	mu      sync.Mutex         // one round at a time
-	unended map[int64]*unended // by notice
-}
-
-// unended is what is known of a notice that was tried and has no end in the outbox yet. It is lost with the process:
-// then people who have the mail may get it twice, under the same Message-ID.
-type unended struct {
-	reached []string  // addresses that have it
-	since   time.Time // when the first of them got it
-	outcome *outcome  // of an attempt that the outbox could not note
-	expires time.Time
-}
-
-// outcome is what NoticeTried is told.
-type outcome struct {
-	sent time.Time
-	text string
-	next time.Time
+	mu      sync.Mutex                 // one round at a time
+	unnoted map[int64]provision.Notice // as they are after an attempt that the outbox could not note
 }
 
 // New returns a Notifier. Nothing is sent before Run or SendDue.
@@ -82,7 +71,7 @@ func New(cfg Config) *Notifier {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Notifier{cfg: cfg, hint: make(chan struct{}, 1), unended: make(map[int64]*unended)}
+	return &Notifier{cfg: cfg, hint: make(chan struct{}, 1), unnoted: make(map[int64]provision.Notice)}
 }
 
 // Hint says that a notice may have come. It never blocks; one that is lost costs half a minute.
@@ -119,86 +108,97 @@ func (n *Notifier) Run(ctx context.Context) {
 func (n *Notifier) SendDue(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	now := n.cfg.Now()
-	maps.DeleteFunc(n.unended, func(_ int64, u *unended) bool { return u.expires.Before(now) })
+	failed := n.noteAgain(ctx)
 	for range batches {
-		due, err := n.cfg.Outbox.DueNotices(ctx, now, batch)
+		due, err := n.cfg.Outbox.DueNotices(ctx, n.cfg.Now(), batch)
 		if err != nil {
 			return err
 		}
 		if err := n.sendAll(ctx, due); err != nil || len(due) < batch {
-			return err
-		}
-	}
-	return nil
-}
-
-// sendAll tries the notices. Once the server has turned out to be down it is left alone, and the rest fails with it. One that
-// cannot be noted does not stop the others; the error is the first of these.
-func (n *Notifier) sendAll(ctx context.Context, notices []provision.Notice) error {
-	var down, failed error
-	for _, notice := range notices {
-		o := n.remembered(notice.ID)
-		if o == nil {
-			var err error
-			o, err = n.try(ctx, notice, down)
-			if ctx.Err() != nil && (o == nil || o.sent.IsZero()) {
-				return ctx.Err() // told to stop: it was no attempt
-			}
-			if isDown(err) {
-				down = err
-			}
-			n.report(notice, o)
-		}
-		if err := n.note(ctx, notice, o); err != nil && failed == nil {
-			failed = fmt.Errorf("notice %d: %w", notice.ID, err)
+			return cmp.Or(failed, err)
 		}
 	}
 	return failed
 }
 
-// remembered returns the outcome that the outbox could not note, or nil.
-func (n *Notifier) remembered(id int64) *outcome {
-	if u := n.unended[id]; u != nil {
-		return u.outcome
+// sendAll tries the notices that no other process has taken. Once the server has turned out to be down it is left alone, and the
+// rest fails with it. One that cannot be noted does not stop the others; the error is the first of these.
+func (n *Notifier) sendAll(ctx context.Context, notices []provision.Notice) error {
+	var down, failed error
+	for _, notice := range notices {
+		if _, tried := n.unnoted[notice.ID]; tried {
+			continue
+		}
+		due, until := notice.NextAttempt, n.cfg.Now().Add(n.longest()+claimTime)
+		claimed, err := n.cfg.Outbox.ClaimNotice(ctx, notice.ID, due, until)
+		if err != nil {
+			return err
+		}
+		if !claimed {
+			continue
+		}
+		err = n.try(ctx, &notice, down)
+		if ctx.Err() != nil && notice.Sent.IsZero() { // told to stop: it was no attempt
+			n.giveBack(ctx, notice.ID, until, due)
+			return ctx.Err()
+		}
+		if isDown(err) {
+			down = err
+		}
+		n.report(notice)
+		if err := n.note(ctx, notice); err != nil && failed == nil {
+			failed = err
+		}
 	}
-	return nil
+	return failed
 }
 
-// note tells the outbox. A notice that was sent is noted even while the service stops. An outcome that cannot be noted is
-// remembered: people are not to get the mail again every half minute because a disk is full.
-func (n *Notifier) note(ctx context.Context, notice provision.Notice, o *outcome) error {
+// longest is how long an attempt may take.
+func (n *Notifier) longest() time.Duration {
+	if n.cfg.Sender == nil {
+		return 0
+	}
+	return n.cfg.Sender.total
+}
+
+// giveBack has a notice be due again that was claimed in vain. If that fails, it is when the claim ends.
+func (n *Notifier) giveBack(ctx context.Context, id int64, until, due time.Time) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	if err := n.cfg.Outbox.NoticeTried(ctx, notice.ID, o.sent, o.text, o.next); err != nil {
-		n.memory(notice).outcome = o
-		return err
+	if _, err := n.cfg.Outbox.ClaimNotice(ctx, id, until, due); err != nil {
+		n.cfg.Logger.Warn("a notice waits until its claim ends", "notice", id, "until", until, "error", err)
 	}
-	if o.next.IsZero() {
-		delete(n.unended, notice.ID)
-	} else if u := n.unended[notice.ID]; u != nil {
-		u.outcome = nil
+}
+
+// note tells the outbox. A notice that was sent is noted even while the service stops. What cannot be noted is remembered:
+// people are not to get the mail again because a disk is full. It is lost with the process; then they may get it twice, under
+// the same Message-ID, as they may if this process cannot note for longer than its claim lasts.
+func (n *Notifier) note(ctx context.Context, notice provision.Notice) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer cancel()
+	if err := n.cfg.Outbox.NoticeTried(ctx, notice); err != nil {
+		n.unnoted[notice.ID] = notice
+		return fmt.Errorf("notice %d: %w", notice.ID, err)
 	}
+	delete(n.unnoted, notice.ID)
 	return nil
 }
 
-// memory returns what is known of a notice without an end, to be added to. It outlives the last attempt.
-func (n *Notifier) memory(notice provision.Notice) *unended {
-	u := n.unended[notice.ID]
-	if u == nil {
-		u = &unended{expires: notice.Time.Add(patience)}
-		n.unended[notice.ID] = u
+// noteAgain tells the outbox what it could not note.
+func (n *Notifier) noteAgain(ctx context.Context) (failed error) {
+	for _, id := range slices.Sorted(maps.Keys(n.unnoted)) {
+		failed = cmp.Or(failed, n.note(ctx, n.unnoted[id]))
 	}
-	if soon := n.cfg.Now().Add(2 * longWait); soon.After(u.expires) {
-		u.expires = soon
-	}
-	return u
+	return failed
 }
 
-// try makes one attempt; with down it fails at once. The error is what became of it as far as the server is concerned.
-func (n *Notifier) try(ctx context.Context, notice provision.Notice, down error) (*outcome, error) {
+// try makes one attempt and has the notice say what came of it; with down it fails at once. The error is what became of it as far
+// as the server is concerned.
+func (n *Notifier) try(ctx context.Context, notice *provision.Notice, down error) error {
+	notice.NextAttempt = time.Time{}
 	if n.cfg.Sender == nil {
-		return &outcome{text: Unsent}, nil
+		notice.Error = Unsent
+		return nil
 	}
 	to, invalid := addresses(notice.Recipients)
 	if len(to) == 0 {
@@ -206,53 +206,50 @@ func (n *Notifier) try(ctx context.Context, notice provision.Notice, down error)
 		if len(invalid) > 0 {
 			text += ": " + invalid.String()
 		}
-		return &outcome{text: n.cfg.Sender.clean(text)}, nil
+		notice.Error = n.cfg.Sender.clean(text)
+		return nil
 	}
 	refused, err := refusals(nil), down
 	if down == nil {
 		refused, err = n.send(ctx, notice, to)
 	}
-	return n.judge(notice, append(refused, invalid...), err), err
+	n.judge(notice, append(refused, invalid...), err)
+	return err
 }
 
 // report logs what became of an attempt.
-func (n *Notifier) report(notice provision.Notice, o *outcome) {
+func (n *Notifier) report(notice provision.Notice) {
 	log := n.cfg.Logger.With("notice", notice.ID, "kind", notice.Kind, "job", notice.JobID)
 	switch {
-	case o.text == Unsent: // said once, by Run
-	case !o.next.IsZero():
-		log.Warn("a notice could not be sent", "error", o.text, "next", o.next)
-	case o.sent.IsZero():
-		log.Error("a notice is given up", "error", o.text)
-	case o.text != "":
-		log.Warn("a notice was sent, not to everybody", "error", o.text)
+	case notice.Error == Unsent: // said once, by Run
+	case !notice.NextAttempt.IsZero():
+		log.Warn("a notice could not be sent", "error", notice.Error, "next", notice.NextAttempt)
+	case notice.Sent.IsZero():
+		log.Error("a notice is given up", "error", notice.Error)
+	case notice.Error != "":
+		log.Warn("a notice was sent, not to everybody", "error", notice.Error)
 	default:
 		log.Info("a notice was sent")
 	}
 }
 
-// send hands the notice to the server for those who do not have it yet, and remembers who has it.
-func (n *Notifier) send(ctx context.Context, notice provision.Notice, to []string) (refusals, error) {
-	var have []string
-	if u := n.unended[notice.ID]; u != nil {
-		have = u.reached
-	}
-	rest := slices.DeleteFunc(slices.Clone(to), func(a string) bool { return slices.Contains(have, a) })
+// send hands the notice to the server for those who do not have it yet, and adds who has it then.
+func (n *Notifier) send(ctx context.Context, notice *provision.Notice, to []string) (refusals, error) {
+	rest := slices.DeleteFunc(slices.Clone(to), func(a string) bool { return slices.Contains(notice.Reached, a) })
 	if len(rest) == 0 {
 		return nil, nil
 	}
-	refused, err := n.cfg.Sender.send(ctx, n.cfg.Sender.message(notice, n.cfg.PublicURL, to), rest)
+	refused, err := n.cfg.Sender.send(ctx, n.cfg.Sender.message(*notice, n.cfg.PublicURL, to), rest)
 	if err != nil {
 		return refused, err
 	}
-	u := n.memory(notice)
 	for _, a := range rest {
 		if !refused.contains(a) {
-			u.reached = append(u.reached, a)
+			notice.Reached = append(notice.Reached, a)
 		}
 	}
-	if u.since.IsZero() {
-		u.since = n.cfg.Now()
+	if notice.ReachedAt.IsZero() {
+		notice.ReachedAt = n.cfg.Now()
 	}
 	return refused, nil
 }
@@ -260,21 +257,20 @@ func (n *Notifier) send(ctx context.Context, notice provision.Notice, to []strin
 // judge decides what becomes of a notice after an attempt. It is sent once somebody has it and nobody is left who may
 // still get it. While nobody has it, every failure is worth another attempt: most final ones come of a setting that
 // somebody is about to correct.
-func (n *Notifier) judge(notice provision.Notice, refused refusals, err error) *outcome {
-	o := &outcome{text: n.cfg.Sender.text(err, refused)}
-	if u := n.unended[notice.ID]; u != nil {
-		o.sent = u.since
-	}
-	if !o.sent.IsZero() && err == nil && !refused.temporary() {
-		return o
-	}
+func (n *Notifier) judge(notice *provision.Notice, refused refusals, err error) {
+	notice.Error = n.cfg.Sender.text(err, refused)
 	next := n.cfg.Now().Add(wait(notice.Attempts))
-	if next.Sub(notice.Time) <= patience {
-		o.sent, o.next = time.Time{}, next
-		return o
+	switch {
+	case !notice.ReachedAt.IsZero() && err == nil && !refused.temporary():
+		notice.Sent = notice.ReachedAt
+	case next.Sub(notice.Time) <= patience:
+		notice.NextAttempt = next
+		return
+	default:
+		notice.Sent = notice.ReachedAt
+		notice.Error = bounded("given up after "+spoken(patience)+": "+notice.Error, maxError)
 	}
-	o.text = bounded("given up after "+spoken(patience)+": "+o.text, maxError)
-	return o
+	notice.Reached, notice.ReachedAt = nil, time.Time{}
 }
 
 // wait returns how long to wait after so many failed attempts before: a random time between a half and the whole of a

@@ -54,15 +54,29 @@ func (o *outbox) DueNotices(ctx context.Context, now time.Time, limit int) ([]pr
 	return due[:min(len(due), limit)], nil
 }
 
-func (o *outbox) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
+func (o *outbox) ClaimNotice(ctx context.Context, id int64, due, until time.Time) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := cmp.Or(ctx.Err(), o.fails("ClaimNotice")); err != nil {
+		return false, err
+	}
+	n := &o.notices[id-1]
+	if !n.NextAttempt.Equal(due) {
+		return false, nil
+	}
+	n.NextAttempt = until
+	return true, nil
+}
+
+func (o *outbox) NoticeTried(ctx context.Context, tried provision.Notice) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := cmp.Or(ctx.Err(), o.fails("NoticeTried")); err != nil {
 		return err
 	}
-	n := &o.notices[id-1]
-	n.Attempts++
-	n.Sent, n.Error, n.NextAttempt = sent, errText, next
+	n := &o.notices[tried.ID-1]
+	tried.Attempts = n.Attempts + 1
+	*n = tried
 	o.tried++
 	return nil
 }
@@ -120,8 +134,8 @@ func TestGreylisting(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "could not be sent") || !strings.Contains(text, `"a notice was sent"`) {
 		t.Errorf("log:\n%s", text)
 	}
-	if len(n.unended) != 0 {
-		t.Errorf("remembered: %v", n.unended)
+	if len(n.unnoted) != 0 {
+		t.Errorf("remembered: %v", n.unnoted)
 	}
 }
 
@@ -178,8 +192,8 @@ func TestOneOfTwoDelayed(t *testing.T) {
 			if times["ops@corp.example"] != 1 || (times["slow@corp.example"] == 1) != patient {
 				t.Errorf("received: %v", times)
 			}
-			if len(n.unended) != 0 {
-				t.Errorf("remembered: %v", n.unended)
+			if len(n.unnoted) != 0 {
+				t.Errorf("remembered: %v", n.unnoted)
 			}
 		})
 	}
@@ -300,7 +314,7 @@ func TestOutboxCannotNote(t *testing.T) {
 			if script != nil {
 				want = 2
 			}
-			if got := box.get(1); got.Sent.IsZero() || got.Attempts != want || len(sink.Messages()) != want || len(n.unended) != 0 {
+			if got := box.get(1); got.Sent.IsZero() || got.Attempts != want || len(sink.Messages()) != want || len(n.unnoted) != 0 {
 				t.Errorf("%d messages, %+v", len(sink.Messages()), got)
 			}
 		})
@@ -326,11 +340,11 @@ func TestOneCannotBeNoted(t *testing.T) {
 
 type poisoned struct{ *outbox }
 
-func (p poisoned) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
-	if id == 1 {
+func (p poisoned) NoticeTried(ctx context.Context, tried provision.Notice) error {
+	if tried.ID == 1 {
 		return errors.New("no such notice")
 	}
-	return p.outbox.NoticeTried(ctx, id, sent, errText, next)
+	return p.outbox.NoticeTried(ctx, tried)
 }
 
 // What cannot be addressed is given up at once.
@@ -377,7 +391,11 @@ func (f *forgetful) DueNotices(_ context.Context, _ time.Time, limit int) ([]pro
 	return slices.Repeat([]provision.Notice{to("ops@corp.example")}, limit), nil
 }
 
-func (f *forgetful) NoticeTried(context.Context, int64, time.Time, string, time.Time) error {
+func (f *forgetful) ClaimNotice(context.Context, int64, time.Time, time.Time) (bool, error) {
+	return true, nil
+}
+
+func (f *forgetful) NoticeTried(context.Context, provision.Notice) error {
 	f.tried++
 	return nil
 }
@@ -470,5 +488,51 @@ func TestWait(t *testing.T) {
 				t.Fatalf("after %d attempts %v", attempts, d)
 			}
 		}
+	}
+}
+
+// Of several processes with one outbox each notice is sent by one; who has it already does not get it again from another. One
+// that a process had taken when it died is sent later.
+func TestReplicasSendOnce(t *testing.T) {
+	sink := notifytest.Start(t, notifytest.Options{Script: refuse("slow@corp.example", "450 4.2.1 mailbox busy")})
+	n, box, now, _ := notifier(sender(t, of(sink)))
+	replicas := []*Notifier{n, New(n.cfg), New(n.cfg)}
+	for range 20 {
+		box.file(to("slow@corp.example", "ops@corp.example"))
+	}
+	var wg sync.WaitGroup
+	for _, r := range replicas {
+		wg.Go(func() { sendDue(t, r) })
+	}
+	wg.Wait()
+	sink.SetScript(nil)
+	*now = now.Add(longWait)
+	sendDue(t, replicas[1])
+	times := map[string]int{}
+	for _, m := range sink.Messages() {
+		for _, a := range m.To {
+			times[m.Header.Get("Message-ID")+a]++
+		}
+	}
+	for what, n := range times {
+		if n != 1 {
+			t.Errorf("%s was sent %d times", what, n)
+		}
+	}
+	if len(times) != 40 {
+		t.Errorf("%d addresses got mail, want 40", len(times))
+	}
+	box.file(to("ops@corp.example"))
+	if claimed, err := box.ClaimNotice(t.Context(), 21, box.get(21).NextAttempt, now.Add(n.longest()+claimTime)); !claimed || err != nil {
+		t.Fatal(claimed, err)
+	}
+	sendDue(t, n)
+	if got := box.get(21); !got.Sent.IsZero() {
+		t.Error("a notice that another process has taken was sent")
+	}
+	*now = now.Add(n.longest() + claimTime)
+	sendDue(t, n)
+	if got := box.get(21); !got.Sent.Equal(*now) {
+		t.Errorf("after the claim of a process that died: %+v", got)
 	}
 }

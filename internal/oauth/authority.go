@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -65,7 +66,7 @@ type Authority struct {
 	failures *limiter
 	issuers  map[string]*issuer // by name
 	people   People             // may be nil
-	signIns  *throttle
+	signIns  throttle
 	hashing  chan struct{} // holds who computes a password's hash
 }
 
@@ -90,7 +91,7 @@ func New(cfg Config, store Store) (*Authority, error) {
 		failures: newLimiter(maxFailures, failureWindow),
 		people:   cfg.People,
 		isNamed:  cfg.Named,
-		signIns:  newThrottle(),
+		signIns:  throttle{store},
 		hashing:  make(chan struct{}, hashesAtATime),
 	}
 	if a.now == nil {
@@ -133,7 +134,7 @@ func New(cfg Config, store Store) (*Authority, error) {
 	if a.issuers, err = newIssuers(cfg.Federated, cfg.Transport); err != nil {
 		return nil, err
 	}
-	a.keys = keyring{store: store, now: a.now, lifetime: a.lifetime}
+	a.keys = keyring{store: store, now: a.now, lifetime: a.lifetime, retries: rate.NewLimiter(rate.Every(keyRetry), keyRetries)}
 	return a, nil
 }
 

@@ -17,12 +17,14 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/time/rate"
 )
 
 const (
 	keyBits    = 2048
 	keyRefresh = 5 * time.Minute // how long a process may miss that another one has rotated the key
-	keyRetry   = time.Second     // between reads of the store for key ids that are not known
+	keyRetry   = time.Second     // between reads of the store for key ids that are not known, in the long run
+	keyRetries = 10              // of them at once
 	keyLead    = 2 * keyRefresh  // how long a new key is published before it signs
 )
 
@@ -32,6 +34,7 @@ type keyring struct {
 	store    Store
 	now      func() time.Time
 	lifetime time.Duration // of tokens
+	retries  *rate.Limiter // reads for key ids that are not known, which anybody can make up
 
 	mu     sync.Mutex
 	keys   []key // newest first
@@ -58,7 +61,7 @@ func (r *keyring) signing(ctx context.Context) (key, error) {
 	now := r.now()
 	signs := slices.DeleteFunc(slices.Clone(r.keys), func(k key) bool { return !k.retired.IsZero() && !now.Before(k.retired) })
 	if len(signs) == 0 {
-		return r.add(ctx)
+		return r.first(ctx)
 	}
 	if i := slices.IndexFunc(signs, func(k key) bool { return !now.Before(k.created.Add(keyLead)) }); i >= 0 {
 		return signs[i], nil
@@ -71,15 +74,21 @@ func (r *keyring) signing(ctx context.Context) (key, error) {
 func (r *keyring) find(ctx context.Context, id string) (key, bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, age := range []time.Duration{keyRefresh, keyRetry} {
-		if err := r.refresh(ctx, age); err != nil {
+	if err := r.refresh(ctx, keyRefresh); err != nil {
+		return key{}, false, err
+	}
+	at := func() int { return slices.IndexFunc(r.keys, func(k key) bool { return k.id == id }) }
+	i := at()
+	if i < 0 && r.retries.AllowN(r.now(), 1) {
+		if err := r.refresh(ctx, 0); err != nil {
 			return key{}, false, err
 		}
-		if i := slices.IndexFunc(r.keys, func(k key) bool { return k.id == id }); i >= 0 {
-			return r.keys[i], r.published(r.keys[i].retired), nil
-		}
+		i = at()
 	}
-	return key{}, false, nil
+	if i < 0 {
+		return key{}, false, nil
+	}
+	return r.keys[i], r.published(r.keys[i].retired), nil
 }
 
 // public returns the keys that verify tokens which may be in use, as a set
@@ -100,14 +109,48 @@ func (r *keyring) rotateAfter(ctx context.Context, age time.Duration) (rotated b
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.now().Before(r.keys[0].created.Add(age)) {
+	old := func() bool { return len(r.keys) == 0 || !r.now().Before(r.keys[0].created.Add(age)) }
+	if !old() {
 		return false, nil
 	}
-	return true, r.rotate(ctx)
+	err = r.alone(ctx, func() error {
+		if rotated = old(); !rotated { // another process was first
+			return nil
+		}
+		return r.rotate(ctx)
+	})
+	return rotated && err == nil, err
+}
+
+// alone has fn make or retire keys, with all that there are at hand and while no
+// other process does it.
+func (r *keyring) alone(ctx context.Context, fn func() error) error {
+	unlock, err := r.store.Lock(ctx, lockKeys)
+	if err != nil {
+		return fmt.Errorf("oauth: locking signing keys: %w", err)
+	}
+	defer unlock()
+	if err := r.refresh(ctx, 0); err != nil {
+		return err
+	}
+	return fn()
+}
+
+// first makes the first key, unless another process has.
+func (r *keyring) first(ctx context.Context) (k key, err error) {
+	err = r.alone(ctx, func() (err error) {
+		if i := slices.IndexFunc(r.keys, func(k key) bool { return k.retired.IsZero() }); i >= 0 {
+			k = r.keys[i]
+			return nil
+		}
+		k, err = r.add(ctx)
+		return err
+	})
+	return k, err
 }
 
 // rotate makes a new signing key, has the others retire when that begins to
-// sign, and forgets those of which no token is left. The caller holds the lock.
+// sign, and forgets those of which no token is left. The caller is alone.
 func (r *keyring) rotate(ctx context.Context) error {
 	made, err := r.add(ctx)
 	if err != nil {
@@ -246,7 +289,7 @@ func thumbprint(public *rsa.PublicKey) (string, error) {
 func (a *Authority) RotateKey(ctx context.Context) error {
 	a.keys.mu.Lock()
 	defer a.keys.mu.Unlock()
-	return a.keys.rotate(ctx)
+	return a.keys.alone(ctx, func() error { return a.keys.rotate(ctx) })
 }
 
 // RotateKeyAfter is RotateKey if the newest key is older than age; it reports

@@ -17,53 +17,36 @@ const (
 // slows down a client that loops with a wrong secret and keeps it out of the
 // log. A valid secret is never refused: several clients may share an address
 // (a proxy's), and client ids are no secret, so refusing would let anyone lock
-// others out; and the secrets are too long to be guessed anyway.
-//
-// The throttle of passwords, which can be guessed, also asks wait before a try.
+// others out; and the secrets are too long to be guessed anyway. Each process
+// has its own; the throttle of passwords, which can be guessed, is in the store.
 type limiter struct {
 	max    int // failures
 	window time.Duration
-	failed *lru[origin, tally]
+	failed *lru[origin, Tally]
 }
 
 type origin struct{ client, remote string }
 
-type tally struct {
-	count int
-	since time.Time
-}
-
 func newLimiter(max int, window time.Duration) *limiter {
-	return &limiter{max, window, newLRU[origin, tally](maxWatched)}
+	return &limiter{max, window, newLRU[origin, Tally](maxWatched)}
 }
 
 // fail counts a failure at now. If there were too many it returns how long the
 // origin has to wait, otherwise 0.
 func (l *limiter) fail(o origin, now time.Time) time.Duration {
 	o.client = strings.Clone(o.client) // it may be a part of a whole request's body, which must not stay with it
-	t := l.failed.update(o, func(t tally) tally {
-		if age := now.Sub(t.since); age < 0 || age >= l.window {
-			t = tally{since: now}
+	t := l.failed.update(o, func(t Tally) Tally {
+		if age := now.Sub(t.Since); age < 0 || age >= l.window {
+			t = Tally{Since: now}
 		}
-		t.count++
+		t.Count++
 		return t
 	})
-	if t.count <= l.max {
+	if t.Count <= l.max {
 		return 0
 	}
-	return l.window - now.Sub(t.since)
+	return l.window - now.Sub(t.Since)
 }
-
-// wait is how long an origin has to wait that has failed max times or more.
-func (l *limiter) wait(o origin, now time.Time) time.Duration {
-	t, _ := l.failed.get(o)
-	if age := now.Sub(t.since); t.count < l.max || age < 0 || age >= l.window {
-		return 0
-	}
-	return l.window - now.Sub(t.since)
-}
-
-func (l *limiter) forget(o origin) { l.failed.remove(o) }
 
 // network is whose failures are counted together: an IPv4 address, or the /64 network of an IPv6 address (RFC 4291 section
 // 2.5.4), of which one host can have every address that it likes.

@@ -831,6 +831,7 @@ func (failing) Client(context.Context, uuid.UUID) (*oauth.Client, error) { retur
 func (failing) SigningKeys(context.Context) ([]oauth.SigningKey, error)  { return nil, errDown }
 func (failing) Ticket(context.Context, [32]byte) (*oauth.Ticket, error)  { return nil, errDown }
 func (failing) PutSigningKey(context.Context, oauth.SigningKey) error    { return errDown }
+func (failing) Lock(context.Context, string) (func(), error)             { return nil, errDown }
 
 func TestStoreFails(t *testing.T) {
 	w := newWorld(t)

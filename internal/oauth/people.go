@@ -148,6 +148,11 @@ func (a *Authority) SetRoles(ctx context.Context, name string, roles []string) e
 }
 
 func (a *Authority) change(ctx context.Context, name string, change func(*Person, *Account) error) error {
+	unlock, err := a.store.Lock(ctx, lockAccounts)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	p, c, err := a.find(ctx, name)
 	if err != nil {
 		return err

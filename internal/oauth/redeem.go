@@ -83,15 +83,12 @@ func (x *exchange) answerGrant(ctx context.Context, client *Client, req request,
 		}
 	}
 	if life := refreshLifetime - x.now.Sub(g.signedIn); slices.Contains(scopes, "offline_access") && life > 0 {
-		answer.Refresh, err = x.a.hand(ctx, Ticket{Kind: refreshTicket, Family: g.ticket.Family, Person: p.ObjectID}, min(life, refreshIdle),
+		answer.Refresh, err = x.a.hand(ctx, Ticket{Kind: refreshTicket, Family: g.ticket.Family, Person: p.ObjectID, Parent: &g.ticket.Hash}, min(life, refreshIdle),
 			refreshContent{client.AppID, g.scope, g.signedIn})
-		if err != nil {
-			return nil, err
-		}
-		// Somebody may have brought the same grant meanwhile, which ends the family: then this token must not outlive it.
-		if _, err := x.a.store.Ticket(ctx, g.ticket.Hash); errors.Is(err, ErrNotFound) {
+		if errors.Is(err, ErrNotFound) { // somebody has brought the same grant meanwhile, which ends the family
 			return x.revoked(ctx, g.ticket)
-		} else if err != nil {
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

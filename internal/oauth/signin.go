@@ -29,22 +29,43 @@ const (
 	maxAddressFailures = 100 // from one address, which a proxy or an office may share
 )
 
-// throttle holds up who fails to sign in again and again.
-type throttle struct{ pair, name, address *limiter }
+// throttle holds up who fails to sign in again and again. What it counts is in the store: it holds for all processes together,
+// and after a start. Their clocks may differ; a count lasts so much longer or shorter.
+type throttle struct{ store Store }
 
-func newThrottle() *throttle {
-	return &throttle{newLimiter(maxPairFailures, signInWindow), newLimiter(maxNameFailures, signInWindow), newLimiter(maxAddressFailures, signInWindow)}
+// origins are what the tries of that name, from that network, are counted for, with how many may fail.
+func (throttle) origins(name, remote string) (all [][sha256.Size]byte, most []int) {
+	hash := func(of, name, remote string) [sha256.Size]byte {
+		return sha256.Sum256([]byte(of + "\x00" + name + "\x00" + remote))
+	}
+	return [][sha256.Size]byte{hash("pair", name, remote), hash("name", name, ""), hash("address", "", remote)},
+		[]int{maxPairFailures, maxNameFailures, maxAddressFailures}
 }
 
 // wait is how long nobody of that name, from that network, may try.
-func (t *throttle) wait(name, remote string, now time.Time) time.Duration {
-	return max(t.pair.wait(origin{name, remote}, now), t.name.wait(origin{client: name}, now), t.address.wait(origin{remote: remote}, now))
+func (t throttle) wait(ctx context.Context, name, remote string, now time.Time) (wait time.Duration, err error) {
+	origins, most := t.origins(name, remote)
+	tallies, err := t.store.Failures(ctx, origins...)
+	for i, f := range tallies {
+		if f.Count >= most[i] {
+			wait = max(wait, signInWindow-now.Sub(f.Since))
+		}
+	}
+	return wait, err
 }
 
-func (t *throttle) fail(name, remote string, now time.Time) {
-	t.pair.fail(origin{name, remote}, now)
-	t.name.fail(origin{client: name}, now)
-	t.address.fail(origin{remote: remote}, now)
+// fail counts a failed try, even if whoever made it has hung up meanwhile.
+func (t throttle) fail(ctx context.Context, name, remote string, now time.Time) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	origins, _ := t.origins(name, remote)
+	return t.store.AddFailures(ctx, now, signInWindow, origins...)
+}
+
+// succeed forgets the failures of that name from that network.
+func (t throttle) succeed(ctx context.Context, name, remote string) error {
+	origins, _ := t.origins(name, remote)
+	return t.store.ForgetFailures(ctx, origins[0])
 }
 
 // login answers the page to sign in on: GET shows it, or who has signed in;
@@ -127,20 +148,31 @@ func (x *exchange) signIn(q *authorization, name, password string) {
 	if x.heldUp(q, name, key, remote) { // by others, who were tried while this one waited
 		return
 	}
-	switch right := account.opens(password); {
-	case !right || p == nil || !p.Enabled:
-		x.a.signIns.fail(key, remote, x.now)
+	right := account.opens(password) && p != nil && p.Enabled
+	if right {
+		err = x.a.signIns.succeed(x.r.Context(), key, remote)
+	} else {
+		err = x.a.signIns.fail(x.r.Context(), key, remote, x.now)
+	}
+	switch {
+	case err != nil:
+		x.brokenPage(err)
+	case !right:
 		x.refused = &protocolError{status: http.StatusUnauthorized, kind: "access_denied", code: 50126}
 		x.signInPage(http.StatusUnauthorized, q, name, textWrong)
 	default:
-		x.a.signIns.pair.forget(origin{key, remote})
 		x.enter(q, p)
 	}
 }
 
 // heldUp answers somebody who may not try at this time.
 func (x *exchange) heldUp(q *authorization, name, key, remote string) bool {
-	if x.a.signIns.wait(key, remote, x.now) == 0 {
+	wait, err := x.a.signIns.wait(x.r.Context(), key, remote, x.now)
+	if err != nil {
+		x.brokenPage(err)
+		return true
+	}
+	if wait <= 0 {
 		return false
 	}
 	x.refused = &protocolError{status: http.StatusTooManyRequests, kind: "access_denied", code: 50053}
@@ -280,8 +312,8 @@ func (x *exchange) pageForm() (url.Values, *protocolError) {
 	return form, nil
 }
 
-// setupFamily is that of the links for the first administrator: a new one takes
-// the place of those before.
+// setupFamily is that of the links for the first administrator. Each process that
+// is started makes one; the first that is used ends them all.
 var setupFamily = uuid.NewSHA1(uuid.NameSpaceURL, []byte("induct:setup"))
 
 // FirstAdministratorLink returns a path, with query, on which somebody can make
@@ -289,9 +321,6 @@ var setupFamily = uuid.NewSHA1(uuid.NameSpaceURL, []byte("induct:setup"))
 // who can sign in as administrator.
 func (a *Authority) FirstAdministratorLink(ctx context.Context) (string, error) {
 	if has, err := a.hasAdministrator(ctx); has || err != nil {
-		return "", err
-	}
-	if err := a.store.DeleteTickets(ctx, setupFamily); err != nil {
 		return "", err
 	}
 	clear, err := a.hand(ctx, Ticket{Kind: setupTicket, Family: setupFamily}, linkLifetime, nil)
@@ -307,7 +336,7 @@ func (a *Authority) SignInLink(ctx context.Context, person uuid.UUID) (string, e
 }
 
 var errLink = &protocolError{status: http.StatusNotFound, kind: "invalid_request", code: 90013,
-	text: "This link is not valid: it was used, is older than an hour, a newer one was made, or there is an administrator. Start the service again for a new one."}
+	text: "This link is not valid: it was used, is older than an hour, or there is an administrator. Start the service again for a new one."}
 
 // setup answers one-time links.
 func (x *exchange) setup() {
@@ -388,20 +417,38 @@ func (x *exchange) makeAdministrator(code string) {
 		x.brokenPage(err)
 		return
 	}
-	t, err := x.a.take(ctx, setupTicket, code, nil)
-	if err == nil && (t == nil || !t.Used.IsZero()) {
+	made, err := x.a.addFirst(ctx, code, name, password)
+	if err == nil && made == nil {
 		x.errorPage(errLink)
 		return
-	}
-	var made *Account
-	if err == nil {
-		made, err = x.a.AddAccount(ctx, name, "", password, []string{"Global Administrator"})
 	}
 	if err != nil {
 		x.brokenPage(err)
 		return
 	}
 	x.enter(nil, &Person{made.ObjectID, made.UPN, made.DisplayName, true, made.Roles})
+}
+
+// addFirst makes the first administrator of a link's code; nil if the link is not valid any more, because of another one that was
+// followed at the same moment, perhaps.
+func (a *Authority) addFirst(ctx context.Context, code, name, password string) (*Account, error) {
+	unlock, err := a.store.Lock(ctx, lockAccounts)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if has, err := a.hasAdministrator(ctx); has || err != nil {
+		return nil, err
+	}
+	t, err := a.take(ctx, setupTicket, code, nil)
+	if err != nil || t == nil || !t.Used.IsZero() {
+		return nil, err
+	}
+	made, err := a.AddAccount(ctx, name, "", password, []string{"Global Administrator"})
+	if err != nil {
+		return nil, err
+	}
+	return made, a.store.DeleteTickets(ctx, setupFamily)
 }
 
 func notFound(err error) bool { return errors.Is(err, ErrNotFound) }

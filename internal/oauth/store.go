@@ -105,11 +105,35 @@ type Store interface {
 	AccountNamed(ctx context.Context, upn string) (*Account, error)      // one that is in no directory, by its UPN; ErrNotFound
 	Accounts(ctx context.Context) ([]*Account, error)                    // in the order of their creation
 	PutAccount(ctx context.Context, a *Account) error                    // creates or replaces; two must not have one UPN
-	PutTicket(ctx context.Context, t Ticket) error                       // and forgets those that had expired when it was issued
+	PutTicket(ctx context.Context, t Ticket) error                       // and forgets those that had expired when it was issued; ErrNotFound: its Parent is gone
 	Ticket(ctx context.Context, hash [sha256.Size]byte) (*Ticket, error) // ErrNotFound
 	// UseTicket marks a ticket as used, unless it was, and returns it as it was before: of several callers at once one gets
 	// it unused. ErrNotFound.
 	UseTicket(ctx context.Context, hash [sha256.Size]byte, now time.Time) (*Ticket, error)
+	// DeleteTickets deletes a family, with those that are being put for one of it; DeleteTicketsOf those of a person.
 	DeleteTickets(ctx context.Context, family uuid.UUID) error
 	DeleteTicketsOf(ctx context.Context, person uuid.UUID) error
+
+	// Failures returns what is counted for each origin, the zero Tally for nothing. AddFailures counts one more for each; a
+	// count that began a window before now, or earlier, begins anew, and may be forgotten at any time.
+	Failures(ctx context.Context, origins ...[sha256.Size]byte) ([]Tally, error)
+	AddFailures(ctx context.Context, now time.Time, window time.Duration, origins ...[sha256.Size]byte) error
+	ForgetFailures(ctx context.Context, origin [sha256.Size]byte) error
+
+	// Lock waits until nobody else holds the lock of that name, in whatever process that shares the store, and holds it until
+	// unlock is called or the process ends.
+	Lock(ctx context.Context, name string) (unlock func(), err error)
+}
+
+// Names of locks, see Store.
+const (
+	LockClients  = "clients"      // app registrations: of who reads one, changes it and puts it back
+	lockAccounts = "accounts"     // the same of accounts
+	lockKeys     = "signing keys" // of who makes one because there is none, or none that is young enough
+)
+
+// Tally is a count of failures, and when the first of them was.
+type Tally struct {
+	Count int
+	Since time.Time
 }

@@ -22,6 +22,8 @@ type Ticket struct {
 	Expires time.Time
 	Used    time.Time // when it was used first; zero: not yet
 	Content []byte    // JSON
+
+	Parent *[sha256.Size]byte // the ticket that this one is put for, which must still be there; not kept
 }
 
 // Kinds of tickets.

@@ -44,7 +44,8 @@ type batch struct {
 	cycle   *Cycle // set when it is its turn, like began and policy
 	began   time.Time
 	policy  policy
-	uploads []Queued
+	at      stand    // where it begins
+	uploads []Queued // all that it passes, with records of its lanes or without
 	records []*record
 	people  map[string]*latest // each anchor of the batch; prepare is the last to change the map
 	kept    bool               // of kept records, not of uploads
@@ -53,6 +54,7 @@ type batch struct {
 	before  *batch             // not yet committed when this one was prepared; nil once it is
 	unread  map[string]int64
 	extra   []LogEntry // of records of other uploads that have ended
+	said    []LogEntry // of kept records, in the log once the batch has been committed
 	holding bool       // something is held
 	ordered bool       // by somebody, for one person: no brake applies
 	effects int64      // disables and deletions that nobody has ordered but a record
@@ -61,14 +63,16 @@ type batch struct {
 // latest is the latest state of a person; nil if nothing is known.
 type latest struct{ person *Person }
 
-// prepare reads what is known of the batch's people and evaluates its records on all cores. Records that come second
-// for their person, here or after the batch before, are evaluated later, on top of the first.
-func prepare(ctx context.Context, store Store, log *slog.Logger, before *batch, job *Job, program *mapping.Program, uploads []Queued) (*batch, error) {
-	b := &batch{store: store, log: log, job: job, program: program, uploads: uploads, before: before,
+// prepare reads what is known of the batch's people and evaluates its records on all cores, of the uploads those of its lanes. Records
+// that come second for their person, here or after the batch before, are evaluated later, on top of the first.
+func prepare(ctx context.Context, store Store, log *slog.Logger, before *batch, job *Job, program *mapping.Program, at stand, uploads []Queued) (*batch, error) {
+	b := &batch{store: store, log: log, job: job, program: program, at: at, uploads: uploads, before: before,
 		people: map[string]*latest{}, unread: map[string]int64{}}
 	for i := range uploads {
 		for j := range uploads[i].Operations {
-			b.records = append(b.records, &record{upload: &uploads[i], index: j, op: &uploads[i].Operations[j]})
+			if op := &uploads[i].Operations[j]; at.lanes.Has(LaneOf(op.Anchor, job.Lanes)) {
+				b.records = append(b.records, &record{upload: &uploads[i], index: j, op: op})
+			}
 		}
 	}
 	eachOf(b.records, func(r *record) { r.hash = hashOf(r.op.Data) })

@@ -12,6 +12,7 @@ type App struct {
 	ApplicationID      uuid.UUID
 	DisplayName        string
 	Secrets            []KeyValue // in the order of SetSecrets; of values that are confidential only the key is kept
+	Revision           int64      `json:"-"` // raised by each change; the store's own, 0 if it counts none or the app is not stored
 }
 
 // KeyValue is an entry of Graph's synchronizationSecretKeyStringValuePair and keyValuePair.
@@ -102,6 +103,18 @@ type Condition struct {
 	Unreachable                        time.Time // since when the target has not answered; zero if it does
 	Unlink                             *int64    // a reset of links that is under way: up to which person it has come
 	Restarted                          bool      // and no cycle has ended since
+	Swept                              Swept     // by the latest cycle that has
+}
+
+// Swept counts the references that a cycle has written.
+type Swept struct{ Cycle, References int64 }
+
+// of returns how many a cycle has written.
+func (s Swept) of(cycle *Cycle) int64 {
+	if s.Cycle != cycle.Number {
+		return 0
+	}
+	return s.References
 }
 
 // PendingKind says why the latest record of a person has not ended.
@@ -284,5 +297,7 @@ type Notice struct {
 	Attempts    int           // to send it
 	NextAttempt time.Time     // zero: it was sent, given up, or there is nobody to send it to
 	Sent        time.Time
-	Error       string // of the latest attempt
+	Error       string    // of the latest attempt
+	Reached     []string  `json:",omitempty"` // recipients who have it, while others do not yet
+	ReachedAt   time.Time `json:",omitzero"`  // when the first of them got it
 }

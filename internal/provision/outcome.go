@@ -207,6 +207,7 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 		waits[r] = true
 	}
 	people := make([]Person, 0, len(wave))
+	stored := make([]*Person, 0, len(wave))
 	for _, r := range wave {
 		if waits[r] {
 			continue
@@ -218,11 +219,14 @@ func (b *batch) flush(u Unit, wave, again []*record) error {
 		}
 		if p := b.person(r); p != nil {
 			b.people[p.Anchor].person = p
-			people = append(people, *p)
+			people, stored = append(people, *p), append(stored, p)
 		}
 	}
 	if err := u.PutPeople(people); err != nil {
 		return err
+	}
+	for i, p := range stored {
+		p.Revision = people[i].Revision
 	}
 	for _, r := range wave {
 		if waits[r] {
@@ -248,7 +252,7 @@ func (b *batch) person(r *record) *Person {
 	}
 	p := &Person{Anchor: r.op.Anchor, Kept: r.kept, Upload: r.upload.Number, Index: r.index, Name: r.entry.Name}
 	if r.person != nil {
-		p.ObjectID, p.Version, p.Enabled = r.person.ObjectID, r.person.Version, r.person.Enabled
+		p.ObjectID, p.Version, p.Enabled, p.Revision = r.person.ObjectID, r.person.Version, r.person.Enabled, r.person.Revision
 	}
 	if r.lost != "" {
 		p.ObjectID, p.Version, p.Enabled = "", 0, false
@@ -290,7 +294,8 @@ func (r *record) enabled() bool {
 	return on
 }
 
-// finish writes the batch's entries in the order of arrival and moves the position.
+// finish writes the batch's entries in the order of arrival and moves the position of its lanes. Each upload that it passes counts its
+// own records; those of other lanes are counted by other batches.
 func (b *batch) finish(u Unit) error {
 	took := time.Since(b.clock)
 	results := make([]UploadResult, len(b.uploads))
@@ -305,7 +310,7 @@ func (b *batch) finish(u Unit) error {
 		entries = append(entries, r.entry)
 		results[at[r.upload.Number]].Counts[r.entry.End]++
 	}
-	if err := errors.Join(u.Append(entries), u.Append(b.extra), u.CountUnread(b.unread), reached(u, b.began, b.count())); err != nil {
+	if err := errors.Join(reached(u, b.began, b.count()), u.CountUnread(b.unread), u.Append(entries), u.Append(b.extra)); err != nil {
 		return err
 	}
 	return u.Advance(results, b.cycle.Number, b.began)

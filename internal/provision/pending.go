@@ -166,7 +166,7 @@ func (r *runner) carryOut(ctx context.Context, job *Job, program *mapping.Progra
 		b.addKept(&p.Person, 0, &p.Pending)
 	}
 	eachOf(b.records, b.run)
-	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+	err = r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) error {
 		if err := b.apply(ctx, u, r.target(u)); err != nil {
 			return err
 		}
@@ -201,13 +201,22 @@ func (r *runner) settlePending(ctx context.Context, job *Job, lane Lane, set Pen
 		return err
 	}
 	b := r.prepareKept(job, nil, lane)
-	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
-		entries := make([]LogEntry, len(pending))
+	err = r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) error {
+		entries := make([]LogEntry, 0, len(pending))
 		for i := range pending {
-			var err error
-			if entries[i], err = end(u, b, &pending[i]); err != nil {
+			p := &pending[i]
+			now, err := u.Pending(p.Anchor)
+			if err != nil {
 				return err
 			}
+			if now == nil || now.Kind != p.Kind || now.Verdict != p.Verdict || now.Upload != p.Upload || now.Index != p.Index {
+				continue // a newer record has come before it, or somebody has carried it out
+			}
+			e, err := end(u, b, p)
+			if err != nil {
+				return err
+			}
+			entries = append(entries, e)
 		}
 		if err := u.Append(entries); err != nil {
 			return err

@@ -112,26 +112,17 @@ type PendingPerson struct {
 	Person Person
 }
 
-// LaneSet is a set of a job's lanes, a bit each.
-type LaneSet uint64
-
-// Has reports whether lane n is in the set.
-func (l LaneSet) Has(n int) bool { return l>>n&1 == 1 }
-
-// MaxLanes is how many lanes a job can have.
-const MaxLanes = 32
-
 // Lane is what a runner needs to know to choose its next piece of work: how far the lanes of the job have come that
 // this process holds, and, for whoever holds lane 0, what there is to do for the job as a whole.
 type Lane struct {
-	Held      LaneSet // all lanes of the job that this process holds; 0: it has nothing to do here
-	Lanes     LaneSet // of them, those that stand at Position, the lowest of all that are held: the next batch is theirs
-	Epoch     int64   // of the leases: raised when any lane of the job changes hands
-	First     bool    // lane 0 is held: what spans lanes is this process's to do
-	Position  int64   // Lanes have committed up to this upload number
-	To        int64   // a batch of Lanes goes no further: there the other lanes that are held stand; math.MaxInt64 if there are none
-	Job       int64   // all lanes of the job, whoever holds them, have committed up to this upload number
-	Waits     bool    // uploads wait after Position
+	Held      LaneSet   // all lanes of the job that this process holds; 0: it has nothing to do here
+	Lanes     LaneSet   // of them, those that stand at Position, the lowest of all that are held: the next batch is theirs
+	Epoch     int64     // of the leases: raised when any lane of the job changes hands
+	First     bool      // lane 0 is held: what spans lanes is this process's to do
+	Position  int64     // Lanes have committed up to this upload number
+	To        int64     // a batch of Lanes goes no further: there the other lanes that are held stand; math.MaxInt64 if there are none
+	Job       int64     // all lanes of the job, whoever holds them, have committed up to this upload number
+	Waits     bool      // uploads wait after Position
 	Cycle     *Cycle    // the open one; nil if there is none
 	Latest    int64     // number of the latest cycle
 	Unjudged  bool      // records are held of which nothing has been decided and nobody was asked
@@ -225,7 +216,7 @@ type Store interface {
 	// PeopleAfter returns up to limit people after a place in the store's order, with their places.
 	PeopleAfter(ctx context.Context, jobPK, cursor int64, limit int) ([]KeptPerson, error)
 	// Accept stores an upload under the next number of its job and returns once it is durable. The job's queue
-	// holds at most queueRecords records: beyond it, ErrQueueFull. ErrNoSpace if the disk refuses.
+	// holds at most queueRecords records: beyond it, ErrQueueFull. ErrNoSpace if the disk refuses; ErrNotFound if the job was deleted.
 	// If the same client-request-id and body were accepted in the last 24 hours, it returns that upload as a replay,
 	// unless that was purged.
 	Accept(ctx context.Context, u Upload, id uuid.UUID, queueRecords int64) (Accepted, error)
@@ -244,8 +235,8 @@ type Store interface {
 	LinkedAnchors(ctx context.Context, jobPK int64, ids []string) ([]string, error)
 	// OpenCycle returns the job's open cycle, or opens one over all uploads that wait; nil if nothing waits.
 	OpenCycle(ctx context.Context, jobPK int64, now time.Time) (*Cycle, error)
-	// Unit runs fn in one transaction: all that fn does through u becomes durable together, or nothing does.
-	// It returns ErrFenced if the job's position is not the fence's.
+	// Unit runs fn in one transaction, at most once: all that fn does through u becomes durable together, or nothing does.
+	// It returns ErrFenced if the fence does not hold at the commit, or if somebody else's transaction has come first in whatever way.
 	Unit(ctx context.Context, f Fence, fn func(u Unit) error) error
 	// JobStatus, UnreadPaths: what a job says of itself.
 	JobStatus(ctx context.Context, jobPK int64) (*JobStatus, error)
@@ -262,14 +253,22 @@ type Store interface {
 	Notices(ctx context.Context, jobPK int64, limit int) ([]Notice, error)
 }
 
+// Waker is a Store that other processes write too, and that hears of it.
+type Waker interface {
+	// Wake returns a channel of jobs in which there may be something to do or to see because another process has written, by their
+	// PK; 0: any. It is a hint: some may be missing. The channel is closed when ctx ends.
+	Wake(ctx context.Context) <-chan int64
+}
+
 // Unit is one transaction of a job. It is used by one goroutine, inside Store.Unit's fn only.
 type Unit interface {
 	// LinkedAnchors returns, for each object id, the anchor that the job has linked to it, or "".
 	LinkedAnchors(ids []string) ([]string, error)
 	// Links returns, for each anchor, the id of its object, or "".
 	Links(anchors []string) ([]string, error)
-	// PutPeople stores people; a link that is new makes the references to that person ready. It fails with ErrFenced if somebody
-	// else has written one of them since it was read, which its Revision tells; a Unit may write a person several times.
+	// PutPeople stores people, and sets the Revision of each; a link that is new makes the references to that person ready. It fails
+	// with ErrFenced if somebody else has written one of them since it was read, which its Revision tells; a Unit may write a person
+	// several times.
 	PutPeople(people []Person) error
 	// Remember hints that this person, who stands in the store like this, will be sought with the same Hash again.
 	Remember(p *Person)
@@ -286,7 +285,7 @@ type Unit interface {
 	EndReference(r PendingReference, resolved bool) error
 	// Touch records the version that a person's object has after a reference was written to it.
 	Touch(r PendingReference, version int64) error
-	// Append adds entries to the log in order; it gives them Seq and Time.
+	// Append adds entries to the log in order; they have Seq and Time once the Unit has committed, and must not be changed before.
 	Append(entries []LogEntry) error
 	// CountUnread adds to the job's counts of paths that no mapping reads.
 	CountUnread(paths map[string]int64) error
@@ -304,7 +303,7 @@ type Unit interface {
 	// CycleCounts returns the first outcomes of a cycle's records so far, moved to where they stand now.
 	CycleCounts(cycle int64) (map[End]int64, error)
 
-	// Pending returns the pending record of a person; nil if there is none.
+	// Pending returns the pending record of a person, nil if there is none. Nobody else changes it before the Unit ends.
 	Pending(anchor string) (*Pending, error)
 	// PutPending stores the pending record of a person who is stored, in place of an older one.
 	PutPending(p Pending) error
@@ -322,7 +321,8 @@ type Unit interface {
 	// Held returns how many records are held.
 	Held() (int64, error)
 
-	// PutJob replaces the job of the Unit as Store.PutJob does. PutApp creates or replaces an app.
+	// PutJob replaces the job of the Unit as Store.PutJob does. PutApp creates or replaces an app. Both fail with ErrFenced if somebody
+	// else has written it since it was read, and set its Revision.
 	PutJob(j *Job) error
 	PutApp(a *App) error
 	// BeginReevaluation begins a re-evaluation of the job's people. One that is under way begins anew, under the next number.
@@ -330,7 +330,7 @@ type Unit interface {
 	// Condition returns how the job fares; PutCondition replaces that.
 	Condition() (Condition, error)
 	PutCondition(c Condition) error
-	// Purge throws the uploads after a number out of the queue.
+	// Purge throws the uploads after a number out of the queue, of those that no lane has committed.
 	Purge(after int64, p Purge) (Purge, error)
 	// Link links a person who is stored to an object, or to none.
 	Link(anchor, objectID string) error

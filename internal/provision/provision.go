@@ -26,10 +26,13 @@ var (
 	ErrUnavailable = errors.New("the database does not answer")
 	// ErrDamaged says that stored data is not what was written. Nothing is accepted or changed any more.
 	ErrDamaged = errors.New("the database is damaged")
-	// ErrFenced is returned by a Unit whose job has moved on: somebody else holds it, or the outcome of a commit was unknown.
+	// ErrFenced is returned by a Unit whose job or people have moved on: somebody else has changed them, or holds the lanes, or the
+	// outcome of a commit was unknown. What was read is to be read anew.
 	ErrFenced = errors.New("the job has moved on")
 	// ErrRunning is returned for what only a job that is paused or disabled allows.
 	ErrRunning = errors.New("the job runs: pause it first")
+	// ErrBusy is returned for what others came before each time it was attempted. It may succeed a moment later.
+	ErrBusy = errors.New("others change the same all the time")
 	// ErrTaken is returned if an object is linked to another person of the job already.
 	ErrTaken = errors.New("the object belongs to another person")
 )

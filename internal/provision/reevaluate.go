@@ -65,7 +65,7 @@ func (r *runner) reevaluate(ctx context.Context, lane Lane) (bool, error) {
 	}
 	b := r.prepareKept(job, program, lane)
 	if len(people) == 0 {
-		return true, r.endReevaluation(ctx, job, b.cycle, lane.Position, *re)
+		return true, r.endReevaluation(ctx, job, b.cycle, lane, *re)
 	}
 	b.redo = re
 	re.Cursor = people[len(people)-1].Place
@@ -73,10 +73,13 @@ func (r *runner) reevaluate(ctx context.Context, lane Lane) (bool, error) {
 		b.addKept(&people[i].Person, people[i].Place, nil)
 	}
 	eachOf(b.records, b.run)
-	err = r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+	err = r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) error {
 		return b.apply(ctx, u, r.target(u))
 	})
 	if err != nil {
+		if errors.Is(err, ErrFenced) { // uploads of the same people, elsewhere: fewer meet fewer of them
+			r.stride.people = max(r.stride.people/2, 1)
+		}
 		return false, fmt.Errorf("re-evaluation %d of %d people: %w", re.Number, len(people), err)
 	}
 	r.stride.took(r.s.now().Sub(b.began))
@@ -135,8 +138,6 @@ func (b *batch) loadPending(u Unit) error {
 
 // finishKept writes the entries of kept records: of a re-evaluation those of changes and failures alone.
 func (b *batch) finishKept(u Unit) error {
-	var entries []LogEntry
-	var said []*record
 	for _, r := range b.records {
 		if b.redo != nil {
 			b.redo.Evaluated++
@@ -144,16 +145,10 @@ func (b *batch) finishKept(u Unit) error {
 		}
 		if b.keptEntry(r) {
 			r.entry.Duration = time.Since(b.clock)
-			entries, said = append(entries, r.entry), append(said, r)
+			b.said = append(b.said, r.entry)
 		}
 	}
-	if err := u.Append(entries); err != nil {
-		return err
-	}
-	for i, r := range said { // who has ordered it is told where it stands
-		r.entry.Seq, r.entry.Time = entries[i].Seq, entries[i].Time
-	}
-	if err := reached(u, b.began, Slot{Effects: b.effects}); err != nil || b.redo == nil {
+	if err := errors.Join(u.Append(b.said), reached(u, b.began, Slot{Effects: b.effects})); err != nil || b.redo == nil {
 		return err
 	}
 	return u.Reevaluated(*b.redo)
@@ -183,9 +178,9 @@ func (b *batch) keptEntry(r *record) bool {
 }
 
 // endReevaluation resolves the references that have become ready and ends the re-evaluation.
-func (r *runner) endReevaluation(ctx context.Context, job *Job, cycle *Cycle, position int64, re Reevaluation) error {
+func (r *runner) endReevaluation(ctx context.Context, job *Job, cycle *Cycle, lane Lane, re Reevaluation) error {
 	re.Ended = r.s.now()
-	err := r.resolveReady(ctx, job, cycle, position, func(u Unit) error { return u.Reevaluated(re) })
+	err := r.resolveReady(ctx, job, cycle, lane, func(u Unit) error { return u.Reevaluated(re) })
 	if err != nil {
 		return fmt.Errorf("end of re-evaluation %d: %w", re.Number, err)
 	}
@@ -226,9 +221,14 @@ func (s *Service) Reevaluate(ctx context.Context, jobPK int64) error {
 	return s.edit(ctx, jobPK, func(*Job) {}, func(u Unit, _ *Job) error { return u.BeginReevaluation(s.now()) })
 }
 
-// edit changes a copy of the job and puts it in the job's place, in one transaction with what also does. It compiles it first,
-// so that a job that cannot run is never stored.
+// edit changes a copy of the job and puts it in the job's place, in one transaction with what also does. It begins anew if somebody
+// else has changed the job since it was read: change and also may be called several times.
 func (s *Service) edit(ctx context.Context, jobPK int64, change func(*Job), also func(Unit, *Job) error) error {
+	return s.insist(ctx, func() error { return s.editOnce(ctx, jobPK, change, also) })
+}
+
+// editOnce is one attempt to edit. It compiles the job first, so that a job that cannot run is never stored.
+func (s *Service) editOnce(ctx context.Context, jobPK int64, change func(*Job), also func(Unit, *Job) error) error {
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	j, _, err := s.compiled(jobPK)
@@ -244,7 +244,7 @@ func (s *Service) edit(ctx context.Context, jobPK int64, change func(*Job), also
 	if err != nil {
 		return err
 	}
-	err = s.store.Unit(ctx, Fence{JobPK: jobPK, Free: true}, func(u Unit) error {
+	err = s.store.Unit(ctx, free(j), func(u Unit) error {
 		return errors.Join(u.PutJob(&next), also(u, &next))
 	})
 	if err != nil {

@@ -114,9 +114,35 @@ func (ref *reference) change() Change {
 	return Change{ID: ref.From, Version: ref.object.Version, Set: []Assignment{{Attribute: ref.Attribute, Value: expr.Text(ref.to)}}}
 }
 
+// sweep is what resolving references has come to in a Unit. It is written when all that is about people has been.
+type sweep struct {
+	entries         []LogEntry
+	written, failed int64
+}
+
+// end writes the entries, and the counts into the job's condition.
+func (s *sweep) end(u Unit, cycle *Cycle, now time.Time) error {
+	if len(s.entries) == 0 {
+		return nil
+	}
+	err := u.Append(s.entries)
+	if err == nil && s.failed > 0 {
+		err = reached(u, now, Slot{References: s.failed})
+	}
+	if err != nil || s.written == 0 {
+		return err
+	}
+	cond, err := u.Condition()
+	if err != nil {
+		return err
+	}
+	cond.Swept = Swept{cycle.Number, cond.Swept.of(cycle) + s.written}
+	return u.PutCondition(cond)
+}
+
 // resolve attempts references: those whose person is linked are written and end, the others wait until it is.
 // Two references of one object are attempted one after the other.
-func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pending []PendingReference) error {
+func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pending []PendingReference, swept *sweep) error {
 	began := time.Now()
 	t := r.target(u)
 	refs, err := load(ctx, u, t, pending)
@@ -152,15 +178,11 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 	if err != nil {
 		return fmt.Errorf("write %d references: %w", len(changes), err)
 	}
-	if r.cycle.number != cycle.Number {
-		r.cycle = tallied{number: cycle.Number}
-	}
-	failed := int64(0)
 	for i, ref := range writing {
 		entries = append(entries, ref.written(job, cycle, began, results[i]))
 		switch refusal := results[i].Err; {
 		case refusal != nil && refusal.Retryable && ref.Attempts < mostReferenceAttempts:
-			failed++
+			swept.failed++
 			due := nextAttempt(r.s.now(), job, ref.Upload, ref.Index, ref.Attempts+1)
 			if err := u.DeferReference(ref.PendingReference, due); err != nil {
 				return err
@@ -168,12 +190,12 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 			entries[len(entries)-1].Advice = "Nothing to do: it is tried again after " + due.UTC().Format(time.RFC3339) + "."
 			continue
 		case refusal != nil:
-			failed++
+			swept.failed++
 			if err := u.Touch(ref.PendingReference, 0); err != nil { // the person's next record, though it be the same, tries anew
 				return err
 			}
 		default:
-			r.cycle.references++
+			swept.written++
 			if err := u.Touch(ref.PendingReference, results[i].Version); err != nil {
 				return err
 			}
@@ -182,12 +204,8 @@ func (r *runner) resolve(ctx context.Context, u Unit, job *Job, cycle *Cycle, pe
 			return err
 		}
 	}
-	if failed > 0 {
-		if err := reached(u, r.s.now(), Slot{References: failed}); err != nil {
-			return err
-		}
-	}
-	return u.Append(entries)
+	swept.entries = append(swept.entries, entries...)
+	return nil
 }
 
 func load(ctx context.Context, u Unit, t Target, pending []PendingReference) ([]reference, error) {

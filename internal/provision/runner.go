@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -13,26 +14,24 @@ import (
 	"induct/internal/mapping"
 )
 
-// runner takes one job's queue to its end, batch by batch. There is one per job; what is done to the job's people, by
-// whomever, is done by it.
+// runner takes the lanes of one job that this process holds to the end of the job's queue, batch by batch. There is one per job
+// and process. What it keeps in memory saves work and decides nothing: whatever it commits is fenced, and the store's rows are
+// what the next step of whichever process goes by.
 type runner struct {
 	s     *Service
 	jobPK int64
 	wake  chan struct{} // capacity 1: a hint that there may be something to do
 
-	mu      sync.Mutex // holds the lane: a step, or what somebody has ordered
+	mu      sync.Mutex // a step, or what somebody has ordered: in this process they do not get into each other's way
 	ahead   *batch     // prepared while the batch before it was committed; nil if there is none
 	first   int        // batches of uploads since something else had its turn
 	stride  stride     // of re-evaluations
-	cycle   tallied    // of the open cycle
 	removed bool       // nothing is left of a job that was deleted
 }
 
-// tallied counts what belongs to a cycle and to no record.
-type tallied struct{ number, references int64 }
-
 const (
 	batchRecords    = 2000             // records of a batch: they share a commit, and what is accepted meanwhile waits for it
+	mostPassed      = 8                // times as many records of other lanes are passed at most for a batch of some of a job's lanes
 	referenceBatch  = 1000             // references resolved together
 	resolveRounds   = 4                // so often in one transaction; the second finds nothing more, unless there is much
 	pollInterval    = time.Second      // how long a lost hint can delay work
@@ -50,9 +49,16 @@ func (r *runner) hint() {
 // run works until ctx ends. A failure of a whole step (unreachable target, full disk) is logged and tried again
 // with growing pauses: it counts against nobody's record.
 func (r *runner) run(ctx context.Context) {
-	backoff := 100 * time.Millisecond
+	backoff, fenced := 100*time.Millisecond, 0
 	for ctx.Err() == nil {
 		worked, err := r.work(ctx)
+		if errors.Is(err, ErrFenced) && ctx.Err() == nil {
+			r.s.log.Debug("somebody else was first; the step is redone", "job", r.s.jobID(r.jobPK), "error", err)
+			sleep(ctx, fencedPause(fenced))
+			fenced++
+			continue
+		}
+		fenced = 0
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return
@@ -68,7 +74,14 @@ func (r *runner) run(ctx context.Context) {
 	}
 }
 
-// work does the next step and notes in the job's condition if the target did not answer.
+// fencedPause is how long to wait after so many attempts that were fenced: next to nothing at first, at random, so that two who get into
+// each other's way do not do it again.
+func fencedPause(attempts int) time.Duration {
+	return rand.N(2 * time.Millisecond << min(attempts, 8))
+}
+
+// work does the next step and notes in the job's condition if the target did not answer. ErrFenced: somebody else was first, and
+// the step is to be redone from what is stored now.
 func (r *runner) work(ctx context.Context) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +92,7 @@ func (r *runner) work(ctx context.Context) (bool, error) {
 		return worked, err
 	case errors.Is(err, ErrFenced):
 		r.ahead = nil
-		return true, nil
+		return true, errors.Join(err, r.s.Refresh(ctx))
 	case errors.As(err, &down):
 		job, _, jobErr := r.s.compiled(r.jobPK)
 		if jobErr != nil {
@@ -146,27 +159,36 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // step does the next piece of work, and reports whether there was any: first what has been decided, then a batch of the open
-// cycle or the cycle's end, and between them retries and the re-evaluation.
+// cycle or the cycle's end, and between them retries and the re-evaluation. What spans lanes is done by whoever holds the first of
+// them; others have batches of the open cycle to do, and wait for anything else.
 func (r *runner) step(ctx context.Context) (bool, error) {
 	job, program, err := r.s.compiled(r.jobPK)
-	if err != nil {
+	if err != nil || r.removed {
 		return false, err
-	}
-	if job.State == JobDeleted {
-		return r.remove(ctx)
 	}
 	lane, err := r.s.store.Lane(ctx, job.PK)
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, err
+	case lane.Held == 0:
+		r.ahead = nil
+		return false, nil
+	case !lane.First:
+		if lane.waits(job, r.s.now()) || r.s.needsMailNow(job, &lane) {
+			return false, nil
+		}
+		return r.batch(ctx, job, program, lane)
+	case job.State == JobDeleted:
+		return r.remove(ctx, job, lane)
 	}
 	active := job.State == JobActive
 	q, now := lane.Condition.Quarantine, r.s.now()
 	switch {
 	case lane.Condition.Unlink != nil:
-		return true, r.unlink(ctx, lane)
+		return true, r.unlink(ctx, job, lane)
 	case lane.Refused:
 		return true, r.refuse(ctx, job, lane)
-	case active && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit)):
+	case lane.overdue(job, now):
 		return true, r.s.giveUp(ctx, job)
 	case lane.Approved && active:
 		r.ahead = nil
@@ -175,18 +197,19 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 		return true, r.stage(ctx, job, lane)
 	case active && q == nil && lane.ripe(now):
 		return true, r.judgeAlone(ctx, job, lane)
-	case lane.Cycle != nil && lane.Position >= lane.Cycle.To && job.State != JobDisabled:
+	case lane.Cycle != nil && lane.finished() && job.State != JobDisabled:
 		return true, r.closeCycle(ctx, job, lane)
 	case q != nil && now.Before(q.NextAttempt):
 		return false, nil
-	case q != nil && active && q.Code == codeNoMail && r.s.needsMail(job):
+	case r.s.needsMailNow(job, &lane):
 		return true, r.attempt(ctx, job, lane)
 	case !active && (job.State != JobPaused || lane.Cycle == nil): // a cycle that is open when a job is paused is finished
 		return false, nil
 	}
-	if r.first >= uploadsFirst || !lane.Waits {
+	uploads := lane.Waits && !lane.done()
+	if r.first >= uploadsFirst || !uploads {
 		r.first = 0
-		if worked, err := r.between(ctx, job, program, lane); worked || err != nil || !lane.Waits {
+		if worked, err := r.between(ctx, job, program, lane); worked || err != nil || !uploads {
 			return worked, err
 		}
 	}
@@ -196,8 +219,44 @@ func (r *runner) step(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	return true, r.batch(ctx, job, program, lane)
+	return r.batch(ctx, job, program, lane)
 }
+
+// waits reports whether lanes without the first have nothing to do: no cycle is open or they have done their part of it, the job
+// does not run, or something is under way that goes before uploads.
+func (l *Lane) waits(job *Job, now time.Time) bool {
+	q, active := l.Condition.Quarantine, job.State == JobActive
+	return l.Cycle == nil || l.done() || !active && job.State != JobPaused ||
+		l.Condition.Unlink != nil || l.Refused || l.Approved && active || l.overdue(job, now) || q != nil && now.Before(q.NextAttempt)
+}
+
+// done reports whether the lanes have come to the end of the open cycle.
+func (l *Lane) done() bool { return l.Cycle != nil && l.Position >= l.Cycle.To }
+
+// finished reports whether all lanes of the job have come to the end of the open cycle, or what is left of it has been purged.
+func (l *Lane) finished() bool {
+	return l.Job >= l.Cycle.To || !l.Waits && l.Job >= l.Position
+}
+
+// overdue reports whether an active job has been in quarantine for too long.
+func (l *Lane) overdue(job *Job, now time.Time) bool {
+	q := l.Condition.Quarantine
+	return job.State == JobActive && q != nil && !now.Before(q.SeriesBegan.Add(quarantineLimit))
+}
+
+// needsMailNow reports whether an active job is in quarantine because there is nobody to notify, and still is not.
+func (s *Service) needsMailNow(job *Job, lane *Lane) bool {
+	q := lane.Condition.Quarantine
+	return q != nil && job.State == JobActive && q.Code == codeNoMail && s.needsMail(job)
+}
+
+// whole is the fence of what spans the lanes of a job.
+func whole(job *Job, lane *Lane) Fence {
+	return Fence{JobPK: job.PK, Whole: true, Epoch: lane.Epoch, Revision: job.Revision}
+}
+
+// free is the fence of what anybody does to a job, wherever its lanes are and whoever holds them.
+func free(job *Job) Fence { return Fence{JobPK: job.PK, Free: true, Revision: job.Revision} }
 
 // between does what has its turn between the batches of uploads, and when there are none.
 func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program, lane Lane) (bool, error) {
@@ -207,7 +266,7 @@ func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program
 	}
 	if !lane.Deferred.IsZero() && !r.s.now().Before(lane.Deferred) {
 		r.ahead = nil
-		return true, r.resolveReady(ctx, job, &Cycle{Number: lane.Latest}, lane.Position, func(Unit) error { return nil })
+		return true, r.resolveReady(ctx, job, &Cycle{Number: lane.Latest}, lane, func(Unit) error { return nil })
 	}
 	worked, err := r.reevaluate(ctx, lane)
 	switch {
@@ -219,45 +278,71 @@ func (r *runner) between(ctx context.Context, job *Job, program *mapping.Program
 	return false, nil
 }
 
-// batch commits the batch at the lane's position, and prepares the next one meanwhile.
-func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, lane Lane) error {
-	cycle, position := lane.Cycle, lane.Position
+// batch commits the batch at the lanes' position, and prepares the next one meanwhile. It reports whether there was anything to do.
+func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, lane Lane) (bool, error) {
+	lane.To = min(lane.To, lane.Cycle.To)
 	b := r.ahead
 	r.ahead = nil
-	if b == nil || b.program != program || b.job != job || b.uploads[0].Number != position+1 || b.last() > cycle.To {
+	if b == nil || b.program != program || b.job != job || b.at != lane.at() || b.last() > lane.To {
 		var err error
-		if b, err = r.prepare(ctx, nil, job, program, position, cycle.To); err != nil {
-			return err
+		if b, err = r.prepare(ctx, nil, job, program, lane.at(), lane.To); err != nil {
+			return false, err
 		}
-		if b == nil { // the rest of the cycle has been purged
-			return r.closeCycle(ctx, job, lane)
+		if b == nil { // what is left of the cycle has been purged
+			if !lane.First || lane.Job < lane.Position || lane.To < lane.Cycle.To {
+				return false, nil
+			}
+			return true, r.closeCycle(ctx, job, lane)
 		}
 	}
-	b.cycle, b.began, b.clock, b.policy = cycle, r.s.now(), time.Now(), r.s.policy(job)
+	b.cycle, b.began, b.clock, b.policy = lane.Cycle, r.s.now(), time.Now(), r.s.policy(job)
 	committed := make(chan error, 1)
 	go func() {
-		committed <- r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) error {
+		committed <- r.s.store.Unit(ctx, b.at.fence(job), func(u Unit) error {
 			return r.commit(ctx, u, b)
 		})
 	}()
-	to := cycle.To
-	if b.last() == to { // what waits after it is all of the next cycle, which begins later
-		to = math.MaxInt64
-	}
-	next, aheadErr := r.prepare(ctx, b, job, program, b.last(), to)
+	next, aheadErr := r.prepareNext(ctx, b, lane)
 	if err := <-committed; err != nil {
-		return fmt.Errorf("batch of %d records after upload %d: %w", len(b.records), position, err)
+		return true, fmt.Errorf("batch of %d records after upload %d: %w", len(b.records), b.at.position, err)
 	}
 	if aheadErr == nil { // else it is tried again when it is its turn
 		r.ahead = next
 	}
 	r.s.changed()
 	r.report(ctx, b)
-	return nil
+	return true, nil
+}
+
+// stand is where a batch begins: lanes, and how far they have committed.
+type stand struct {
+	lanes    LaneSet
+	epoch    int64
+	position int64
+}
+
+// at is where the next batch of the lanes begins.
+func (l *Lane) at() stand { return stand{l.Lanes, l.Epoch, l.Position} }
+
+func (s stand) fence(job *Job) Fence {
+	return Fence{JobPK: job.PK, Lanes: s.lanes, Epoch: s.epoch, Position: s.position, Revision: job.Revision}
+}
+
+// prepareNext prepares the batch that follows b, which is being committed; nil if there is none yet.
+func (r *runner) prepareNext(ctx context.Context, b *batch, lane Lane) (*batch, error) {
+	to, at := lane.To, b.at
+	at.position = b.last()
+	if at.position == to {
+		if to < lane.Cycle.To { // other lanes stand there, which go on together with these
+			return nil, nil
+		}
+		to = math.MaxInt64 // what waits after it is all of the next cycle, which begins later
+	}
+	return r.prepare(ctx, b, b.job, b.program, at, to)
 }
 
 // commit is all of a batch: its effects, the few disables that need not wait, the entries and counts, and the end of the
-// cycle if it is the last.
+// cycle if it is the last. What is about people comes first: from the first thing that is about the job, others wait for the Unit.
 func (r *runner) commit(ctx context.Context, u Unit, b *batch) error {
 	t := r.target(u)
 	if err := b.waves(ctx, u, t, b.records); err != nil {
@@ -272,19 +357,19 @@ func (r *runner) commit(ctx context.Context, u Unit, b *batch) error {
 			return err
 		}
 	}
-	if err := b.finish(u); err != nil || b.last() < b.cycle.To {
-		return err
+	if err := b.finish(u); err != nil || b.last() < b.cycle.To || b.job.Lanes > 1 {
+		return err // of several lanes others may still be on their way: the cycle's end is a Unit of its own
 	}
 	end, err := r.endOf(u, b.cycle, b.job.State == JobActive)
 	if err == nil && end != cycleGoesOn {
-		err = r.endCycle(ctx, u, b.job, b.cycle, end)
+		err = r.endCycle(ctx, u, b.job, b.cycle, end, &sweep{})
 	}
 	return err
 }
 
 // judgeAlone judges what is held.
 func (r *runner) judgeAlone(ctx context.Context, job *Job, lane Lane) error {
-	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+	return r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) error {
 		cond, err := u.Condition()
 		if err == nil {
 			err = r.judge(u, job, &cond)
@@ -295,7 +380,7 @@ func (r *runner) judgeAlone(ctx context.Context, job *Job, lane Lane) error {
 
 // attempt concludes an attempt of a job in quarantine that had nothing to do but to ask whether the target is there.
 func (r *runner) attempt(ctx context.Context, job *Job, lane Lane) error {
-	return r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
+	return r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) error {
 		cond, err := u.Condition()
 		if err != nil {
 			return err
@@ -313,14 +398,15 @@ func (r *runner) attempt(ctx context.Context, job *Job, lane Lane) error {
 	})
 }
 
-// prepare prepares the batch of the uploads after position, up to number to; nil if there are none. before is the batch
+// prepare prepares the batch of the uploads after where lanes stand, up to number to; nil if there are none. before is the batch
 // that is being committed, or nil.
-func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *mapping.Program, position, to int64) (*batch, error) {
-	uploads, err := r.s.store.Next(ctx, job.PK, position, to, batchRecords)
+func (r *runner) prepare(ctx context.Context, before *batch, job *Job, program *mapping.Program, at stand, to int64) (*batch, error) {
+	passed := batchRecords * min(max(job.Lanes, 1)/max(at.lanes.Len(), 1), mostPassed)
+	uploads, err := r.s.store.Next(ctx, job.PK, at.position, to, passed)
 	if err != nil || len(uploads) == 0 {
 		return nil, err
 	}
-	return prepare(ctx, r.s.store, r.s.log, before, job, program, uploads)
+	return prepare(ctx, r.s.store, r.s.log, before, job, program, at, uploads)
 }
 
 // cycleEnd says how a cycle comes to its end.
@@ -350,14 +436,20 @@ func (r *runner) endOf(u Unit, cycle *Cycle, mayGoOn bool) (cycleEnd, error) {
 
 // closeCycle does the next thing that is left to do at a cycle's end.
 func (r *runner) closeCycle(ctx context.Context, job *Job, lane Lane) error {
-	cycle := lane.Cycle
-	err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: lane.Position}, func(u Unit) error {
-		q := lane.Condition.Quarantine
-		end, err := r.endOf(u, cycle, job.State == JobActive && (q == nil || !r.s.now().Before(q.NextAttempt)))
-		if err != nil || end == cycleGoesOn {
-			return err
+	cycle, q := lane.Cycle, lane.Condition.Quarantine
+	mayGoOn := job.State == JobActive && (q == nil || !r.s.now().Before(q.NextAttempt))
+	err := r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) error {
+		swept := &sweep{}
+		if !mayGoOn || !lane.Waits { // it is about to end: what is about people comes before what is about the job
+			if more, err := r.sweep(ctx, u, job, cycle, resolveRounds, swept); err != nil || more {
+				return errors.Join(err, swept.end(u, cycle, r.s.now()))
+			}
 		}
-		return r.endCycle(ctx, u, job, cycle, end)
+		end, err := r.endOf(u, cycle, mayGoOn)
+		if err != nil || end == cycleGoesOn {
+			return errors.Join(err, swept.end(u, cycle, r.s.now()))
+		}
+		return r.endCycle(ctx, u, job, cycle, end, swept)
 	})
 	if err != nil {
 		return fmt.Errorf("end of cycle %d: %w", cycle.Number, err)
@@ -369,24 +461,17 @@ func (r *runner) closeCycle(ctx context.Context, job *Job, lane Lane) error {
 // endCycle does what belongs to a cycle's end, or leaves it to the next step if that is much: references that have become
 // ready are resolved, and the uploads settled. Of references that cannot be resolved an entry says so, once, when nothing waits
 // that could still link the person they name.
-func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
-	for round, more := 0, true; more; round++ {
-		if round == resolveRounds {
-			return nil
+func (r *runner) endCycle(ctx context.Context, u Unit, job *Job, cycle *Cycle, end cycleEnd, swept *sweep) error {
+	more, err := r.sweep(ctx, u, job, cycle, resolveRounds, swept)
+	if err == nil && !more && end == cycleIdle {
+		var refs []PendingReference
+		if refs, err = u.UnreportedReferences(referenceBatch); err == nil && len(refs) > 0 {
+			err = r.resolve(ctx, u, job, cycle, refs, swept)
 		}
-		var err error
-		if more, err = r.resolveSome(ctx, u, job, cycle); err != nil {
-			return err
-		}
+		more = len(refs) == referenceBatch
 	}
-	if end == cycleIdle {
-		refs, err := u.UnreportedReferences(referenceBatch)
-		if err == nil && len(refs) > 0 {
-			err = r.resolve(ctx, u, job, cycle, refs)
-		}
-		if err != nil || len(refs) == referenceBatch {
-			return err
-		}
+	if err = errors.Join(err, swept.end(u, cycle, r.s.now())); err != nil || more {
+		return err
 	}
 	if err := r.note(u, job, cycle, end); err != nil {
 		return err
@@ -405,7 +490,7 @@ func (r *runner) note(u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
 		return err
 	}
 	now := r.s.now()
-	e := &Execution{Cycle: cycle.Number, State: ExecutionSucceeded, Began: cycle.Began, Ended: now, Counts: counts, References: r.references(cycle)}
+	e := &Execution{Cycle: cycle.Number, State: ExecutionSucceeded, Began: cycle.Began, Ended: now, Counts: counts, References: cond.Swept.of(cycle)}
 	cond.Last = e
 	if counts[EndFailed]+counts[EndRetrying] > 0 {
 		e.State = ExecutionEntryErrors
@@ -427,28 +512,27 @@ func (r *runner) note(u Unit, job *Job, cycle *Cycle, end cycleEnd) error {
 	return errors.Join(err, u.PutCondition(cond))
 }
 
-// references returns how many references the cycle has written.
-func (r *runner) references(cycle *Cycle) int64 {
-	if r.cycle.number != cycle.Number {
-		return 0
+// sweep resolves references that are ready, so many rounds of them, and reports whether there may be more.
+func (r *runner) sweep(ctx context.Context, u Unit, job *Job, cycle *Cycle, rounds int, swept *sweep) (more bool, err error) {
+	for range rounds {
+		refs, err := u.ReadyReferences(r.s.now(), referenceBatch)
+		if err != nil || len(refs) == 0 {
+			return false, err
+		}
+		if err := r.resolve(ctx, u, job, cycle, refs, swept); err != nil {
+			return false, err
+		}
 	}
-	return r.cycle.references
-}
-
-// resolveSome resolves references that are ready, and reports whether there may be more.
-func (r *runner) resolveSome(ctx context.Context, u Unit, job *Job, cycle *Cycle) (bool, error) {
-	refs, err := u.ReadyReferences(r.s.now(), referenceBatch)
-	if err != nil || len(refs) == 0 {
-		return false, err
-	}
-	return true, r.resolve(ctx, u, job, cycle, refs)
+	return true, nil
 }
 
 // resolveReady resolves the references that are ready, in transactions of their own, and calls end in the last.
-func (r *runner) resolveReady(ctx context.Context, job *Job, cycle *Cycle, position int64, end func(Unit) error) error {
+func (r *runner) resolveReady(ctx context.Context, job *Job, cycle *Cycle, lane Lane, end func(Unit) error) error {
 	for more := true; more; {
-		err := r.s.store.Unit(ctx, Fence{JobPK: job.PK, Position: position}, func(u Unit) (err error) {
-			if more, err = r.resolveSome(ctx, u, job, cycle); err != nil || more {
+		err := r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) (err error) {
+			swept := &sweep{}
+			more, err = r.sweep(ctx, u, job, cycle, 1, swept)
+			if err = errors.Join(err, swept.end(u, cycle, r.s.now())); err != nil || more {
 				return err
 			}
 			return end(u)

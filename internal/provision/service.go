@@ -3,12 +3,14 @@ package provision
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +51,8 @@ type Service struct {
 
 	withoutMail bool
 
-	editing sync.Mutex // one change of a job at a time
+	editing sync.Mutex   // one change of a job or an app at a time
+	config  atomic.Int64 // Store.ConfigRevision when jobs and apps were read
 
 	mu       sync.Mutex
 	apps     []*App
@@ -76,30 +79,64 @@ func NewService(ctx context.Context, cfg Config) (*Service, error) {
 	if s.seen == nil {
 		s.seen = func(Batch) {}
 	}
-	var err error
-	if s.apps, err = s.store.Apps(ctx); err != nil {
+	revision, err := s.store.ConfigRevision(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the revision of jobs and apps: %w", err)
+	}
+	s.config.Store(revision)
+	broken, err := s.reload(ctx)
+	if err = errors.Join(append(broken, err)...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Refresh reads jobs and apps anew if another process has written one since they were read. It costs one small query if not.
+func (s *Service) Refresh(ctx context.Context) error {
+	revision, err := s.store.ConfigRevision(ctx)
+	if err != nil {
+		return fmt.Errorf("read the revision of jobs and apps: %w", err)
+	}
+	if revision == s.config.Load() {
+		return nil
+	}
+	s.editing.Lock()
+	defer s.editing.Unlock()
+	broken, err := s.reload(ctx)
+	if err != nil {
+		return err
+	}
+	for _, err := range broken { // the others must not suffer, and nor must its uploads: it goes on as it was
+		s.log.Error("a job that another process has changed cannot be run as it is now", "error", err)
+	}
+	s.config.Store(revision) // it was read first: what has changed since is read next time
+	return nil
+}
+
+// reload takes over jobs and apps as they are stored; broken says which jobs cannot be. One that has not changed stays as it is.
+func (s *Service) reload(ctx context.Context) (broken []error, err error) {
+	apps, err := s.store.Apps(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("read the apps: %w", err)
 	}
 	jobs, err := s.store.Jobs(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs: %w", err)
 	}
+	s.mu.Lock()
+	s.apps = apps
+	s.mu.Unlock()
 	for _, j := range jobs {
-		if err := s.adopt(j); err != nil {
-			return nil, err
+		if known, _, err := s.compiled(j.PK); err == nil && known.Revision == j.Revision {
+			continue
+		}
+		if p, err := s.compile(j); err != nil {
+			broken = append(broken, err)
+		} else {
+			s.install(j, p)
 		}
 	}
-	return s, nil
-}
-
-// adopt compiles the job and gives it a runner.
-func (s *Service) adopt(j *Job) error {
-	p, err := s.compile(j)
-	if err != nil {
-		return err
-	}
-	s.install(j, p)
-	return nil
+	return broken, nil
 }
 
 func (s *Service) compile(j *Job) (*mapping.Program, error) {
@@ -135,11 +172,51 @@ func (s *Service) Run(ctx context.Context) {
 		s.start(r)
 	}
 	s.mu.Unlock()
+	wg.Go(func() { s.listen(ctx) })
 	<-ctx.Done()
 	s.mu.Lock()
 	s.start = nil
 	s.mu.Unlock()
 	wg.Wait()
+}
+
+// listen follows what other processes change, until ctx ends: it asks every now and then, and hears of some of it at once if the store
+// can tell.
+func (s *Service) listen(ctx context.Context) {
+	var woken <-chan int64
+	if w, ok := s.store.(Waker); ok {
+		woken = w.Wake(ctx)
+	}
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case pk, open := <-woken:
+			if !open {
+				woken = nil
+				continue
+			}
+			s.woken(pk)
+		case <-poll.C:
+			if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("jobs and apps could not be read anew; it will be tried again", "error", err)
+			}
+		}
+	}
+}
+
+// woken tells everybody who waits that another process may have done something in a job; 0: in any.
+func (s *Service) woken(jobPK int64) {
+	s.mu.Lock()
+	for pk, r := range s.runners {
+		if jobPK == 0 || jobPK == pk {
+			r.hint()
+		}
+	}
+	s.mu.Unlock()
+	s.changed()
 }
 
 func (s *Service) compiled(jobPK int64) (*Job, *mapping.Program, error) {
@@ -171,7 +248,10 @@ func (s *Service) Jobs(ctx context.Context) ([]*Job, error) {
 
 // LoggedJobs returns the jobs that entries of the log may be of: those there are, and those that were deleted. The caller must
 // not change them.
-func (s *Service) LoggedJobs(context.Context) ([]*Job, error) {
+func (s *Service) LoggedJobs(ctx context.Context) ([]*Job, error) {
+	if err := s.Refresh(ctx); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := slices.Collect(maps.Values(s.jobs))
@@ -179,16 +259,31 @@ func (s *Service) LoggedJobs(context.Context) ([]*Job, error) {
 	return all, nil
 }
 
-// Job returns the job with this id, in any case, or ErrNotFound. The caller must not change it.
-func (s *Service) Job(_ context.Context, id string) (*Job, error) {
+// Job returns the job with this id, in any case, or ErrNotFound. The caller must not change it. What another process has changed
+// within the last second may be missing from it, though not a job that is new.
+func (s *Service) Job(ctx context.Context, id string) (*Job, error) {
+	if j := s.known(id); j != nil {
+		return j, nil
+	}
+	if err := s.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	if j := s.known(id); j != nil {
+		return j, nil
+	}
+	return nil, fmt.Errorf("job %q: %w", id, ErrNotFound)
+}
+
+// known returns the job with this id as it is known; nil if it is not.
+func (s *Service) known(id string) *Job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
 		if j.State != JobDeleted && strings.EqualFold(j.ID, id) {
-			return j, nil
+			return j
 		}
 	}
-	return nil, fmt.Errorf("job %q: %w", id, ErrNotFound)
+	return nil
 }
 
 // CreateJob makes a job of a template for a provisioning app, which it starts with StartJob. ErrNotFound if there is no such template or app.
@@ -197,8 +292,14 @@ func (s *Service) CreateJob(ctx context.Context, template string, sp uuid.UUID) 
 	if !ok {
 		return nil, fmt.Errorf("template %q: %w", template, ErrNotFound)
 	}
-	app := s.appOf(&Job{ServicePrincipalID: sp})
-	if app.ApplicationID == uuid.Nil {
+	app := s.app(sp)
+	if app == nil {
+		if err := s.Refresh(ctx); err != nil {
+			return nil, err
+		}
+		app = s.app(sp)
+	}
+	if app == nil || app.ApplicationID == uuid.Nil {
 		return nil, fmt.Errorf("app %s: %w", sp, ErrNotFound)
 	}
 	j := &Job{TemplateID: schema.ID, ApplicationID: app.ApplicationID, ServicePrincipalID: sp, DisplayName: app.DisplayName, State: JobDisabled, Created: s.now(),
@@ -210,6 +311,8 @@ func (s *Service) CreateJob(ctx context.Context, template string, sp uuid.UUID) 
 	if err != nil {
 		return nil, err
 	}
+	s.editing.Lock() // until it is installed: what is read anew meanwhile must not take its place
+	defer s.editing.Unlock()
 	err = s.store.PutJob(ctx, j, s.audit(j, ActorOf(ctx), auditCreate, "Add", Audit{}))
 	if err != nil {
 		return nil, fmt.Errorf("create a job: %w", err)
@@ -219,7 +322,7 @@ func (s *Service) CreateJob(ctx context.Context, template string, sp uuid.UUID) 
 }
 
 // Accept stores an upload and returns once it is durable: nothing accepted is lost from then on.
-// Errors: ErrQueueFull, ErrNoSpace.
+// Errors: ErrQueueFull, ErrNoSpace, ErrNotFound if the job was deleted.
 func (s *Service) Accept(ctx context.Context, u Upload) (Accepted, error) {
 	limit := s.queue
 	if n := u.Job.Settings.QueueRecords; n > 0 {

@@ -1,10 +1,12 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +37,27 @@ func (s *Service) audit(j *Job, by Actor, activity, operation string, a Audit) A
 	return a
 }
 
-// inLane runs fn while no step of the job's runner is under way, and has the runner forget what it has prepared.
+// mostAttempts is how often something is attempted that others come before.
+const mostAttempts = 10
+
+// insist calls fn until nobody else comes first, ErrBusy if that does not come to an end. Between attempts the jobs are read anew.
+func (s *Service) insist(ctx context.Context, fn func() error) error {
+	for n := range mostAttempts {
+		err := fn()
+		if !errors.Is(err, ErrFenced) {
+			return err
+		}
+		s.log.Debug("somebody else was first; it is attempted again", "error", err)
+		sleep(ctx, fencedPause(n))
+		if err := errors.Join(ctx.Err(), s.Refresh(ctx)); err != nil {
+			return err
+		}
+	}
+	return ErrBusy
+}
+
+// inLane runs fn while no step of the job's runner is under way in this process, and has the runner forget what it has prepared. Other
+// processes may hold the job's lanes: what fn commits is fenced, and fn is called again if somebody else came first.
 func (s *Service) inLane(ctx context.Context, jobPK int64, fn func(r *runner, job *Job, program *mapping.Program, lane Lane) error) error {
 	s.mu.Lock()
 	r := s.runners[jobPK]
@@ -43,17 +65,21 @@ func (s *Service) inLane(ctx context.Context, jobPK int64, fn func(r *runner, jo
 	if r == nil {
 		return fmt.Errorf("job %d: %w", jobPK, ErrNotFound)
 	}
+	return s.insist(ctx, func() error { return s.inLaneOnce(ctx, r, fn) })
+}
+
+func (s *Service) inLaneOnce(ctx context.Context, r *runner, fn func(r *runner, job *Job, program *mapping.Program, lane Lane) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ahead = nil
-	job, program, err := s.compiled(jobPK)
+	job, program, err := s.compiled(r.jobPK)
 	if err == nil && job.State == JobDeleted {
 		err = fmt.Errorf("job %s: %w", job.ID, ErrNotFound)
 	}
 	if err != nil {
 		return err
 	}
-	lane, err := s.store.Lane(ctx, jobPK)
+	lane, err := s.store.Lane(ctx, r.jobPK)
 	if err != nil {
 		return err
 	}
@@ -61,9 +87,9 @@ func (s *Service) inLane(ctx context.Context, jobPK int64, fn func(r *runner, jo
 	return fn(r, job, program, lane)
 }
 
-// steer changes a job and its condition in one transaction.
+// steer changes a job and its condition in one transaction. ErrFenced if somebody else has changed the job.
 func (s *Service) steer(ctx context.Context, jobPK int64, change func(*Job), also func(u Unit, j *Job, cond *Condition) error) error {
-	return s.edit(ctx, jobPK, change, func(u Unit, j *Job) error {
+	return s.editOnce(ctx, jobPK, change, func(u Unit, j *Job) error {
 		cond, err := u.Condition()
 		if err == nil {
 			err = also(u, j, &cond)
@@ -135,7 +161,7 @@ func (s *Service) SetSettings(ctx context.Context, jobPK int64, set JobSettings)
 func (s *Service) RestartJob(ctx context.Context, jobPK int64, scope ResetScope) (purge Purge, err error) {
 	by := ActorOf(ctx)
 	err = s.inLane(ctx, jobPK, func(_ *runner, was *Job, _ *mapping.Program, lane Lane) error {
-		after := lane.Position
+		after := lane.Job
 		if lane.Cycle != nil && lane.Condition.Quarantine == nil && was.State != JobDisabled {
 			after = max(after, lane.Cycle.To)
 		}
@@ -220,9 +246,9 @@ func (s *Service) giveUp(ctx context.Context, job *Job) error {
 }
 
 // unlink drops the next links of a reset that is under way.
-func (r *runner) unlink(ctx context.Context, lane Lane) error {
+func (r *runner) unlink(ctx context.Context, job *Job, lane Lane) error {
 	r.ahead = nil
-	return r.s.store.Unit(ctx, Fence{JobPK: r.jobPK, Position: lane.Position}, func(u Unit) error {
+	return r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) error {
 		place, done, err := u.Unlink(*lane.Condition.Unlink, 2*batchRecords)
 		if err != nil {
 			return err
@@ -246,83 +272,104 @@ func (s *Service) DeleteJob(ctx context.Context, jobPK int64) error {
 }
 
 // remove removes the next rows of a job that was deleted.
-func (r *runner) remove(ctx context.Context) (bool, error) {
-	if r.removed {
-		return false, nil
-	}
+func (r *runner) remove(ctx context.Context, job *Job, lane Lane) (bool, error) {
 	r.ahead = nil
-	err := r.s.store.Unit(ctx, Fence{JobPK: r.jobPK, Free: true}, func(u Unit) (err error) {
-		r.removed, err = u.Remove(2 * batchRecords)
+	done := false
+	err := r.s.store.Unit(ctx, whole(job, &lane), func(u Unit) (err error) {
+		done, err = u.Remove(2 * batchRecords)
 		return err
 	})
+	r.removed = done && err == nil
 	return !r.removed, err
 }
 
 // Apps returns all provisioning apps, in the order of their creation. The caller must not change them.
-func (s *Service) Apps(context.Context) ([]*App, error) {
+func (s *Service) Apps(ctx context.Context) ([]*App, error) {
+	if err := s.Refresh(ctx); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*App(nil), s.apps...), nil
 }
 
+// app returns the app of a service principal as it is known; nil if it is not.
+func (s *Service) app(servicePrincipal uuid.UUID) *App {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.apps {
+		if a.ServicePrincipalID == servicePrincipal {
+			return a
+		}
+	}
+	return nil
+}
+
 // CreateApp makes a provisioning app without a job.
 func (s *Service) CreateApp(ctx context.Context, displayName string) (*App, error) {
 	a := &App{ServicePrincipalID: uuid.New(), ApplicationID: uuid.New(), DisplayName: displayName}
-	return a, s.putApp(ctx, a, nil)
+	return a, s.editApp(ctx, a.ServicePrincipalID, func(*App) (*App, error) { return a, nil }, nil)
 }
 
 // PutApp makes an app of a service principal, or gives the one that it is another name; its secrets stay.
 func (s *Service) PutApp(ctx context.Context, servicePrincipal, appID uuid.UUID, displayName string) error {
-	s.editing.Lock()
-	defer s.editing.Unlock()
-	next := App{ServicePrincipalID: servicePrincipal, ApplicationID: appID}
-	apps, err := s.Apps(ctx)
-	if err != nil {
-		return err
-	}
-	for _, a := range apps {
-		if a.ServicePrincipalID == servicePrincipal {
+	return s.editApp(ctx, servicePrincipal, func(a *App) (*App, error) {
+		next := App{ServicePrincipalID: servicePrincipal, ApplicationID: appID}
+		if a != nil {
 			next = *a
 		}
-	}
-	if next.DisplayName == displayName {
-		return nil
-	}
-	next.DisplayName = displayName
-	return s.putApp(ctx, &next, nil)
+		if next.DisplayName == displayName {
+			return nil, nil
+		}
+		next.DisplayName = displayName
+		return &next, nil
+	}, nil)
 }
 
-// putApp stores an app, with what also does in the same transaction, and puts it in place of the one with its id.
-func (s *Service) putApp(ctx context.Context, a *App, also func(Unit) error) error {
-	err := s.store.Unit(ctx, Fence{Free: true}, func(u Unit) error {
-		if err := u.PutApp(a); err != nil || also == nil {
+// editApp has change make another app of the one there is, nil if there is none, and stores that, unless it is nil, with what also
+// does in the same transaction. It begins anew if somebody else has changed the app since it was read.
+func (s *Service) editApp(ctx context.Context, servicePrincipal uuid.UUID, change func(*App) (*App, error), also func(Unit, *App) error) error {
+	return s.insist(ctx, func() error {
+		if err := s.Refresh(ctx); err != nil {
 			return err
 		}
-		return also(u)
+		s.editing.Lock()
+		defer s.editing.Unlock()
+		a, err := change(s.app(servicePrincipal))
+		if err != nil || a == nil {
+			return err
+		}
+		err = s.store.Unit(ctx, Fence{Free: true}, func(u Unit) error {
+			if err := u.PutApp(a); err != nil || also == nil {
+				return err
+			}
+			return also(u, a)
+		})
+		if err != nil {
+			return fmt.Errorf("store an app: %w", err)
+		}
+		s.installApp(a)
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("store an app: %w", err)
-	}
+}
+
+// installApp puts an app in place of the one with its id.
+func (s *Service) installApp(a *App) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, old := range s.apps {
 		if old.ServicePrincipalID == a.ServicePrincipalID {
 			s.apps[i] = a
-			return nil
+			return
 		}
 	}
 	s.apps = append(s.apps, a)
-	return nil
 }
 
 // appOf returns the app of a job.
 func (s *Service) appOf(j *Job) *App {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.apps {
-		if a.ServicePrincipalID == j.ServicePrincipalID {
-			return a
-		}
+	if a := s.app(j.ServicePrincipalID); a != nil {
+		return a
 	}
 	return &App{ServicePrincipalID: j.ServicePrincipalID, ApplicationID: j.ApplicationID, DisplayName: j.DisplayName}
 }
@@ -330,25 +377,22 @@ func (s *Service) appOf(j *Job) *App {
 // SetSecrets replaces the synchronization secrets of an app; those with an empty value are left out. Of what is confidential
 // the caller passes no value. A job in quarantine because there was nobody to notify is attempted at once if there is now.
 func (s *Service) SetSecrets(ctx context.Context, sp uuid.UUID, secrets []KeyValue) error {
-	s.editing.Lock()
-	defer s.editing.Unlock()
-	apps, err := s.Apps(ctx)
+	var before []KeyValue
+	err := s.editApp(ctx, sp, func(a *App) (*App, error) {
+		if a == nil {
+			return nil, fmt.Errorf("app %s: %w", sp, ErrNotFound)
+		}
+		next := *a
+		before, next.Secrets = a.Secrets, secrets
+		return &next, nil
+	}, func(u Unit, a *App) error {
+		j := &Job{ServicePrincipalID: sp, DisplayName: a.DisplayName}
+		return u.Audit(s.audit(j, ActorOf(ctx), auditSettings, "Update", Audit{Modified: jsonChange("secrets", keysAndSettings(before), keysAndSettings(secrets))}))
+	})
 	if err != nil {
 		return err
 	}
-	for _, a := range apps {
-		if a.ServicePrincipalID != sp {
-			continue
-		}
-		next := *a
-		next.Secrets = secrets
-		j := &Job{ServicePrincipalID: sp, DisplayName: a.DisplayName}
-		err := s.putApp(ctx, &next, func(u Unit) error {
-			return u.Audit(s.audit(j, ActorOf(ctx), auditSettings, "Update", Audit{Modified: jsonChange("secrets", keysAndSettings(a.Secrets), keysAndSettings(secrets))}))
-		})
-		return errors.Join(err, s.attemptForMail(ctx, sp))
-	}
-	return fmt.Errorf("app %s: %w", sp, ErrNotFound)
+	return s.attemptForMail(ctx, sp)
 }
 
 // attemptForMail has the jobs of an app attempted that wait for somebody to notify.
@@ -356,7 +400,9 @@ func (s *Service) attemptForMail(ctx context.Context, sp uuid.UUID) error {
 	jobs, err := s.Jobs(ctx)
 	for _, j := range jobs {
 		if j.ServicePrincipalID == sp && !s.needsMail(j) {
-			err = errors.Join(err, s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error { return s.attemptNow(u, j) }))
+			err = errors.Join(err, s.insist(ctx, func() error {
+				return s.store.Unit(ctx, Fence{JobPK: j.PK, Free: true}, func(u Unit) error { return s.attemptNow(u, j) })
+			}))
 		}
 	}
 	return err
@@ -474,8 +520,8 @@ func (s *Service) Decide(ctx context.Context, jobPK int64, approve bool, anchors
 	if approve {
 		verdict, word = VerdictApproved, "Approved"
 	}
-	err = s.inLane(ctx, jobPK, func(_ *runner, job *Job, _ *mapping.Program, lane Lane) error {
-		return s.store.Unit(ctx, Fence{JobPK: jobPK, Position: lane.Position}, func(u Unit) (err error) {
+	err = s.inLane(ctx, jobPK, func(_ *runner, job *Job, _ *mapping.Program, _ Lane) error {
+		return s.store.Unit(ctx, free(job), func(u Unit) (err error) {
 			if n, err = u.Judge(PendingHeld, verdict, by.label(), anchors); err != nil || n == 0 {
 				return err
 			}
@@ -559,11 +605,11 @@ func (s *Service) Relink(ctx context.Context, jobPK int64, anchor, objectID stri
 
 // connect changes links of a job that does not run.
 func (s *Service) connect(ctx context.Context, jobPK int64, do func(Unit, *Job) error) error {
-	return s.inLane(ctx, jobPK, func(_ *runner, job *Job, _ *mapping.Program, lane Lane) error {
+	return s.inLane(ctx, jobPK, func(_ *runner, job *Job, _ *mapping.Program, _ Lane) error {
 		if job.State == JobActive {
 			return ErrRunning
 		}
-		return s.store.Unit(ctx, Fence{JobPK: jobPK, Position: lane.Position}, func(u Unit) error { return do(u, job) })
+		return s.store.Unit(ctx, free(job), func(u Unit) error { return do(u, job) })
 	})
 }
 
@@ -580,22 +626,24 @@ func (s *Service) ProvisionOnDemand(ctx context.Context, jobPK int64, subject st
 		b.addKept(p, 0, nil)
 		b.records[0].approved = true
 		eachOf(b.records, b.run)
-		err = s.store.Unit(ctx, Fence{JobPK: jobPK, Position: lane.Position}, func(u Unit) error {
+		err = s.store.Unit(ctx, free(job), func(u Unit) error {
 			if err := b.apply(ctx, u, r.target(u)); err != nil {
 				return err
 			}
-			for round, more := 0, true; more && round < resolveRounds; round++ { // what is left then is the lane's
-				if more, err = r.resolveSome(ctx, u, job, b.cycle); err != nil {
-					return err
-				}
+			swept := &sweep{}
+			if _, err := r.sweep(ctx, u, job, b.cycle, resolveRounds, swept); err != nil { // what is left then is the lane's
+				return err
 			}
 			e := &b.records[0].entry
-			return errors.Join(r.decided(u, job), u.Audit(s.audit(job, ActorOf(ctx), auditOnDemand, "Update", Audit{Details: []KeyValue{{"SourceAnchor", e.Anchor}, {"Result", string(e.End)}}})))
+			return errors.Join(swept.end(u, b.cycle, s.now()), r.decided(u, job), u.Audit(s.audit(job, ActorOf(ctx), auditOnDemand, "Update", Audit{Details: []KeyValue{{"SourceAnchor", e.Anchor}, {"Result", string(e.End)}}})))
 		})
 		if err != nil {
 			return fmt.Errorf("provision on demand: %w", err)
 		}
 		result = &OnDemand{Entry: b.records[0].entry, Rule: ruleID(job.Schema)}
+		if len(b.said) > 0 { // where it stands in the log
+			result.Entry = b.said[0]
+		}
 		return nil
 	})
 	if err == nil {
@@ -636,22 +684,15 @@ func (s *Service) Notices(ctx context.Context, jobPK int64, limit int) ([]Notice
 // such as a target that does not answer, ends the job's turn and is returned; Drain may be called again. It is for a Service
 // that does not Run.
 func (s *Service) Drain(ctx context.Context) error {
+	errs := []error{s.Refresh(ctx)}
 	s.mu.Lock()
-	var all []*runner
-	for pk := int64(1); len(all) < len(s.runners); pk++ {
-		if r := s.runners[pk]; r != nil {
-			all = append(all, r)
-		}
-	}
+	all := slices.SortedFunc(maps.Values(s.runners), func(a, b *runner) int { return cmp.Compare(a.jobPK, b.jobPK) })
 	s.mu.Unlock()
-	var errs []error
 	for _, r := range all {
-		for {
-			worked, err := r.work(ctx)
+		for worked := true; worked; {
+			err := s.insist(ctx, func() (err error) { worked, err = r.work(ctx); return err })
 			if err != nil {
 				errs = append(errs, err)
-			}
-			if err != nil || !worked {
 				break
 			}
 		}

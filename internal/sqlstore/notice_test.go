@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,10 +53,29 @@ func TestDueNotices(t *testing.T) {
 	due(in(time.Minute), 10, "1 4 2 0")
 	tried := func(name string, sent time.Time, text string, next time.Time) {
 		t.Helper()
-		if err := s.NoticeTried(t.Context(), ids[name], sent, text, next); err != nil {
+		if err := s.NoticeTried(t.Context(), provision.Notice{ID: ids[name], Sent: sent, Error: text, NextAttempt: next}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	var claims atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			claimed, err := s.ClaimNotice(t.Context(), ids["1"], in(-time.Minute), in(time.Hour))
+			if err != nil {
+				t.Error(err)
+			}
+			if claimed {
+				claims.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if claims.Load() != 1 {
+		t.Errorf("%d have claimed one notice", claims.Load())
+	}
+	due(in(0), 10, "4 2")
+	due(in(time.Hour), 10, "4 2 0 1")
 	tried("1", now, "", time.Time{})                  // sent
 	tried("4", time.Time{}, "refused", in(time.Hour)) // to be tried again
 	tried("2", time.Time{}, "no such address", time.Time{})
@@ -62,7 +83,7 @@ func TestDueNotices(t *testing.T) {
 	due(in(time.Hour), 10, "0 4")
 	tried("4", in(time.Hour), "", time.Time{})
 	due(in(time.Hour), 10, "0")
-	if err := s.NoticeTried(t.Context(), 99, now, "", in(0)); err != nil { // there is none
+	if err := s.NoticeTried(t.Context(), provision.Notice{ID: 99, Sent: now}); err != nil { // there is none
 		t.Error(err)
 	}
 	all, err := s.Notices(t.Context(), 1, 10)

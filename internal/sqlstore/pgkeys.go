@@ -20,9 +20,6 @@ func (u *Unit) Prefetch(hashes []int64) error {
 	var unseen []int64
 	for _, h := range hashes {
 		if _, ok := u.saw[h]; !ok {
-			if u.saw == nil {
-				u.saw = map[int64][]pgKey{}
-			}
 			u.saw[h] = nil
 			unseen = append(unseen, h)
 		}

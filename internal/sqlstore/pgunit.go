@@ -255,9 +255,6 @@ func (u *Unit) prefetchPeople(anchors []string) error {
 	if u.s.pg == nil {
 		return nil
 	}
-	if u.places == nil {
-		u.places = map[string]*place{}
-	}
 	var hashes []int64
 	for _, a := range anchors {
 		if u.places[a] == nil && a != "" {

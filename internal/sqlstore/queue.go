@@ -178,6 +178,9 @@ func (s *Store) OpenCycle(ctx context.Context, jobPK int64, now time.Time) (cy *
 		return cy, err
 	}
 	err = s.db.write(ctx, func(c Conn) (err error) {
+		if err := query(c, "SELECT job FROM progress WHERE job = ?1 /*FOR UPDATE*/", []any{jobPK}, func(Row) error { return nil }); err != nil {
+			return err
+		}
 		if cy, idle, err = openCycle(c, jobPK); err != nil || cy != nil || idle {
 			return err // somebody else has opened it since
 		}

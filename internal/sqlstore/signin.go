@@ -69,6 +69,19 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 // PutTicket implements oauth.Store.
 func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
 	return s.db.write(ctx, func(c Conn) error {
+		if t.Parent != nil {
+			ended := true
+			err := query(c, "UPDATE ticket SET used = used WHERE hash = ?1 RETURNING used", []any{t.Parent[:]}, func(Row) error { // locks it
+				ended = false
+				return nil
+			})
+			if err == nil && ended {
+				err = fmt.Errorf("ticket: %w", oauth.ErrNotFound)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if err := query(c, "DELETE FROM ticket WHERE expires < ?1", []any{t.Issued.UnixMicro()}, nil); err != nil {
 			return err
 		}
@@ -115,14 +128,20 @@ func ticket(c Conn, hash [sha256.Size]byte, lock string) (t *oauth.Ticket, err e
 
 // DeleteTickets implements oauth.Store.
 func (s *Store) DeleteTickets(ctx context.Context, family uuid.UUID) error {
-	return s.db.write(ctx, func(c Conn) error {
-		return query(c, "DELETE FROM ticket WHERE family = ?1", []any{family[:]}, nil)
-	})
+	return s.deleteTickets(ctx, "DELETE FROM ticket WHERE family = ?1", family)
 }
 
 // DeleteTicketsOf implements oauth.Store.
 func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
+	return s.deleteTickets(ctx, "DELETE FROM ticket WHERE person = ?1", person)
+}
+
+// deleteTickets deletes twice: the first time waits for whoever is putting one that descends from these, the second finds it.
+func (s *Store) deleteTickets(ctx context.Context, text string, of uuid.UUID) error {
 	return s.db.write(ctx, func(c Conn) error {
-		return query(c, "DELETE FROM ticket WHERE person = ?1", []any{person[:]}, nil)
+		if err := query(c, text, []any{of[:]}, nil); err != nil {
+			return err
+		}
+		return query(c, text, []any{of[:]}, nil)
 	})
 }

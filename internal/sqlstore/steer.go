@@ -198,7 +198,7 @@ func (u *Unit) Remove(limit int) (done bool, err error) {
 	if err := u.lockJob(); err != nil {
 		return false, err
 	}
-	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("cycle", "number"),
+	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("upload_mark", "day"), u.rows("cycle", "number"),
 		u.rows("tally", "(cycle, outcome)"), u.rows("reevaluation", "job"), u.rows("unread_path", "path"), u.rows("purge", "pk")}
 	for _, remove := range steps {
 		n, err := remove(limit)
@@ -404,19 +404,32 @@ func (s *Store) notices(ctx context.Context, which string, arg int64, limit int)
 	return all, err
 }
 
-// NoticeTried notes an attempt to send a notice: when it was sent, or the error, and when it is tried again, if it is.
-func (s *Store) NoticeTried(ctx context.Context, id int64, sent time.Time, errText string, next time.Time) error {
+// ClaimNotice has the next attempt to send a notice be due at until, if it is still due at due, and reports whether it was: of
+// several processes one gets it.
+func (s *Store) ClaimNotice(ctx context.Context, id int64, due, until time.Time) (claimed bool, err error) {
+	err = s.db.write(ctx, func(c Conn) error {
+		claimed = false
+		return query(c, "UPDATE notice SET next = ?3 WHERE pk = ?1 AND next = ?2 RETURNING pk", []any{id, due.UnixMicro(), orNull(until)}, func(Row) error {
+			claimed = true
+			return nil
+		})
+	})
+	return claimed, err
+}
+
+// NoticeTried counts an attempt to send a notice, and notes what has come of it: Sent, Error, NextAttempt, Reached and ReachedAt.
+func (s *Store) NoticeTried(ctx context.Context, tried provision.Notice) error {
 	return s.db.write(ctx, func(c Conn) error {
 		var n provision.Notice
-		err := query(c, "SELECT content FROM notice WHERE pk = ?1", []any{id}, func(st Row) error { return json.Unmarshal([]byte(st.ColumnText(0)), &n) })
+		err := query(c, "SELECT content FROM notice WHERE pk = ?1", []any{tried.ID}, func(st Row) error { return json.Unmarshal([]byte(st.ColumnText(0)), &n) })
 		if err != nil {
 			return err
 		}
-		n.Sent, n.Error, n.Attempts = sent, errText, n.Attempts+1
+		n.Sent, n.Error, n.Reached, n.ReachedAt, n.Attempts = tried.Sent, tried.Error, tried.Reached, tried.ReachedAt, n.Attempts+1
 		content, err := json.Marshal(n)
 		if err != nil {
 			return err
 		}
-		return query(c, "UPDATE notice SET next = ?2, content = ?3 WHERE pk = ?1", []any{id, orNull(next), string(content)}, nil)
+		return query(c, "UPDATE notice SET next = ?2, content = ?3 WHERE pk = ?1", []any{tried.ID, orNull(tried.NextAttempt), string(content)}, nil)
 	})
 }

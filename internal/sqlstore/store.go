@@ -2,7 +2,7 @@
 //
 // One goroutine writes (writer.go); each of its transactions takes all the work that waits, and is durable
 // (synchronous=FULL) before anybody is told. Readers have connections of their own and never wait.
-// What it does not do yet: merge the small blocks of a trickle, and retention.
+// What it does not do yet: merge the small blocks of a trickle.
 package sqlstore
 
 import (
@@ -64,6 +64,9 @@ type Store struct {
 	damage  damage
 
 	background func() // stops what was begun in the background when the store was opened, and waits for its end
+	locks      locks
+
+	allowances allowances
 
 	// Owned by the writer's goroutine:
 	seq      int64     // the Seq of the newest entry

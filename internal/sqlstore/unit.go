@@ -74,7 +74,7 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	u := &Unit{s: s, job: f.JobPK, fence: f, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
+	u := &Unit{s: s, job: f.JobPK, fence: f, saw: map[int64][]pgKey{}, places: map[string]*place{}, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
 	return s.db.writeOnce(ctx, func(c Conn) error {
 		u.conn = c
 		if s.pg == nil {

@@ -9,7 +9,7 @@ import (
 // administrator does, and what time does. All that fn does becomes durable together, or nothing does; fn is run once.
 // Only Conn, Now, Keyed, File, Unfile and AfterCommit of its Unit may be used.
 func (s *Store) Write(ctx context.Context, fn func(*Unit) error) error {
-	u := &Unit{s: s}
+	u := &Unit{s: s, saw: map[int64][]pgKey{}}
 	// A large piece, because one transaction stages the keys of one Unit, and because fn may have effects in memory.
 	return s.db.writeOnce(ctx, func(c Conn) error {
 		u.conn = c

@@ -28,6 +28,8 @@ type Store struct {
 	keys     []oauth.SigningKey
 	accounts []oauth.Account
 	tickets  []oauth.Ticket
+	failures map[[sha256.Size]byte]oauth.Tally
+	locks    map[string]chan struct{} // full while it is held
 }
 
 // NewStore returns an empty store.
@@ -178,6 +180,9 @@ func (s *Store) PutAccount(ctx context.Context, a *oauth.Account) error {
 func (s *Store) PutTicket(ctx context.Context, t oauth.Ticket) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t.Parent != nil && !slices.ContainsFunc(s.tickets, func(o oauth.Ticket) bool { return o.Hash == *t.Parent }) {
+		return oauth.ErrNotFound
+	}
 	s.tickets = slices.DeleteFunc(s.tickets, func(o oauth.Ticket) bool { return o.Expires.Before(t.Issued) })
 	t.Content = bytes.Clone(t.Content)
 	s.tickets = append(s.tickets, t)
@@ -230,6 +235,63 @@ func (s *Store) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
 	return ctx.Err()
 }
 
+// Failures implements oauth.Store.
+func (s *Store) Failures(ctx context.Context, origins ...[sha256.Size]byte) ([]oauth.Tally, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]oauth.Tally, len(origins))
+	for i, o := range origins {
+		all[i] = s.failures[o]
+	}
+	return all, ctx.Err()
+}
+
+// AddFailures implements oauth.Store.
+func (s *Store) AddFailures(ctx context.Context, now time.Time, window time.Duration, origins ...[sha256.Size]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures == nil {
+		s.failures = make(map[[sha256.Size]byte]oauth.Tally)
+	}
+	for _, o := range origins {
+		t := s.failures[o]
+		if t.Count == 0 || now.Sub(t.Since) >= window {
+			t = oauth.Tally{Since: now}
+		}
+		t.Count++
+		s.failures[o] = t
+	}
+	return ctx.Err()
+}
+
+// ForgetFailures implements oauth.Store.
+func (s *Store) ForgetFailures(ctx context.Context, origin [sha256.Size]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.failures, origin)
+	return ctx.Err()
+}
+
+// Lock implements oauth.Store.
+func (s *Store) Lock(ctx context.Context, name string) (unlock func(), err error) {
+	s.mu.Lock()
+	held := s.locks[name]
+	if held == nil {
+		if s.locks == nil {
+			s.locks = make(map[string]chan struct{})
+		}
+		held = make(chan struct{}, 1)
+		s.locks[name] = held
+	}
+	s.mu.Unlock()
+	select {
+	case held <- struct{}{}:
+		return sync.OnceFunc(func() { <-held }), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // clone copies a client as a store that writes JSON would.
 func clone(c *oauth.Client) *oauth.Client {
 	text, err := json.Marshal(c)
@@ -256,6 +318,9 @@ func TestStore(t *testing.T, open func() oauth.Store) {
 	t.Run("signing keys", func(t *testing.T) { testKeys(t, open()) })
 	t.Run("accounts", func(t *testing.T) { testAccounts(t, open()) })
 	t.Run("tickets", func(t *testing.T) { testTickets(t, open()) })
+	t.Run("tickets of an ended family", func(t *testing.T) { testParent(t, open()) })
+	t.Run("failures", func(t *testing.T) { testFailures(t, open()) })
+	t.Run("locks", func(t *testing.T) { s := open(); testLocks(t, s, s) })
 	t.Run("concurrent use", func(t *testing.T) { testConcurrent(t, open()) })
 }
 
@@ -418,6 +483,187 @@ func testTickets(t *testing.T, s oauth.Store) {
 		t.Fatal(err)
 	}
 	gone(c, "its person")
+}
+
+// A ticket that is put for another one is not there without it, whatever ends the other's family at the same moment.
+func testParent(t *testing.T, s oauth.Store) {
+	ctx := t.Context()
+	for i := range 20 {
+		ticket := func(name string) oauth.Ticket {
+			return oauth.Ticket{Hash: sha256.Sum256(fmt.Append(nil, name, i)), Kind: "refresh", Issued: start, Expires: start.Add(time.Minute), Content: []byte("{}")}
+		}
+		parent, child := ticket("parent"), ticket("child")
+		parent.Family, parent.Person = uuid.New(), uuid.New()
+		child.Family, child.Person, child.Parent = parent.Family, parent.Person, &parent.Hash
+		if err := s.PutTicket(ctx, parent); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := s.PutTicket(ctx, child); err != nil && !errors.Is(err, oauth.ErrNotFound) {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			end, of := s.DeleteTickets, parent.Family
+			if i%2 == 1 {
+				end, of = s.DeleteTicketsOf, parent.Person
+			}
+			if err := end(ctx, of); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		if _, err := s.Ticket(ctx, child.Hash); !errors.Is(err, oauth.ErrNotFound) {
+			t.Fatalf("a ticket has outlived its family: %v", err)
+		}
+		if err := s.PutTicket(ctx, child); !errors.Is(err, oauth.ErrNotFound) {
+			t.Fatalf("a ticket was put for one that is gone: %v", err)
+		}
+	}
+}
+
+func testFailures(t *testing.T, s oauth.Store) {
+	ctx, window := t.Context(), time.Minute
+	a, b := sha256.Sum256([]byte("a")), sha256.Sum256([]byte("b"))
+	want := func(countA, countB int, since time.Time) {
+		t.Helper()
+		got, err := s.Failures(ctx, a, b)
+		if err != nil || len(got) != 2 || got[0].Count != countA || got[1].Count != countB || countA > 0 && !got[0].Since.Equal(since) {
+			t.Errorf("got %+v, %v; want %d since %v, and %d", got, err, countA, since, countB)
+		}
+	}
+	want(0, 0, start)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if err := s.AddFailures(ctx, start, window, a, b); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	want(20, 20, start)
+	if err := errors.Join(s.AddFailures(ctx, start.Add(-2*time.Second), window, a), s.ForgetFailures(ctx, b)); err != nil { // by a clock that goes behind
+		t.Fatal(err)
+	}
+	want(21, 0, start)
+	if err := s.AddFailures(ctx, start.Add(window), window, a); err != nil {
+		t.Fatal(err)
+	}
+	want(1, 0, start.Add(window))
+}
+
+// testLocks checks that of those who lock a name on two stores, which may be one, or those of two processes with one
+// database, one at a time has it.
+func testLocks(t *testing.T, stores ...oauth.Store) {
+	ctx := t.Context()
+	var holders, most atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			unlock, err := stores[i%len(stores)].Lock(ctx, "a")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer unlock()
+			if n := holders.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(time.Millisecond)
+			holders.Add(-1)
+		})
+	}
+	wg.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d held the lock at once", most.Load())
+	}
+	unlock, err := stores[0].Lock(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := stores[len(stores)-1].Lock(ctx, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	if _, err := stores[len(stores)-1].Lock(short, "a"); err == nil {
+		t.Error("the lock was had twice")
+	}
+	unlock()
+	unlock() // is harmless
+	if unlock, err = stores[len(stores)-1].Lock(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// TestShared checks what oauth.Store promises to several processes: that two stores on one empty database, which open makes, see
+// and exclude each other.
+func TestShared(t *testing.T, open func() (a, b oauth.Store)) {
+	t.Run("locks", func(t *testing.T) { a, b := open(); testLocks(t, a, b) })
+	t.Run("failures", func(t *testing.T) {
+		a, b := open()
+		origin := sha256.Sum256([]byte("a"))
+		var wg sync.WaitGroup
+		for _, s := range []oauth.Store{a, b} {
+			for range 20 {
+				wg.Go(func() {
+					if err := s.AddFailures(t.Context(), start, time.Minute, origin); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if got, err := a.Failures(t.Context(), origin); err != nil || got[0].Count != 40 {
+			t.Errorf("counted %+v, %v; want 40", got, err)
+		}
+	})
+	t.Run("a ticket is used once", func(t *testing.T) {
+		a, b := open()
+		for i := range 20 {
+			x := oauth.Ticket{Hash: sha256.Sum256(fmt.Append(nil, i)), Kind: "code", Issued: start, Expires: start.Add(time.Minute), Content: []byte("{}")}
+			if err := a.PutTicket(t.Context(), x); err != nil {
+				t.Fatal(err)
+			}
+			var unused atomic.Int32
+			var wg sync.WaitGroup
+			for _, s := range []oauth.Store{a, b} {
+				wg.Go(func() {
+					if got, err := s.UseTicket(t.Context(), x.Hash, start); err != nil {
+						t.Error(err)
+					} else if got.Used.IsZero() {
+						unused.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if unused.Load() != 1 {
+				t.Fatalf("%d have used it first", unused.Load())
+			}
+		}
+	})
+	t.Run("tickets of an ended family", func(t *testing.T) { a, b := open(); testParent(t, pair{a, b}) })
+}
+
+// pair is two stores on one database: what ends tickets goes by the second.
+type pair struct {
+	oauth.Store
+	second oauth.Store
+}
+
+// DeleteTickets implements oauth.Store.
+func (p pair) DeleteTickets(ctx context.Context, family uuid.UUID) error {
+	return p.second.DeleteTickets(ctx, family)
+}
+
+// DeleteTicketsOf implements oauth.Store.
+func (p pair) DeleteTicketsOf(ctx context.Context, person uuid.UUID) error {
+	return p.second.DeleteTicketsOf(ctx, person)
 }
 
 func testConcurrent(t *testing.T, s oauth.Store) {

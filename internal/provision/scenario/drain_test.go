@@ -15,10 +15,9 @@ const brakeWaits = 2 * time.Minute
 // drain has the service do all that is to do now. A target that does not answer is no failure of the scenario.
 func (w *world) drain() error {
 	err := w.Drain(w.t.Context())
-	if w.photo != "" {
-		dir := w.photo
-		w.photo = ""
-		if err := w.killAt(dir); err != nil {
+	if photo := w.photo; photo != nil {
+		w.photo = nil
+		if err := w.killAt(photo); err != nil {
 			return err
 		}
 		return w.drain()

@@ -80,7 +80,7 @@ func TestWrongScenariosFail(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := newWorld(t)
+			w := newWorld(t, newFiles)
 			defer w.close()
 			err = run(w, language, doc.path, doc.scenarios[0].steps)
 			if err == nil || !strings.Contains(err.Error(), test.want) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,14 +19,23 @@ import (
 	"induct/internal/provision"
 )
 
-// TestAnythingMayHappen has random uploads meet a target that fails in every way, power failures, pauses, restarts, verdicts
-// and time. Whatever happens, the books balance and the brake holds; and when all trouble is over the directory shows what was
+// TestAnythingMayHappen has random uploads meet a target that fails in every way, power failures, pauses, restarts, verdicts,
+// rivals that come first, and time. Whatever happens, the books balance and the brake holds; and when all trouble is over the directory shows what was
 // sent last of each person.
 func TestAnythingMayHappen(t *testing.T) {
 	t.Parallel()
+	for _, place := range sites {
+		t.Run(place.name, func(t *testing.T) { anything(t, place.build) })
+	}
+}
+
+func anything(t *testing.T, build func(testing.TB) site) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(t)
+		w := newWorld(t, build)
 		defer w.close()
+		if seed := rapid.Uint64().Draw(rt, "rivals"); seed%2 == 1 {
+			w.rivals = rand.New(rand.NewPCG(seed, 0))
+		}
 		m, err := newModel(w, rapid.SampledFrom([]provision.LeaveAction{provision.LeaveDisable, provision.LeaveDelete, provision.LeaveAlone}).Draw(rt, "leave"))
 		for i := 0; i < 15 && err == nil; i++ {
 			err = m.act(rt)

@@ -16,17 +16,26 @@ const pages = "../../../docs/behaviour"
 func TestBehaviour(t *testing.T) {
 	t.Parallel()
 	language := compile(t)
-	for _, doc := range documents(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(doc.path), ".md"), func(t *testing.T) {
-			for _, s := range doc.scenarios {
-				t.Run(s.title, func(t *testing.T) {
-					t.Parallel()
-					w := newWorld(t)
-					defer w.close()
-					if err := run(w, language, doc.path, s.steps); err != nil {
-						t.Error(err)
-					}
+	for _, place := range sites {
+		t.Run(place.name, func(t *testing.T) {
+			for _, doc := range documents(t) {
+				t.Run(strings.TrimSuffix(filepath.Base(doc.path), ".md"), func(t *testing.T) {
+					behaves(t, language, doc, place.build)
 				})
+			}
+		})
+	}
+}
+
+// behaves runs the scenarios of a page.
+func behaves(t *testing.T, language []*sentence, doc *document, build func(testing.TB) site) {
+	for _, s := range doc.scenarios {
+		t.Run(s.title, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, build)
+			defer w.close()
+			if err := run(w, language, doc.path, s.steps); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -48,10 +47,10 @@ func (c *clock) move(to time.Time) {
 // world is what a scenario runs on: a service with its jobs on a store and a directory of their own.
 type world struct {
 	t      testing.TB
-	root   string // holds all of the world's files
-	dir    string // the store's data directory
+	site   site // where the store's data is
 	clock  clock
 	store  *sqlstore.Store
+	rivals *rand.Rand // says when others come first; nil if there are none
 	users  *directory.Directory
 	target *misbehaving
 	*provision.Service
@@ -62,7 +61,7 @@ type world struct {
 	period  period            // what happened since the last action
 	work    error             // why work is left undone: the target does not answer
 	deleted map[string]string // ids of users who were deleted by hand, by userPrincipalName
-	photo   string            // of the data directory at the moment when the service is to have died; "" if it lives
+	photo   site              // as it was at the moment when the service is to have died; nil if it lives
 }
 
 // job is a job, and what has been sent to it.
@@ -87,35 +86,31 @@ type upload struct {
 	settled    bool
 }
 
-// newWorld begins a world. The caller closes it.
-func newWorld(t testing.TB) *world {
+// newWorld begins a world on a new site. The caller closes it.
+func newWorld(t testing.TB, build func(testing.TB) site) *world {
 	t.Helper()
-	root, err := os.MkdirTemp("", "scenario") // t.TempDir would have the names of scenarios in its path
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, root: root, dir: filepath.Join(root, "data"), clock: clock{now: monday}, target: &misbehaving{}, deleted: map[string]string{}}
+	w := &world{t: t, site: build(t), clock: clock{now: monday}, target: &misbehaving{}, deleted: map[string]string{}}
 	if err := w.open(); err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
 
-// close ends the world and removes its files.
+// close ends the world and removes what it has stored.
 func (w *world) close() {
-	if err := errors.Join(w.store.Close(), os.RemoveAll(w.root)); err != nil {
+	if err := errors.Join(w.store.Close(), w.site.remove()); err != nil {
 		w.t.Error(err)
 	}
 }
 
-// open opens the store in w.dir, with a new service on it.
+// open opens the store, with a new service on it.
 func (w *world) open() (err error) {
-	if w.store, err = sqlstore.Open(w.t.Context(), w.dir, sqlstore.Options{Now: w.clock.Now, CacheKiB: 4096, FilterKiB: 256, Known: 1 << 16}); err != nil {
+	if w.store, err = w.site.open(w.t.Context(), w.clock.Now); err != nil {
 		return err
 	}
 	w.users = directory.New(w.store)
 	w.target.users = w.users
-	w.Service, err = provision.NewService(w.t.Context(), provision.Config{Store: w.store, Target: w.target, Now: w.clock.Now,
+	w.Service, err = provision.NewService(w.t.Context(), provision.Config{Store: contended{w.store, w}, Target: w.target, Now: w.clock.Now,
 		Logger: slog.New(slog.DiscardHandler),
 		Tenant: provision.Tenant{ID: uuid.MustParse("b16687d3-8faf-42ad-b298-92cdcaf01c6e"), DisplayName: "One", DefaultDomain: "one.example"}})
 	return err
@@ -129,52 +124,31 @@ func (w *world) stop() error {
 	return w.open()
 }
 
-// kill ends the service as a power failure does: what stands in its files now is what the next one finds.
+// kill ends the service as a power failure does: what is stored now is what the next one finds.
 func (w *world) kill() error {
-	dir, err := w.photograph()
+	photo, err := w.site.photograph()
 	if err != nil {
 		return err
 	}
-	return w.killAt(dir)
+	return w.killAt(photo)
 }
 
 // killAt goes on from a photograph.
-func (w *world) killAt(dir string) error {
+func (w *world) killAt(photo site) error {
 	if err := w.store.Close(); err != nil {
 		return err
 	}
-	w.dir = dir
+	w.site = photo
 	return w.open()
 }
 
 // killLater ends the service like kill, in the middle of the n-th call of the target from now on that writes: a transaction
 // is open then.
 func (w *world) killLater(n int) {
-	w.target.nthCall(n, true, func() error {
-		dir, err := w.photograph()
-		w.photo = dir
+	w.target.nthCall(n, true, func() (err error) {
+		w.photo, err = w.site.photograph()
 		return errors.Join(errUnreachable, err)
 	})
-}
-
-// photograph copies the store's files as they are. Nothing may write meanwhile, other than the caller's own transaction.
-func (w *world) photograph() (dir string, err error) {
-	if dir, err = os.MkdirTemp(w.root, "data"); err != nil {
-		return "", err
-	}
-	for _, name := range []string{"induct.db", "induct.db-wal"} {
-		b, err := os.ReadFile(filepath.Join(w.dir, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
-			return "", err
-		}
-	}
-	return dir, nil
 }
 
 // job returns the job that is called so; "" and "the job" are the one that was spoken of last.

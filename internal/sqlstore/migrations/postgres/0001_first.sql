@@ -320,3 +320,37 @@ CREATE UNIQUE INDEX job_id ON job (lower(id));
 CREATE SEQUENCE person_pk INCREMENT BY 1000;
 CREATE SEQUENCE reference_pk INCREMENT BY 1000;
 CREATE SEQUENCE users_pk INCREMENT BY 1000;
+
+-- Failed tries to sign in, by what they are counted for.
+CREATE TABLE failure (
+  origin   bytea PRIMARY KEY, -- SHA-256 of it: somebody may have typed a password where the name belongs
+  failures bigint NOT NULL,
+  since    bigint NOT NULL
+);
+CREATE INDEX failure_since ON failure (since);
+
+-- What has been used of limits that all processes on the database share.
+CREATE TABLE allowance (
+  name    text PRIMARY KEY,
+  state   bytea NOT NULL,   -- see the room that has the limit
+  expires bigint NOT NULL   -- from then on it means nothing
+);
+CREATE INDEX allowance_expires ON allowance (expires);
+
+-- Up to which number uploads had been received by the end of a day (since 1970 UTC), of those that retention has dropped.
+CREATE TABLE upload_mark (
+  job    bigint NOT NULL,
+  day    bigint NOT NULL,
+  number bigint NOT NULL,
+  PRIMARY KEY (job, day)
+);
+
+-- What retention has dropped of each kind, and which process is at it.
+CREATE TABLE retention (
+  kind    text PRIMARY KEY,
+  dropped bigint NOT NULL DEFAULT 0, -- to date; of the log entries, of all else rows
+  through bigint,                    -- the latest pass that came to its end has dropped what was older than this
+  ran     bigint,                    -- when that was
+  holder  text NOT NULL DEFAULT '',  -- the process that is at it, until then at most
+  until   bigint NOT NULL DEFAULT 0
+);

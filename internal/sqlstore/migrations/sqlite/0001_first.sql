@@ -85,6 +85,14 @@ CREATE TABLE upload_body (
 ) WITHOUT ROWID;
 CREATE INDEX upload_request ON upload (job, request_id) WHERE request_id IS NOT NULL;
 
+-- Up to which number uploads had been received by the end of a day (since 1970 UTC), of those that retention has dropped.
+CREATE TABLE upload_mark (
+  job    INTEGER NOT NULL,
+  day    INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (job, day)
+) WITHOUT ROWID;
+
 CREATE TABLE cycle (
   job    INTEGER NOT NULL,
   number INTEGER NOT NULL,
@@ -295,3 +303,29 @@ CREATE TABLE ticket (
 CREATE INDEX ticket_expires ON ticket (expires);
 CREATE INDEX ticket_family ON ticket (family);
 CREATE INDEX ticket_person ON ticket (person);
+
+-- Failed tries to sign in, by what they are counted for.
+CREATE TABLE failure (
+  origin   BLOB PRIMARY KEY, -- SHA-256 of it: somebody may have typed a password where the name belongs
+  failures INTEGER NOT NULL,
+  since    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX failure_since ON failure (since);
+
+-- What has been used of limits that all processes on the database share.
+CREATE TABLE allowance (
+  name    TEXT PRIMARY KEY,
+  state   BLOB NOT NULL,    -- see the room that has the limit
+  expires INTEGER NOT NULL  -- from then on it means nothing
+) WITHOUT ROWID;
+CREATE INDEX allowance_expires ON allowance (expires);
+
+-- What retention has dropped of each kind, and which process is at it.
+CREATE TABLE retention (
+  kind    TEXT PRIMARY KEY,
+  dropped INTEGER NOT NULL DEFAULT 0, -- to date; of the log entries, of all else rows
+  through INTEGER,                    -- the latest pass that came to its end has dropped what was older than this
+  ran     INTEGER,                    -- when that was
+  holder  TEXT NOT NULL DEFAULT '',   -- the process that is at it, until then at most
+  until   INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
