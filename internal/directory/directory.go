@@ -292,7 +292,7 @@ type draft struct {
 	upn     string
 	content []byte
 	in, out []filing // keys to file it under, and to take it out from
-	claims  bool    // it takes a userPrincipalName that it does not hold yet
+	claims  bool     // it takes a userPrincipalName that it does not hold yet
 	restore bool
 }
 

@@ -32,7 +32,7 @@ func TestDumpedTables(t *testing.T) {
 		return query(c, `SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY m.name, c.cid`, nil, func(r Row) error {
 			name := r.ColumnText(0)
 			if !slices.Contains(derived, name) {
-				kinds := map[string]kind{"INTEGER": integers, "TEXT": texts, "BLOB": blobs}
+				kinds := map[string]columnKind{"INTEGER": integers, "TEXT": texts, "BLOB": blobs}
 				got[name] = append(got[name], column{r.ColumnText(1), kinds[r.ColumnText(2)]})
 			}
 			return nil

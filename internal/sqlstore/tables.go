@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// kind is what a column holds, in every database.
-type kind byte
+// columnKind is what a column holds, in every database.
+type columnKind byte
 
 const (
-	integers kind = 'i'
-	texts    kind = 't'
-	blobs    kind = 'b'
+	integers columnKind = 'i'
+	texts    columnKind = 't'
+	blobs    columnKind = 'b'
 )
 
 // column is a column of a table in a dump.
 type column struct {
 	name string
-	kind kind
+	kind columnKind
 }
 
 // table is a table in a dump: all of it that is not made from something else.
@@ -103,7 +103,7 @@ func parseColumn(text string) (column, error) {
 	if !plainName(name) || k != string(integers) && k != string(texts) && k != string(blobs) {
 		return column{}, fmt.Errorf("%q is not a column", text)
 	}
-	return column{name, kind(k[0])}, nil
+	return column{name, columnKind(k[0])}, nil
 }
 
 // plainName reports whether a text is a name as tables and columns have.
