@@ -103,7 +103,7 @@ func stuff(t testing.TB, dir string, seed uint64, rows int) {
 }
 
 // nullable are columns that may be null, wherever there are columns of that name.
-var nullable = []string{"anchors", "request_id", "done", "closed", "settled", "counts", "purge", "deleted"}
+var nullable = []string{"anchors", "request_id", "done", "closed", "settled", "counts", "purge", "deleted", "through", "ran"}
 
 // oddValue makes a value of a column; one of a key is like no other's.
 func oddValue(rnd *rand.Rand, c column, n int, unique bool) any {

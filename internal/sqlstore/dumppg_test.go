@@ -29,7 +29,7 @@ func TestDumpedTablesOfPostgres(t *testing.T) {
 			if only, known := onlyPostgres[table]; known && (only == nil || slices.Contains(only, name)) {
 				return nil
 			}
-			kinds := map[string]kind{"bigint": integers, "text": texts, "bytea": blobs}
+			kinds := map[string]columnKind{"bigint": integers, "text": texts, "bytea": blobs}
 			got[table] = append(got[table], column{name, kinds[r.ColumnText(2)]})
 			return nil
 		})

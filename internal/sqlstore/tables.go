@@ -67,6 +67,10 @@ func dumped() []table {
 		dumpedTable("users", "pk", "pk:i id:b version:i created:i deleted:i content:b"),
 		dumpedTable("account", "id", "id:b upn:t created:i content:t"),
 		dumpedTable("ticket", "hash", "hash:b kind:t family:b person:b issued:i expires:i used:i content:b"),
+		dumpedTable("failure", "origin", "origin:b failures:i since:i"),
+		dumpedTable("allowance", "name", "name:t state:b expires:i"),
+		dumpedTable("upload_mark", "job, day", "job:i day:i number:i"),
+		dumpedTable("retention", "kind", "kind:t dropped:i through:i ran:i holder:t until:i"),
 		dumpedTable(keyTable, "hash, row", "hash:i row:i"),
 	}
 }
