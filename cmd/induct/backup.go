@@ -221,7 +221,7 @@ func (out *outcome) failed(cmd *cobra.Command, err error) error {
 		code, err = upload.ExitInterrupted, errors.New("interrupted; nothing is left half done")
 	case errors.Is(err, sqlstore.ErrDamaged):
 		code = upload.ExitFailed
-	case errors.Is(err, sqlstore.ErrNotEmpty), errors.Is(err, sqlstore.ErrInUse):
+	case errors.Is(err, sqlstore.ErrNotEmpty), errors.Is(err, sqlstore.ErrInUse), errors.Is(err, sqlstore.ErrReplicas), errors.Is(err, sqlstore.ErrLanes):
 		code = upload.ExitUsage
 	}
 	if out.asJSON {

@@ -57,11 +57,6 @@ func dump(ctx context.Context, s *snapshot, w io.Writer, o DumpOptions) (*Summar
 	if err != nil {
 		return nil, err
 	}
-	if latest, err := latestSchema(); err != nil {
-		return nil, err
-	} else if header.Schema != latest {
-		return nil, fmt.Errorf("the tables have version %d and this program is for %d: use the release that runs the installation", header.Schema, latest)
-	}
 	d, err := newDumpWriter(w)
 	if err != nil {
 		return nil, err
@@ -115,6 +110,18 @@ func latestSchema() (latest int64, err error) {
 		latest, err = max(latest, version), errors.Join(err, e)
 	}
 	return latest, err
+}
+
+// checkSchema refuses a database of another release, whose tables may be others.
+func checkSchema(c Conn) error {
+	version, err := schemaVersion(c)
+	if err != nil {
+		return fmt.Errorf("this is no database of Induct: %w", err)
+	}
+	if latest, err := latestSchema(); err != nil || version != latest {
+		return errors.Join(err, fmt.Errorf("the tables have version %d and this program is for %d: use the release of Induct that runs the installation", version, latest))
+	}
+	return nil
 }
 
 // schemaVersion returns the version of a database's tables.

@@ -34,6 +34,9 @@ func checkFinished(dir string) error {
 	return fmt.Errorf("%s: %w", dir, ErrUnfinished)
 }
 
+// leastFree is the free space in the data directory below which a copy is given up: the WAL grows while it is made.
+const leastFree = 2 * DefaultReserve
+
 // copyPages is how many pages are copied between two looks at whether to go on.
 const copyPages = 1 << 10
 
@@ -56,9 +59,12 @@ func readLite(ctx context.Context, dir, scratch string, o DumpOptions, fn func(*
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	c.SetBlockOnBusy()
-	taken := time.Now()
+	if err := checkSchema(liteConn{c}); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	taken := time.Now() // no later than the snapshot begins
 	if scratch != "" {
-		done, err := copyLite(ctx, &c, scratch, o)
+		done, err := copyLite(ctx, &c, dir, scratch, o)
 		defer done()
 		if err != nil {
 			return fmt.Errorf("copy %s: %w", path, err)
@@ -84,17 +90,17 @@ func liteSnapshot(c *sqlite.Conn, tables []table) *snapshot {
 }
 
 // copyLite puts a connection to a copy of the file in the place of c, which it closes. done deletes the copy once that is closed.
-func copyLite(ctx context.Context, c **sqlite.Conn, scratch string, o DumpOptions) (done func(), err error) {
-	dir, err := os.MkdirTemp(scratch, "induct-pages-") // 0700
+func copyLite(ctx context.Context, c **sqlite.Conn, dir, scratch string, o DumpOptions) (done func(), err error) {
+	temp, err := os.MkdirTemp(scratch, "induct-pages-") // 0700
 	if err != nil {
 		return func() {}, err
 	}
-	done = func() { os.RemoveAll(dir) }
-	to, err := sqlite.OpenConn(filepath.Join(dir, databaseFile), sqlite.OpenReadWrite, sqlite.OpenCreate)
+	done = func() { os.RemoveAll(temp) }
+	to, err := sqlite.OpenConn(filepath.Join(temp, databaseFile), sqlite.OpenReadWrite, sqlite.OpenCreate)
 	if err != nil {
 		return done, err
 	}
-	if err = copyAll(ctx, to, *c, o); err != nil {
+	if err = copyAll(ctx, to, *c, dir, o); err != nil {
 		return done, errors.Join(err, to.Close())
 	}
 	err = (*c).Close()
@@ -102,7 +108,7 @@ func copyLite(ctx context.Context, c **sqlite.Conn, scratch string, o DumpOption
 	return done, err
 }
 
-func copyAll(ctx context.Context, to, from *sqlite.Conn, o DumpOptions) error {
+func copyAll(ctx context.Context, to, from *sqlite.Conn, dir string, o DumpOptions) error {
 	if err := execute(to, "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE"); err != nil {
 		return err
 	}
@@ -115,9 +121,13 @@ func copyAll(ctx context.Context, to, from *sqlite.Conn, o DumpOptions) error {
 		return err
 	}
 	defer b.Close()
+	var space spaceGauge
 	for more := true; more; {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if free, err := space.freeBytes(dir); err == nil && free < leastFree {
+			return fmt.Errorf("%d bytes are free in %s: gave up, so that the service can go on accepting. What is written meanwhile needs room there, and a copy of the database beside the backup", free, dir)
 		}
 		if more, err = b.Step(copyPages); err != nil {
 			return err

@@ -46,13 +46,17 @@ func readPostgres(ctx context.Context, url string, live bool, fn func(*snapshot)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	c := &pgConn{ctx: ctx, pg: conn.PgConn()}
-	begin := []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
-	if !live {
-		begin = []string{"BEGIN ISOLATION LEVEL REPEATABLE READ", "LOCK TABLE replica IN SHARE MODE"}
-	}
-	taken := time.Now()
-	if err := execPG(ctx, conn, begin...); err != nil {
+	taken := time.Now() // no later than the snapshot, which the first question begins
+	if err := execPG(ctx, conn, "BEGIN ISOLATION LEVEL REPEATABLE READ"); err != nil {
 		return err
+	}
+	if !live { // before the snapshot begins, so that none joins after it
+		if err := execPG(ctx, conn, "LOCK TABLE replica IN SHARE MODE"); err != nil {
+			return err
+		}
+	}
+	if err := checkSchema(c); err != nil {
+		return classifyPG(err)
 	}
 	if !live {
 		if err := noReplica(c); err != nil {
