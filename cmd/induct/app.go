@@ -188,7 +188,7 @@ func appCreateCommand() *cobra.Command {
 		Long: "Makes a provisioning app whose job is started, and a client with the permissions\n" +
 			strings.Join(uploaderRoles, " and ") + ", with --operator also\n" +
 			strings.Join(operatorRoles, " and ") + ", which `induct job` needs. The secret is shown once.\n" +
-			"The data directory must not be in use: stop `induct serve` for the moment.",
+			"A data directory must not be in use: stop `induct serve` for the moment. With a database it may run.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return offline(cmd, &set, func(s *server) error {
@@ -205,7 +205,7 @@ func appCreateCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&set.data, "data", "", "data directory of the installation")
+	storeFlags(f, &set)
 	f.StringVar(&name, "name", "API-driven to cloud directory", "name of the app")
 	f.StringVar(&notify, "notify", "", "who gets mail when the job needs attention: addresses, separated by ;")
 	f.BoolVar(&operator, "operator", false, "the client may also look at jobs and steer them, with `induct job`")
@@ -229,7 +229,7 @@ func appClientCommand() *cobra.Command {
 		Long: "Makes an app registration without a job. By default it has the permissions with which everything else can be\n" +
 			"set up over Graph: " + strings.Join(adminRoles, ", ") + ".\n" +
 			"Whoever has its secret can give itself every other permission. The secret is shown once.\n" +
-			"The data directory must not be in use: stop `induct serve` for the moment.",
+			"A data directory must not be in use: stop `induct serve` for the moment. With a database it may run.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, r := range roles {
@@ -251,7 +251,7 @@ func appClientCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&set.data, "data", "", "data directory of the installation")
+	storeFlags(f, &set)
 	f.StringVar(&name, "name", "Administration", "name of the app")
 	f.StringSliceVar(&roles, "permission", adminRoles, "application permissions, separated by commas")
 	f.IntVar(&days, "secret-days", 30, "how long the secret is valid")
@@ -265,10 +265,10 @@ func offline(cmd *cobra.Command, set *settings, do func(*server) error) error {
 	if err := configure(cmd); err != nil {
 		return err
 	}
-	if set.data == "" {
+	if set.data == "" && set.database == "" {
 		return errNoData
 	}
-	set.listen, set.limits, set.log = "127.0.0.1:0", "selfhosted", quiet()
+	set.listen, set.limits, set.log, set.offline = "127.0.0.1:0", "selfhosted", quiet(), true
 	s, err := open(cmd.Context(), *set)
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func keyRotateCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&set.data, "data", "", "data `DIR`ectory of the installation")
+	storeFlags(f, &set)
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 	set.domain = defaultDomain
 	return cmd
@@ -94,6 +94,9 @@ func (s *server) tendKeys(ctx context.Context) {
 }
 
 func (s *server) rotateAsAsked(ctx context.Context) {
+	if s.data == "" { // with a database the command does it itself
+		return
+	}
 	path := filepath.Join(s.data, rotateRequest)
 	if _, err := os.Stat(path); err != nil {
 		return

@@ -19,7 +19,7 @@ import (
 // defaultDomain is what userPrincipalNames of a new installation end with unless it is told better.
 const defaultDomain = "induct.example"
 
-var errNoData = errors.New("--data DIR is needed: the directory that holds everything (only serve --dev may do without)")
+var errNoData = errors.New("--data DIR or --database URL is needed: the directory, or the PostgreSQL database, that holds everything (only serve --dev may do without)")
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -46,7 +46,7 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			set.log = log
-			if !dev && set.data == "" {
+			if !dev && set.data == "" && set.database == "" {
 				return errNoData
 			}
 			return profiles.during(func() error { return serve(cmd, set, dev, envFile) })
@@ -63,6 +63,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&set.proxies, "trusted-proxies", "", "`ADDRESSES` and networks of proxies whose Forwarded and X-Forwarded-* headers are believed, separated by commas")
 	f.StringVar(&set.publicURL, "public-url", "", "scheme and host that clients use, behind a proxy that ends TLS")
 	f.StringVar(&set.metricsListen, "metrics-listen", "", "another `ADDRESS:PORT`, of plain HTTP, for /metrics, /livez and /readyz; loopback unless it names a host")
+	f.DurationVar(&set.shutdownDelay, "shutdown-delay", 0, "behind a load balancer: how long to go on serving once told to stop, while /readyz already says no; twice the time between its checks")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error; the log goes to standard error as JSON lines")
 	f.BoolVar(&set.withoutMail, "without-notification-mail", false, "let jobs start that have no notification e-mail; else they go into quarantine at start")
 	mailFlags(f, &set.mail)
@@ -74,13 +75,19 @@ func serveCommand() *cobra.Command {
 }
 
 func engineFlags(f *pflag.FlagSet, set *settings) {
-	f.StringVar(&set.data, "data", "", "data `DIR`ectory; one process at a time")
+	storeFlags(f, set)
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain of a new installation: what DefaultDomain() gives")
 	f.StringVar(&set.limits, "limits", "selfhosted", "rate limits: selfhosted (2,000 requests a second), reference (40 a second), reference-5s (40 in 5 seconds) or none")
 	f.Int64Var(&set.daily, "daily-quota", 0, "with reference-5s: requests in 24 hours, such as 2000 or 6000; 0 is no quota")
 	f.Int64Var(&set.queueRecords, "queue-records", provision.DefaultQueueRecords, "bound of a job's queue, in records")
 	f.Int64Var(&set.reserve, "reserve-bytes", sqlstore.DefaultReserve, "free space below which uploads are refused")
 	keepFlags(f, &set.keep)
+}
+
+// storeFlags are the flags that say where an installation is kept.
+func storeFlags(f *pflag.FlagSet, set *settings) {
+	f.StringVar(&set.data, "data", "", "data `DIR`ectory of the installation; one process at a time")
+	f.StringVar(&set.database, "database", "", "PostgreSQL database of the installation instead, as a `URL` (postgres://user@host/name); the password is better kept in\nPGPASSWORD, ~/.pgpass or INDUCT_DATABASE; any number of processes at a time")
 }
 
 func logger(w io.Writer, level string) (*slog.Logger, error) {
@@ -107,7 +114,7 @@ func serve(cmd *cobra.Command, set settings, dev bool, envFile string) error {
 	if !dev {
 		fmt.Fprintf(out, "induct %s listens on %s\n# authority: %s/%s\n", version, s.base, s.base, s.tenant.ID)
 		if jobs, _ := s.service.Jobs(ctx); len(jobs) == 0 {
-			fmt.Fprintf(out, "# There is no provisioning app yet. Stop, make one with\n#   induct app create --data %s --name \"HR\"\n# and start again.\n", set.data)
+			fmt.Fprintf(out, "# There is no provisioning app yet. Stop, make one with\n#   induct app create %s --name \"HR\"\n# and start again.\n", set.where())
 		}
 		if err := s.welcome(ctx, out, false); err != nil {
 			return errors.Join(unlessStopped(ctx, err), s.close())
@@ -146,7 +153,7 @@ func unlessStopped(ctx context.Context, err error) error {
 
 // throwAway gives settings without a data directory a temporary one; done removes it.
 func throwAway(set *settings) (done func(), err error) {
-	if set.data != "" {
+	if set.data != "" || set.database != "" {
 		return func() {}, nil
 	}
 	dir, err := os.MkdirTemp("", "induct-")

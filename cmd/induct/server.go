@@ -32,7 +32,9 @@ import (
 
 // settings are what a server is started with.
 type settings struct {
-	data          string
+	data          string // directory; with a database, of what belongs to this process alone; "": there is none
+	database      string // URL of a PostgreSQL database; "": everything is in data
+	offline       bool   // nobody is served
 	listen        string
 	metricsListen string // plain HTTP for those who watch; "": none
 	domain        string // default domain of a tenant that is made
@@ -46,7 +48,8 @@ type settings struct {
 	queueRecords  int64
 	reserve       int64
 	keep          keepSettings
-	withoutMail   bool // jobs start although they have nobody to notify
+	shutdownDelay time.Duration // how long it goes on serving, not ready, once it is told to stop
+	withoutMail   bool          // jobs start although they have nobody to notify
 	mail          mailSettings
 	signIn        signInSettings
 	log           *slog.Logger
@@ -95,7 +98,7 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve}); err != nil {
+	if s.store, err = set.openStore(ctx); err != nil {
 		return nil, err
 	}
 	store := s.store // s is nil after a failure
@@ -143,6 +146,23 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	return s, nil
 }
 
+// openStore opens what everything is kept in.
+func (set *settings) openStore(ctx context.Context) (*sqlstore.Store, error) {
+	if set.database == "" {
+		return sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve})
+	}
+	host, _ := os.Hostname()
+	return sqlstore.OpenPostgres(ctx, set.database, sqlstore.PostgresOptions{Name: host, Observer: set.offline})
+}
+
+// where names the store for people, as a command's flag.
+func (set *settings) where() string {
+	if set.database != "" {
+		return "--database URL"
+	}
+	return "--data " + set.data
+}
+
 // route sends a request to the room that knows its path.
 func (s *server) route(authority, wire http.Handler) http.Handler {
 	watch := s.watch(metrics.LocalOnly(s.metrics.Handler(), s.publicURL != ""))
@@ -169,6 +189,9 @@ func (s *server) checkListen() error {
 	}
 	if s.tls != "" && s.tls != "local" {
 		return fmt.Errorf("--tls %q: the only value is local; for a certificate of your own use --tls-cert and --tls-key", s.tls)
+	}
+	if s.tls == "local" && s.data == "" {
+		return errors.New("--tls local needs --data DIR, for its certificate authority; several processes need one certificate: --tls-cert and --tls-key")
 	}
 	if s.tls == "" && s.cert == "" && !loopback(host) {
 		return fmt.Errorf("--listen %s would serve plain HTTP to other machines: listen on 127.0.0.1, or give --tls-cert and --tls-key, or --tls local", s.listen)
@@ -234,7 +257,7 @@ func (s *server) run(ctx context.Context) error {
 	defer endRequests()
 	var unused sync.Map // connections that have not sent a byte: Shutdown would wait for them, five seconds
 	web := &http.Server{
-		Handler:           s.handler,
+		Handler:           s.partingHandler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       2 * time.Minute,
 		WriteTimeout:      3 * time.Minute, // longer than any long poll
@@ -268,6 +291,11 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 		s.health.ShutDown()
+		// A connection that is closed while a request is on its way loses the request. So load balancers turn away first.
+		select {
+		case err = <-failed:
+		case <-time.After(s.shutdownDelay):
+		}
 		// Long polls answer at once with what is known; other requests do not look at their context.
 		endRequests()
 		unused.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
@@ -280,6 +308,17 @@ func (s *server) run(ctx context.Context) error {
 	stopEngine()
 	work.Wait()
 	return errors.Join(err, stopMetrics(), stopIdentities(), s.store.Close())
+}
+
+// partingHandler asks clients, once the service is shutting down, to use their connection for nothing else: one that is idle is
+// closed then, and a request that is on its way over it would be lost.
+func (s *server) partingHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.health.Ending() {
+			w.Header().Set("Connection", "close")
+		}
+		s.handler.ServeHTTP(w, r)
+	})
 }
 
 // webLog takes what net/http has to say: of connections, which are the clients' affair.

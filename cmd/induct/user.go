@@ -102,7 +102,7 @@ func userRolesCommand() *cobra.Command {
 
 func userFlags(cmd *cobra.Command, set *settings) {
 	f := cmd.Flags()
-	f.StringVar(&set.data, "data", "", "data `DIR`ectory of the installation")
+	storeFlags(f, set)
 	f.StringVar(&set.domain, "domain", defaultDomain, "default domain, if the installation is new")
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 }

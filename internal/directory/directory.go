@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -64,6 +65,9 @@ func key(attribute, value string) int64 { return sqlstore.HashKey("user."+attrib
 
 // fold returns s such that two texts are equal in any case (strings.EqualFold) if they are equal folded.
 func fold(s string) string {
+	if isASCII(s) { // S and K fold to two runes more, but these fold to s and k
+		return strings.ToLower(s)
+	}
 	return strings.Map(func(r rune) rune {
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
@@ -74,6 +78,15 @@ func fold(s string) string {
 		}
 		return least
 	}, s)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // user is a row.
@@ -157,7 +170,8 @@ func (t *target) version(id uuid.UUID) (version int64, err error) {
 	return version, err
 }
 
-// wroteVersion notes what is to be remembered once the transaction is durable, and forgotten until then.
+// wroteVersion notes what is to be remembered once the transaction is durable, and forgotten until then. Of a new user,
+// whose version is 1, nothing is.
 func (t *target) wroteVersion(id uuid.UUID, version int64) {
 	if len(t.wrote) == 0 {
 		t.u.AfterCommit(func() {
@@ -167,7 +181,9 @@ func (t *target) wroteVersion(id uuid.UUID, version int64) {
 		})
 	}
 	t.wrote[id] = version
-	t.versions.put(id, 0)
+	if version != 1 {
+		t.versions.put(id, 0)
+	}
 }
 
 // user returns the user with this id, nil if there is none.
@@ -224,7 +240,7 @@ func (t *target) eachFiled(hash int64, take func(sqlstore.Row) error) error {
 	return err
 }
 
-// Apply implements provision.Target. What can be made ready without the transaction is, on all cores.
+// Apply implements provision.Target. What can be made ready without the transaction is, beside it.
 func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provision.Result, error) {
 	results := make([]provision.Result, len(changes))
 	drafts := make([]draft, len(changes))
@@ -236,13 +252,13 @@ func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provisi
 		results[i].Err, drafts[i].was = problem, was
 	}
 	now := t.u.Now().UTC().Truncate(time.Microsecond)
-	provision.OnAllCores(len(changes), 64, func(i int) {
+	drafted := provision.Ahead(len(changes), 32, func(i int) {
 		if results[i].Err == nil {
 			results[i].Err = drafts[i].make(&changes[i], now)
 		}
 	})
 	for i := range changes {
-		if results[i].Err != nil {
+		if drafted(i); results[i].Err != nil {
 			continue
 		}
 		var err error
@@ -355,7 +371,7 @@ func (t *target) write(d *draft) (provision.Result, error) {
 		return result, nil
 	}
 	if d.claims {
-		taken, err := t.taken(d.upn)
+		taken, err := t.taken(d.upn, d.in[0].hash) // userPrincipalName is the first that is filed
 		if err != nil {
 			return provision.Result{}, err
 		}
@@ -423,9 +439,9 @@ func microsOrNull(at time.Time) any {
 	return at.UnixMicro()
 }
 
-// taken reports whether a live user has the userPrincipalName.
-func (t *target) taken(upn string) (taken bool, err error) {
-	err = t.eachFiled(key("userPrincipalName", upn), func(st sqlstore.Row) error {
+// taken reports whether a live user has the userPrincipalName, which is filed under hash.
+func (t *target) taken(upn string, hash int64) (taken bool, err error) {
+	err = t.eachFiled(hash, func(st sqlstore.Row) error {
 		x, err := row(st)
 		taken = taken || err == nil && x.has("userPrincipalName", upn)
 		return err

@@ -83,10 +83,11 @@ var rooms = []room{
 	}},
 
 	{path: "internal/importtest"},
+	{path: "deploy"}, // checks the files there, and runs what runs without a container engine
 	{path: "test/faults/history", pure: true},
 	{path: "test/faults/proxy"},
 	{path: "test/faults/balance"},
-	{path: "test/faults", uses: []string{"test/faults/history", "test/faults/proxy", "test/faults/balance"}}, // kills, freezes and cuts off the binary
+	{path: "test/faults", uses: []string{"test/faults/history", "test/faults/proxy", "test/faults/balance"}, test: []string{"internal/sqlstore/pgtest"}}, // kills, freezes and cuts off the binary
 	{path: "test/docs"}, // runs the snippets of docs/build-a-client.md against the binary
 }
 

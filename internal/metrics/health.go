@@ -53,6 +53,9 @@ func NewHealth(store Store, log *slog.Logger) *Health {
 // ShutDown makes the service unready from now on.
 func (h *Health) ShutDown() { h.ending.Store(true) }
 
+// Ending reports whether ShutDown was called.
+func (h *Health) Ending() bool { return h.ending.Load() }
+
 // ServeLive answers that the process runs: with 200, always, as JSON
 // or, if the request prefers it, as text.
 func (h *Health) ServeLive(w http.ResponseWriter, r *http.Request) { respond(w, r, nil) }

@@ -355,16 +355,17 @@ func (b *batch) isolate(ctx context.Context, t Target, r *record, res Result) (R
 // another record of the wave has the same object; the others have ended.
 func (b *batch) plan(open []*record) (writing, again []*record) {
 	inWave := map[string]bool{}
-	for _, r := range open {
+	planned := Ahead(len(open), 32, func(i int) { open[i].planned = b.planOne(open[i]) })
+	for i, r := range open {
+		planned(i)
 		if r.object != nil {
 			if inWave[r.object.ID] {
-				r.object = nil
+				r.object, r.planned = nil, Planned{}
 				again = append(again, r)
 				continue
 			}
 			inWave[r.object.ID] = true
 		}
-		r.planned = b.planOne(r)
 		switch {
 		case r.planned.destroys() && b.redo != nil && r.rejected() && !r.approved:
 			b.spare(r)

@@ -57,7 +57,7 @@ func badPage(err error) bool {
 // inspect checks all pages of a file: that they can be read, belong to what they should, and are well-formed. It does not
 // look into what rows say. It ends with ctx's error when ctx does.
 func inspect(ctx context.Context, path string) (err error) {
-	if info, err := os.Stat(path); err != nil || info.Size() == 0 { // it will be made
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 || !info.Mode().IsRegular() { // it will be made, or cannot be
 		return nil
 	}
 	c, err := sqlite.OpenConn(path, sqlite.OpenReadOnly) // which leaves file and log as they are
@@ -90,7 +90,8 @@ func page(err error) error {
 	return err
 }
 
-// inspectFirst is inspect before a file is opened. It reports whether all of the file was looked at.
+// inspectFirst is inspect before a file is opened, and of the log. It reports whether all of the file was looked at; that it
+// cannot be looked at is for those to say who open it.
 func inspectFirst(ctx context.Context, path string, most time.Duration) (whole bool, err error) {
 	soon, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -98,12 +99,8 @@ func inspectFirst(ctx context.Context, path string, most time.Duration) (whole b
 	if err == nil {
 		err = inspect(soon, path)
 	}
-	switch {
-	case err == nil:
-		return true, nil
-	case ctx.Err() == nil && soon.Err() != nil:
-		return false, nil
-	default:
+	if errors.Is(err, provision.ErrDamaged) {
 		return false, fmt.Errorf("%s: %w\nKeep a copy of the data directory and look at the disk; then restore the latest backup (docs/operate.md, Damage)", path, err)
 	}
+	return err == nil, ctx.Err()
 }

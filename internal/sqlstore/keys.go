@@ -140,6 +140,8 @@ type keys struct {
 	mu     sync.RWMutex
 	staged [keySlices]keySet
 	number int64 // of the latest transaction that staged something
+
+	next func() *sliceChanges // what the next transaction moves; the writer's
 }
 
 // changes returns what is staged of each hash.
@@ -169,10 +171,10 @@ func (k *keys) stored(c Conn, hash int64) (rows []int64, err error) {
 // the transaction is durable.
 func (k *keys) write(c Conn, pending *keySet) error {
 	number := k.number + 1
-	if err := k.move(c, sliceAt(number)); err != nil {
+	if err := move(c, k.next()); err != nil {
 		return fmt.Errorf("move keys: %w", err)
 	}
-	b := pack.Enc{}
+	b := make(pack.Enc, 0, 13*len(pending.list)+8)
 	b.Uint(uint64(len(pending.list)))
 	for _, p := range pending.list {
 		b = binary.BigEndian.AppendUint64(b, uint64(p.hash))
@@ -187,33 +189,71 @@ func (k *keys) write(c Conn, pending *keySet) error {
 
 func sliceAt(number int64) int { return int(number % keySlices) }
 
-// move brings a slice into the table, in its order.
-func (k *keys) move(c Conn, slice int) error {
-	changes := make([]keyChange, len(k.staged[slice].list))
-	for i, l := range k.staged[slice].list {
-		changes[i] = l.keyChange
+// sliceChanges is what a slice changes in the table.
+type sliceChanges struct {
+	gone []keyChange
+	rows []any // hash, row, hash, row, …: those to be inserted, in their order
+}
+
+// gather makes ready what the next transaction moves, beside the work of the writer. Nothing changes the slice before that.
+func (k *keys) gather() {
+	slice, done := &k.staged[sliceAt(k.number+1)], make(chan struct{})
+	var changes sliceChanges
+	go func() {
+		defer close(done)
+		changes = slice.sum()
+	}()
+	k.next = func() *sliceChanges {
+		<-done
+		return &changes
 	}
-	slices.SortStableFunc(changes, func(a, b keyChange) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) })
-	rows := make([]any, 0, 2*keysAtOnce)
-	for i, ch := range changes {
+}
+
+// sum returns what all changes come to. A row that was filed first was not in the table before.
+func (k *keySet) sum() (sum sliceChanges) {
+	order := make([]int32, len(k.list))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		x, y := &k.list[a], &k.list[b]
+		return cmp.Or(cmp.Compare(x.hash, y.hash), cmp.Compare(x.row, y.row), cmp.Compare(a, b))
+	})
+	sum.rows = make([]any, 0, 2*len(order))
+	for i := 0; i < len(order); {
+		first := &k.list[order[i]]
+		last := first
+		for ; i < len(order) && k.list[order[i]].hash == first.hash && k.list[order[i]].row == first.row; i++ {
+			last = &k.list[order[i]]
+		}
 		switch {
-		case i+1 < len(changes) && changes[i+1].hash == ch.hash && changes[i+1].row == ch.row: // a later change decides
-		case ch.gone:
-			if err := query(c, "DELETE FROM key WHERE hash = ?1 AND row = ?2", []any{ch.hash, ch.row}, nil); err != nil {
-				return err
-			}
-		default:
-			if rows = append(rows, ch.hash, ch.row); len(rows) == cap(rows) {
-				if err := query(c, insertKeys, rows, nil); err != nil {
-					return err
-				}
-				rows = rows[:0]
-			}
+		case !last.gone:
+			sum.rows = append(sum.rows, last.hash, last.row)
+		case first.gone:
+			sum.gone = append(sum.gone, last.keyChange)
 		}
 	}
-	for pair := range slices.Chunk(rows, 2) {
-		if err := query(c, "INSERT INTO key (hash, row) VALUES (?1, ?2) ON CONFLICT DO NOTHING", pair, nil); err != nil {
+	return sum
+}
+
+// move brings a slice into the table.
+func move(c Conn, slice *sliceChanges) error {
+	for _, ch := range slice.gone {
+		if err := query(c, "DELETE FROM key WHERE hash = ?1 AND row = ?2", []any{ch.hash, ch.row}, nil); err != nil {
 			return err
+		}
+	}
+	for rows := range slices.Chunk(slice.rows, 2*keysAtOnce) {
+		if len(rows) == 2*keysAtOnce {
+			if err := query(c, insertKeys, rows, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		for pair := range slices.Chunk(rows, 2) {
+			if err := query(c, "INSERT INTO key (hash, row) VALUES (?1, ?2) ON CONFLICT DO NOTHING", pair, nil); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -238,6 +278,7 @@ func (k *keys) publish(pending *keySet) {
 	for _, p := range pending.list {
 		k.staged[sliceOf(p.hash)].add(p.keyChange)
 	}
+	k.gather()
 }
 
 // load reads what was staged and had not been moved when the store was closed.
@@ -248,7 +289,7 @@ func (k *keys) load(c Conn) error {
 	}); err != nil {
 		return err
 	}
-	return query(c, "SELECT number, changes FROM key_stage ORDER BY number", nil, func(st Row) error {
+	err := query(c, "SELECT number, changes FROM key_stage ORDER BY number", nil, func(st Row) error {
 		number := st.ColumnInt64(0)
 		d := pack.Dec{B: Blob(st, 1)}
 		for range d.Count() {
@@ -265,6 +306,8 @@ func (k *keys) load(c Conn) error {
 		}
 		return nil
 	})
+	k.gather()
+	return err
 }
 
 // movedSince reports whether a transaction after number, up to last, has moved the slice.
@@ -385,7 +428,7 @@ func (u *Unit) Keyed(hash int64) ([]int64, error) {
 	return apply(rows, u.pending.changes(changes, hash)), nil
 }
 
-// File files a row of some table under a hash.
+// File files a row of some table under a hash, where it is not yet.
 func (u *Unit) File(hash, row int64) { u.pending.add(keyChange{hash: hash, row: row}) }
 
 // Claim is File for a text that a Unit has looked up (Keyed) and found to be free for it: if another one files under the same

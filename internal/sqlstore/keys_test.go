@@ -104,7 +104,7 @@ func TestKeysHoldWhatWasFiled(t *testing.T) {
 						if rapid.Bool().Draw(rt, "gone") {
 							u.Unfile(h, row)
 							delete(after[h], row)
-						} else {
+						} else if !after[h][row] {
 							u.File(h, row)
 							after[h][row] = true
 						}

@@ -345,6 +345,12 @@ func (s *Store) Lane(ctx context.Context, jobPK int64) (l provision.Lane, err er
 			l.Deferred = micros(st, 0)
 			return nil
 		})
+		if err == nil && l.Cycle == nil && l.Deferred.IsZero() {
+			woken := false
+			if woken, err = s.wokenWait(c, jobPK); woken {
+				l.Deferred = time.UnixMicro(0)
+			}
+		}
 		if err != nil || !l.Unjudged {
 			return err
 		}

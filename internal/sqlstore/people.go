@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,6 +86,9 @@ func (u *Unit) forget(anchor string) {
 	key := keyOfAnchor(u.job, anchor)
 	u.s.known.forget(key)
 	u.remembered = append(u.remembered, rememberedPerson{key: key})
+	if u.s.pg == nil {
+		delete(u.places, anchor)
+	}
 }
 
 // uuidOf returns an object's id, the nil UUID for what is none.
@@ -107,12 +111,22 @@ type place struct {
 }
 
 // find returns the row of an anchor.
-func (u *Unit) find(anchor string) (at place, err error) {
+func (u *Unit) find(anchor string) (place, error) {
 	if u.s.pg != nil {
 		at, err := u.pgFind(anchor)
 		return *at, err
 	}
-	rows, err := u.Keyed(HashKey(anchorSpace, u.job, anchor))
+	return u.findKey(anchor, keyOfAnchor(u.job, anchor))
+}
+
+func (u *Unit) findKey(anchor string, key anchorKey) (at place, err error) {
+	if u.s.pg != nil {
+		return u.find(anchor)
+	}
+	if at := u.places[anchor]; at != nil {
+		return *at, nil
+	}
+	rows, err := u.Keyed(key.hash)
 	if err != nil {
 		return at, err
 	}
@@ -171,11 +185,12 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 		if a == "" {
 			continue
 		}
-		if p := u.s.known.get(a, keyOfAnchor(u.job, a)); p != nil { // nobody of this Unit, and nobody who has lost the link
+		key := keyOfAnchor(u.job, a)
+		if p := u.s.known.get(a, key); p != nil { // nobody of this Unit, and nobody who has lost the link
 			ids[i] = p.ObjectID
 			continue
 		}
-		at, err := u.find(a)
+		at, err := u.findKey(a, key)
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +201,8 @@ func (u *Unit) Links(anchors []string) ([]string, error) {
 
 // PutPeople implements provision.Unit.
 func (u *Unit) PutPeople(people []provision.Person) error {
-	kept := packAll(people)
+	kept := make([][]byte, len(people))
+	packed := provision.Ahead(len(people), 32, func(i int) { kept[i] = packKept(people[i].Kept) })
 	if u.s.pg != nil {
 		anchors := make([]string, len(people))
 		for i := range people {
@@ -197,6 +213,7 @@ func (u *Unit) PutPeople(people []provision.Person) error {
 		}
 	}
 	for i := range people {
+		packed(i)
 		if err := u.putPerson(&people[i], kept[i]); err != nil {
 			return fmt.Errorf("store the person of upload %d, operation %d: %w", people[i].Upload, people[i].Index, err)
 		}
@@ -204,61 +221,53 @@ func (u *Unit) PutPeople(people []provision.Person) error {
 	return nil
 }
 
-// packAll compresses the kept records on all cores.
-func packAll(people []provision.Person) [][]byte {
-	kept := make([][]byte, len(people))
-	provision.OnAllCores(len(people), 64, func(i int) { kept[i] = packKept(people[i].Kept) })
-	return kept
-}
-
 func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
-	at, err := u.find(p.Anchor)
+	key := keyOfAnchor(u.job, p.Anchor)
+	at, err := u.findKey(p.Anchor, key)
 	if err != nil {
 		return err
 	}
 	if p.Revision != 0 && p.Revision != at.revision && !at.wrote {
 		return fmt.Errorf("the person has been written by somebody else: %w", provision.ErrFenced)
 	}
-	u.s.known.forget(keyOfAnchor(u.job, p.Anchor))
-	u.Remember(p)
-	var hash []byte
-	if p.Hash != ([16]byte{}) {
-		hash = p.Hash[:]
+	object := uuidOf(p.ObjectID)
+	linked := p.ObjectID
+	if object == uuid.Nil {
+		linked = ""
 	}
-	object := idBytes(p.ObjectID)
-	enabled := p.Enabled && object != nil
-	args := []any{at.pk, u.job, p.Anchor, object, p.Version, hash, int64(p.Program), p.Upload, p.Index, p.Name, kept, enabled, int(p.Pending), at.revision + 1}
+	is := place{pk: at.pk, object: linked, enabled: p.Enabled && linked != "", revision: at.revision + 1, wrote: true}
+	args := []any{at.pk, u.job, p.Anchor, bytesOf(object), p.Version, bytesOf(p.Hash), int64(p.Program), p.Upload, p.Index, p.Name, kept, is.enabled, int(p.Pending), is.revision}
 	if at.pk == 0 {
-		row, err := u.NewRow("person")
-		if err != nil {
+		if is.pk, err = u.NewRow("person"); err != nil {
 			return err
 		}
-		args[0] = row
+		args[0] = is.pk
 		err = query(u.conn, `INSERT INTO person (pk, job, anchor, object, version, hash, program, upload, place, name, kept, enabled, pending, revision)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`, args, nil)
-		u.Claim(HashKey(anchorSpace, u.job, p.Anchor), row)
-		if err != nil {
-			return err
-		}
+		u.Claim(key.hash, is.pk)
 	} else {
+		u.s.known.forget(key) // nobody is known who is not stored
 		err = query(u.conn, `UPDATE person SET object = ?4, version = ?5, hash = ?6, program = ?7, upload = ?8, place = ?9, name = ?10, kept = ?11,
 			enabled = ?12, pending = ?13, revision = ?14 WHERE pk = ?1 AND job = ?2 AND anchor = ?3 AND revision = ?14 - 1 /*ONE ROW*/`, args, nil)
 	}
 	if err != nil {
 		return err
 	}
-	linked := p.ObjectID
-	if object == nil {
-		linked = ""
+	u.remembered = append(u.remembered, rememberedPerson{key: key, object: object, version: p.Version, program: p.Program, hash: p.Hash})
+	return u.relinked(p.Anchor, at, is)
+}
+
+// bytesOf returns the stored form of an id or a hash, nil if it is zero.
+func bytesOf[T ~[16]byte](b T) []byte {
+	if b == (T{}) {
+		return nil
 	}
-	return u.relinked(p.Anchor, at, place{pk: args[0].(int64), object: linked, enabled: enabled, revision: at.revision + 1, wrote: true})
+	return b[:]
 }
 
 // relinked keeps the counters of a person's link, and makes the references to somebody ready who has been linked.
 func (u *Unit) relinked(anchor string, was, is place) error {
-	if u.s.pg != nil {
-		u.places[anchor] = &is
-	}
+	u.places[anchor] = &is
 	count := func(yes bool) int64 {
 		if yes {
 			return 1
@@ -271,24 +280,6 @@ func (u *Unit) relinked(anchor string, was, is place) error {
 		return nil
 	}
 	return u.wake(anchor)
-}
-
-// wake makes the references to somebody ready who has just been linked.
-func (u *Unit) wake(anchor string) error {
-	if u.s.pg == nil && !u.s.waiting[u.job] {
-		return nil
-	}
-	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
-	if err != nil {
-		return err
-	}
-	for _, pk := range rows {
-		err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND target = ?3 AND ready = 0", []any{pk, u.job, anchor}, nil)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Touch implements provision.Unit.
@@ -357,13 +348,21 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 }
 
 // ReadyReferences implements provision.Unit.
-func (u *Unit) ReadyReferences(now time.Time, limit int) ([]provision.PendingReference, error) {
-	return u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro())
+func (u *Unit) ReadyReferences(now time.Time, limit int) (refs []provision.PendingReference, err error) {
+	err = u.makeReady(maps.Keys(u.handed))
+	clear(u.handed)
+	for more := true; more && err == nil; {
+		if refs, err = u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro()); err == nil {
+			refs, more, err = u.readyWoken(refs, limit)
+		}
+	}
+	return refs, err
 }
 
 // DeferReference implements provision.Unit.
 func (u *Unit) DeferReference(r provision.PendingReference, due time.Time) error {
-	return query(u.conn, "UPDATE reference SET due = ?2, attempts = attempts + 1 WHERE pk = ?1", []any{r.Row, due.UnixMicro()}, nil)
+	delete(u.handed, r.Row)
+	return query(u.conn, "UPDATE reference SET ready = 1, due = ?2, attempts = attempts + 1 WHERE pk = ?1", []any{r.Row, due.UnixMicro()}, nil)
 }
 
 // UnreportedReferences implements provision.Unit.
@@ -398,6 +397,7 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 	if u.s.pg == nil {
 		u.s.waiting[u.job] = true
 	}
+	delete(u.handed, pk)
 	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1, due = 0, attempts = 0 WHERE pk = ?1", []any{pk}, nil)
 }
 
@@ -415,6 +415,7 @@ func (u *Unit) dropReference(r provision.PendingReference) error {
 	if err != nil || pk == 0 {
 		return err
 	}
+	delete(u.handed, pk)
 	u.Unfile(referenceKey(u.job, r.Anchor, r.Attribute), pk)
 	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
 	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)

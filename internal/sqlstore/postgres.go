@@ -29,6 +29,7 @@ type PostgresOptions struct {
 	Lanes       int           // of a new job; default provision.MaxLanes
 	Lease       time.Duration // how long a replica holds its lanes that is not heard of; default DefaultLease
 	Name        string        // of this replica, for people: a host's name
+	Observer    bool          // it takes no lanes: a command that looks or writes beside the service
 	Now         func() time.Time
 }
 
@@ -95,7 +96,9 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 	pg := &postgres{s: s, pool: pool}
 	s.db, s.pg = pg, pg
 	s.rows = newRowNumbers(pg.reserveRows)
-	if pg.replicas, err = joinReplicas(ctx, pg, o.Name, o.Lease); err != nil {
+	if o.Observer {
+		pg.replicas = &replica{self: observer}
+	} else if pg.replicas, err = joinReplicas(ctx, pg, o.Name, o.Lease); err != nil {
 		pool.Close()
 		return nil, err
 	}

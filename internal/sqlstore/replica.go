@@ -31,6 +31,9 @@ type replica struct {
 	beat time.Time // by the process's clock, before the last beat was sent
 }
 
+// observer is the id of a process that holds no lanes.
+const observer = -1
+
 const micro = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 func joinReplicas(ctx context.Context, p *postgres, name string, lease time.Duration) (*replica, error) {
@@ -170,7 +173,7 @@ func (r *replica) share(ctx context.Context) error {
 func (r *replica) own(n int) []laneState {
 	lanes := make([]laneState, n)
 	for i := range lanes {
-		lanes[i].owner = r.id()
+		lanes[i].owner = max(r.id(), 0)
 	}
 	return lanes
 }
@@ -244,6 +247,9 @@ func (r *replica) held(lanes []laneState, l *provision.Lane) {
 
 // leave gives everything back, so that others need not wait for the lease to end.
 func (r *replica) leave() {
+	if r.quit == nil {
+		return
+	}
 	close(r.quit)
 	<-r.done
 	ctx, cancel := context.WithTimeout(context.Background(), r.lease)

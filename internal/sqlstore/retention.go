@@ -453,7 +453,7 @@ func (p *pass) cyclesOf(job int64) error {
 		more = false
 		err := p.s.read(p, func(c Conn) error {
 			latest := int64(0)
-			err := query(c, "SELECT cycle FROM job WHERE pk = ?1", []any{job}, func(st Row) error { latest = st.ColumnInt64(0); return nil })
+			err := query(c, "SELECT cycle FROM progress WHERE job = ?1", []any{job}, func(st Row) error { latest = st.ColumnInt64(0); return nil })
 			if err != nil {
 				return err
 			}

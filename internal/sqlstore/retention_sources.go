@@ -102,7 +102,7 @@ func (p *pass) sourcesOf(job int64) error {
 // re-evaluation, which may give them one.
 func steady(c Conn, job int64) (bool, error) {
 	var cond provision.Condition
-	err := query(c, "SELECT condition FROM job WHERE pk = ?1", []any{job}, func(st Row) error {
+	err := query(c, "SELECT condition FROM progress WHERE job = ?1", []any{job}, func(st Row) error {
 		return json.Unmarshal([]byte(st.ColumnText(0)), &cond)
 	})
 	if err != nil || cond.Unlink != nil {

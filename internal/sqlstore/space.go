@@ -20,6 +20,16 @@ type Space struct {
 
 // Space measures the store. What is free may be a second old.
 func (s *Store) Space() (sp Space, err error) {
+	if s.pg != nil {
+		sp.Free = -1
+		err = s.read(context.Background(), func(c Conn) error {
+			return query(c, "SELECT pg_database_size(current_database())", nil, func(st Row) error {
+				sp.Database = st.ColumnInt64(0)
+				return nil
+			})
+		})
+		return sp, err
+	}
 	database, err := fileBytes(filepath.Join(s.dir, "induct.db"))
 	wal, walErr := fileBytes(filepath.Join(s.dir, "induct.db-wal"))
 	if errors.Is(walErr, fs.ErrNotExist) { // right after it was folded in

@@ -200,6 +200,9 @@ func (u *Unit) Remove(limit int) (done bool, err error) {
 	}
 	steps := []func(limit int) (int, error){u.removeReferences, u.rows("pending", "person"), u.removePeople, u.rows("upload", "number"), u.rows("upload_body", "number"), u.rows("upload_mark", "day"), u.rows("cycle", "number"),
 		u.rows("tally", "(cycle, outcome)"), u.rows("reevaluation", "job"), u.rows("unread_path", "path"), u.rows("purge", "pk")}
+	if u.s.pg == nil {
+		steps = append(steps, u.rows("woken", "number"))
+	}
 	for _, remove := range steps {
 		n, err := remove(limit)
 		if limit -= n; err != nil || limit <= 0 {

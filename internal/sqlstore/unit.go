@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,11 +40,13 @@ type Unit struct {
 	after    []func()
 
 	remembered []rememberedPerson
+	places     map[string]*place // of people by anchor, as they are in the transaction
+	woken      []int64           // references that wait no longer, see woken.go
+	handed     map[int64]bool    // and those that were handed out since
 
 	// On PostgreSQL only:
 	saw     map[int64][]pgKey // what was filed under hashes when they were first asked for
 	flushed int               // changes of keys that have been written
-	places  map[string]*place // of people by anchor, as they are in the transaction
 	head    *jobHead          // of the job, once it is locked
 	numbers bool              // places of the log have been taken
 }
@@ -74,7 +77,7 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	u := &Unit{s: s, job: f.JobPK, fence: f, saw: map[int64][]pgKey{}, places: map[string]*place{}, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}}
+	u := &Unit{s: s, job: f.JobPK, fence: f, saw: map[int64][]pgKey{}, places: map[string]*place{}, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}, handed: map[int64]bool{}}
 	return s.db.writeOnce(ctx, func(c Conn) error {
 		u.conn = c
 		if s.pg == nil {
@@ -123,13 +126,24 @@ func (u *Unit) begin() error {
 	return nil
 }
 
-// complete writes what has been gathered for the end of the transaction. It waits for the packers also if nothing is
-// to be written.
+// complete writes what has been gathered for the end of the transaction; last the log, which is packed meanwhile. It waits
+// for the packers also if nothing is to be written.
 func (u *Unit) complete(write bool) error {
 	var errs []error
-	if u.s.pg != nil && write {
+	if write {
 		if err := u.lockJob(); err != nil {
 			return err
+		}
+		errs = append(errs, u.stageWoken(), u.makeReady(maps.Keys(u.handed)), u.writeMoves(), u.writeTallies())
+		switch {
+		case u.s.pg != nil:
+			errs = append(errs, u.flushKeys(), u.writeHead())
+		case len(u.pending.list) > 0:
+			errs = append(errs, u.s.keys.write(u.conn, &u.pending))
+		}
+		if u.linked != 0 || u.enabled != 0 || u.held != 0 || u.staged != 0 || u.retrying != 0 {
+			errs = append(errs, query(u.conn, "UPDATE progress SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE job = ?1",
+				[]any{u.job, u.linked, u.enabled, u.held, u.staged, u.retrying}, nil))
 		}
 	}
 	for _, b := range u.blocks {
@@ -139,23 +153,9 @@ func (u *Unit) complete(write bool) error {
 			u.unmerged = u.unmerged.plus(b)
 		}
 	}
-	if !write {
-		return nil
-	}
-	if u.s.pg == nil && u.unmerged.reaches(u.s.runs) {
+	if write && u.s.pg == nil && u.unmerged.reaches(u.s.runs) {
 		errs = append(errs, mergeBlocks(u.conn))
 		u.unmerged = unmerged{}
-	}
-	errs = append(errs, u.writeMoves(), u.writeTallies())
-	switch {
-	case u.s.pg != nil:
-		errs = append(errs, u.flushKeys(), u.writeHead())
-	case len(u.pending.list) > 0:
-		errs = append(errs, u.s.keys.write(u.conn, &u.pending))
-	}
-	if u.linked != 0 || u.enabled != 0 || u.held != 0 || u.staged != 0 || u.retrying != 0 {
-		errs = append(errs, query(u.conn, "UPDATE progress SET linked = linked + ?2, enabled = enabled + ?3, held = held + ?4, staged = staged + ?5, retrying = retrying + ?6 WHERE job = ?1",
-			[]any{u.job, u.linked, u.enabled, u.held, u.staged, u.retrying}, nil))
 	}
 	return errors.Join(errs...)
 }

@@ -48,7 +48,7 @@ func TestEmbeddedDamagedWhileStopped(t *testing.T) {
 	l.judge()
 	s.running()[0].kill()
 	// The write-ahead log, which has the newest uploads in it: any frame but those of the last transaction.
-	s.refuses(filepath.Join(dir, "induct.db-wal"), func(log []byte) int64 { return rand.Int64N(int64(len(log)/(pageSize+24)/2)) })
+	s.refuses(filepath.Join(dir, "induct.db-wal"), func(log []byte) int64 { return rand.Int64N(int64(len(log) / (pageSize + 24) / 2)) })
 	s.start(1)
 	l.judge()
 	s.running()[0].stop(t)

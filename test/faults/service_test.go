@@ -63,10 +63,11 @@ func long(t *testing.T, n int) int {
 
 // A service is an installation under test: its replicas, and the load balancer that clients reach them through.
 type service struct {
-	t     *testing.T
-	front *balance.Balancer
-	args  []string          // of every process: where the data is
-	env   map[string]string // the credentials of the app
+	t      *testing.T
+	front  *balance.Balancer
+	args   []string // of every process: where the data is
+	binary string
+	env    map[string]string // the credentials of the app
 
 	mu       sync.Mutex
 	replicas []*replica // that run
@@ -76,11 +77,21 @@ type service struct {
 // install makes an installation with one app, which args tell where to keep. Nothing runs yet.
 func install(t *testing.T, args ...string) *service {
 	t.Helper()
+	s := &service{t: t}
+	s.open(args...)
+	s.makeApp()
+	return s
+}
+
+// open gives a service its load balancer.
+func (s *service) open(args ...string) {
+	t := s.t
+	t.Helper()
 	front, err := balance.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{t: t, front: front, args: args}
+	s.front, s.args, s.binary = front, args, binary
 	t.Cleanup(func() {
 		for _, r := range s.running() {
 			r.kill()
@@ -90,6 +101,12 @@ func install(t *testing.T, args ...string) *service {
 		}
 		s.discreet()
 	})
+}
+
+// makeApp makes the app, with a process that runs alone and ends again.
+func (s *service) makeApp() {
+	t := s.t
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "env")
 	r := s.launch("--dev", "--env-file", file)
 	until(t, "the credentials are written", 30*time.Second, func() bool {
@@ -108,7 +125,6 @@ func install(t *testing.T, args ...string) *service {
 	if code := r.stop(t); code != 0 {
 		t.Fatalf("exit code %d: %s", code, r.log())
 	}
-	return s
 }
 
 // A replica is one process of the service.
@@ -132,7 +148,7 @@ func (s *service) launch(args ...string) *replica {
 func (s *service) launchWith(env []string, args ...string) *replica {
 	s.t.Helper()
 	r := &replica{s: s, serving: make(chan struct{}), ended: make(chan struct{})}
-	r.cmd = exec.Command(binary, slices.Concat([]string{"serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--limits", "none",
+	r.cmd = exec.Command(s.binary, slices.Concat([]string{"serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--limits", "none",
 		"--public-url", "http://" + s.front.Address()}, s.args, args)...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "INDUCT_") {

@@ -221,6 +221,15 @@ CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
 CREATE INDEX reference_unreported ON reference (job, upload, place) WHERE ready = 0 AND reported = 0;
 CREATE INDEX reference_reported ON reference (job) WHERE ready = 0 AND reported = 1;
 
+-- Rows of references that are to become ready, in lists; see woken.go.
+CREATE TABLE woken (
+  job    INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  sorted INTEGER NOT NULL,
+  rows   BLOB NOT NULL,
+  PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+
 -- Log entries in compressed blocks; entry i of a block has the place first + i. What blocks are found by is apart from
 -- what they hold.
 CREATE TABLE log_block (

@@ -1,0 +1,177 @@
+package sqlstore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"induct/internal/provision"
+	"induct/internal/sqlstore/pack"
+)
+
+// While everybody is loaded, people come in no order: half of all managers come after those who name them. To note in
+// the row of each of these references that it has become ready would write a page of it, and two of its indexes, for each person. So on
+// SQLite a transaction notes the rows of all references that it makes ready as one list, in table woken: they are woken.
+// Lists are sorted by row when references are first asked for, and then handed out list by list; a reference that is left
+// over becomes ready in its row. See docs/decisions/0009-woken-references.md.
+
+// wokenAtOnce is how many references a sorted list has.
+const wokenAtOnce = 1000
+
+// wake makes the references to somebody ready who has just been linked. Hashes collide, and rows may go before they are
+// ready: whoever resolves a reference finds out if it is not ready after all.
+func (u *Unit) wake(anchor string) error {
+	if u.s.pg == nil && !u.s.waiting[u.job] {
+		return nil
+	}
+	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
+	if err != nil {
+		return err
+	}
+	if u.s.pg == nil {
+		u.woken = append(u.woken, rows...)
+		return nil
+	}
+	for _, pk := range rows {
+		err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND target = ?3 AND ready = 0", []any{pk, u.job, anchor}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stageWoken stores the list of the references that the Unit has woken so far.
+func (u *Unit) stageWoken() error {
+	if len(u.woken) == 0 {
+		return nil
+	}
+	err := u.putWoken(u.woken, false)
+	u.woken = u.woken[:0]
+	return err
+}
+
+func (u *Unit) putWoken(rows []int64, sorted bool) error {
+	e := make(pack.Enc, 0, 4*len(rows))
+	e.Uint(uint64(len(rows)))
+	last := int64(0)
+	for _, row := range rows {
+		e.Int(row - last)
+		last = row
+	}
+	return query(u.conn, "INSERT INTO woken (job, number, sorted, rows) SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM woken WHERE job = ?1",
+		[]any{u.job, sorted, []byte(e)}, nil)
+}
+
+func unpackWoken(b []byte) ([]int64, error) {
+	d := pack.Dec{B: b}
+	rows := make([]int64, d.Count())
+	last := int64(0)
+	for i := range rows {
+		last += d.Int()
+		rows[i] = last
+	}
+	if d.Bad {
+		return nil, fmt.Errorf("list of references: %w", errCorrupt)
+	}
+	return rows, nil
+}
+
+// sortWoken makes sorted lists of all lists of the job, unless all are sorted: the latest is.
+func (u *Unit) sortWoken() error {
+	sorted := true
+	err := query(u.conn, "SELECT sorted FROM woken WHERE job = ?1 ORDER BY number DESC LIMIT 1", []any{u.job}, func(st Row) error {
+		sorted = st.ColumnBool(0)
+		return nil
+	})
+	if err != nil || sorted {
+		return err
+	}
+	var rows []int64
+	err = query(u.conn, "SELECT rows FROM woken WHERE job = ?1", []any{u.job}, func(st Row) error {
+		list, err := unpackWoken(Blob(st, 0))
+		rows = append(rows, list...)
+		return err
+	})
+	if err == nil {
+		err = query(u.conn, "DELETE FROM woken WHERE job = ?1", []any{u.job}, nil)
+	}
+	slices.Sort(rows)
+	for list := range slices.Chunk(slices.Compact(rows), wokenAtOnce) {
+		if err == nil {
+			err = u.putWoken(list, true)
+		}
+	}
+	return err
+}
+
+// firstWoken takes the first list out of the table; it is empty if there is none.
+func (u *Unit) firstWoken() (rows []int64, err error) {
+	if u.s.pg != nil {
+		return nil, nil
+	}
+	if err := errors.Join(u.stageWoken(), u.sortWoken()); err != nil {
+		return nil, err
+	}
+	number := int64(0)
+	err = query(u.conn, "SELECT number, rows FROM woken WHERE job = ?1 ORDER BY number LIMIT 1", []any{u.job}, func(st Row) (err error) {
+		number = st.ColumnInt64(0)
+		rows, err = unpackWoken(Blob(st, 1))
+		return err
+	})
+	if err == nil && number > 0 {
+		err = query(u.conn, "DELETE FROM woken WHERE job = ?1 AND number = ?2", []any{u.job, number}, nil)
+	}
+	return rows, err
+}
+
+// readyWoken adds woken references to those that are ready, up to limit, if there is room for all of a list: they are handed
+// out, and their rows need not say that they are ready if they end in this Unit. Else they become ready. more tells
+// that they have, or that a list had nothing to add.
+func (u *Unit) readyWoken(ready []provision.PendingReference, limit int) (refs []provision.PendingReference, more bool, err error) {
+	rows, err := u.firstWoken()
+	if err != nil || len(rows) == 0 {
+		return ready, false, err
+	}
+	if len(ready)+len(rows) > limit {
+		return nil, true, u.makeReady(slices.Values(rows))
+	}
+	for _, row := range rows {
+		woken, err := u.references("", "r.pk = ?3 AND r.ready = 0", 1, row)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range woken {
+			u.handed[r.Row] = true
+			ready = append(ready, r)
+		}
+	}
+	slices.SortStableFunc(ready, func(a, b provision.PendingReference) int {
+		return cmp.Or(cmp.Compare(a.Upload, b.Upload), cmp.Compare(a.Index, b.Index))
+	})
+	return ready, len(ready) == 0, nil
+}
+
+// makeReady notes in the rows of references that they are ready.
+func (u *Unit) makeReady(rows iter.Seq[int64]) error {
+	for row := range rows {
+		if err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND ready = 0", []any{row, u.job}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wokenWait reports whether a job has woken references whose rows do not say so.
+func (s *Store) wokenWait(c Conn, job int64) (wait bool, err error) {
+	if s.pg != nil {
+		return false, nil
+	}
+	err = query(c, "SELECT EXISTS (SELECT 1 FROM woken WHERE job = ?1)", []any{job}, func(st Row) error {
+		wait = st.ColumnBool(0)
+		return nil
+	})
+	return wait, err
+}
