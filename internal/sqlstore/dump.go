@@ -34,6 +34,7 @@ type snapshot struct {
 	source string              // for the header
 	keys   func(eachRow) error // calls its argument with the rows of keyTable
 	lanes  func(eachRow) error // and with those of laneTable; nil: there are none
+	woken  []int64             // references that are ready although their rows do not say so, sorted; see woken.go
 	tables []table
 }
 
@@ -214,7 +215,38 @@ func (s *snapshot) rows(t *table, add func(Row) error) error {
 	if t.order != "" {
 		text += " ORDER BY " + t.order
 	}
+	if t.name == "reference" && len(s.woken) > 0 {
+		return s.conn.scan(text, nil, s.readyRows(t, add))
+	}
 	return s.conn.scan(text, nil, add)
+}
+
+// readyRows has the rows of references that are woken say that they are ready.
+func (s *snapshot) readyRows(t *table, add func(Row) error) func(Row) error {
+	place := func(name string) int {
+		return slices.IndexFunc(t.columns, func(c column) bool { return c.name == name })
+	}
+	pk, ready := place("pk"), place("ready")
+	return func(r Row) error {
+		if _, woken := slices.BinarySearch(s.woken, r.ColumnInt64(pk)); woken {
+			return add(readyRow{r, ready})
+		}
+		return add(r)
+	}
+}
+
+// readyRow is a row with a 1 in a column of integers.
+type readyRow struct {
+	Row
+	column int
+}
+
+// ColumnInt64 implements Row.
+func (r readyRow) ColumnInt64(col int) int64 {
+	if col == r.column {
+		return 1
+	}
+	return r.Row.ColumnInt64(col)
 }
 
 // intRow is a row of a table of integers.

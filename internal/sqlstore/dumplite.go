@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +76,9 @@ func readLite(ctx context.Context, dir, scratch string, o DumpOptions, fn func(*
 	}
 	s := liteSnapshot(c, dumped())
 	s.taken = taken
+	if s.woken, err = wokenRows(s.conn); err != nil {
+		return err
+	}
 	return fn(s)
 }
 
@@ -87,6 +91,17 @@ func liteSnapshot(c *sqlite.Conn, tables []table) *snapshot {
 		}
 		return storedKeys(conn, staged, row)
 	}}
+}
+
+// wokenRows returns the references in the lists of woken.
+func wokenRows(c Conn) (all []int64, err error) {
+	err = query(c, "SELECT rows FROM woken", nil, func(r Row) error {
+		list, err := unpackWoken(Blob(r, 0))
+		all = append(all, list...)
+		return err
+	})
+	slices.Sort(all)
+	return slices.Compact(all), err
 }
 
 // copyLite puts a connection to a copy of the file in the place of c, which it closes. done deletes the copy once that is closed.
