@@ -81,7 +81,7 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 			cfg.ConnConfig.RuntimeParams[name] = value
 		}
 	}
-	if err := migratePostgres(ctx, cfg.ConnConfig.Copy()); err != nil {
+	if err := migratePostgres(ctx, cfg.ConnConfig.Copy(), 0); err != nil {
 		return nil, fmt.Errorf("migrate the database: %w", classifyPG(err))
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -107,8 +107,8 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 	return s, nil
 }
 
-// migratePostgres brings the database to this release's schema. A lock of the session makes other processes wait.
-func migratePostgres(ctx context.Context, cfg *pgx.ConnConfig) error {
+// migratePostgres brings the database's tables to a version; 0 is this release's. A lock of the session makes other processes wait.
+func migratePostgres(ctx context.Context, cfg *pgx.ConnConfig, version int64) error {
 	delete(cfg.RuntimeParams, "statement_timeout")
 	delete(cfg.RuntimeParams, "lock_timeout")
 	db := sql.OpenDB(stdlib.GetConnector(*cfg))
@@ -125,7 +125,11 @@ func migratePostgres(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Up(ctx)
+	if version > 0 {
+		_, err = p.UpTo(ctx, version)
+	} else {
+		_, err = p.Up(ctx)
+	}
 	return err
 }
 
