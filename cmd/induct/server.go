@@ -123,13 +123,17 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var allowances graph.Allowances // nil: nobody else accepts uploads
+	if s.store.Shared() {
+		allowances = s.store
+	}
 	wire := graph.New(graph.Config{
 		Service: struct {
 			*provision.Service
 			*directory.Directory
 		}{s.service, s.users},
 		Apps: s.store, Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
-		RoleMembers: roleMembers(s.store), Retention: s.kept, KeepUploads: set.keep.Uploads,
+		RoleMembers: roleMembers(s.store), Retention: s.kept, KeepUploads: set.keep.Uploads, Allowances: allowances,
 	})
 	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
 	s.health = metrics.NewHealth(watched{s.store}, set.log)

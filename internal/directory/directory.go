@@ -23,8 +23,7 @@ import (
 // Directory is the users of the tenant. It is safe for concurrent use.
 type Directory struct {
 	store    *sqlstore.Store
-	versions *versions
-	current  *target // of the latest Unit; only the store's writer touches it
+	versions *versions // nil if other processes write users, too
 
 	// Retention is how long a deleted user can be restored, 0 for ever; New sets 30 days. It is not to be changed while Run runs.
 	Retention time.Duration
@@ -33,17 +32,22 @@ type Directory struct {
 // rememberedVersions is how many users' versions are held in memory, which takes 24 bytes each.
 const rememberedVersions = 1 << 20
 
-// New returns the directory whose tables are in store. There must be one of a store: it relies on seeing all writes.
+// New returns the directory whose tables are in store. There must be one of a store in a process: unless other processes share
+// the store, it relies on seeing all writes.
 func New(store *sqlstore.Store) *Directory {
-	return &Directory{store: store, versions: newVersions(rememberedVersions), Retention: 30 * 24 * time.Hour}
+	d := &Directory{store: store, Retention: 30 * 24 * time.Hour}
+	if !store.Shared() {
+		d.versions = newVersions(rememberedVersions)
+	}
+	return d
 }
 
 // In implements provision.Colocated. u must be of the store that the directory was made with.
 func (d *Directory) In(u provision.Unit) provision.Target {
-	if d.current == nil || d.current.u != u.(*sqlstore.Unit) {
-		d.current = &target{u: u.(*sqlstore.Unit), versions: d.versions, seen: map[string]*user{}, wrote: map[uuid.UUID]int64{}}
-	}
-	return d.current
+	unit := u.(*sqlstore.Unit)
+	return unit.Own(func() any {
+		return &target{u: unit, versions: d.versions, seen: map[string]*user{}, wrote: map[uuid.UUID]int64{}}
+	}).(*target)
 }
 
 const columns = "id, version, created, deleted, content, pk"

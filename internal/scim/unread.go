@@ -174,6 +174,9 @@ func (r *reading) selector(v span) string {
 
 // canonical spells a name as RFC 7643 does, or as sent if it is not one of the RFC's.
 func canonical(name []byte) string {
+	if known, ok := spelled[string(name)]; ok {
+		return known
+	}
 	for _, known := range knownNames {
 		if equalFold(name, known) {
 			return known
@@ -199,3 +202,12 @@ var knownNames = []string{
 	"streetAddress", "locality", "region", "postalCode", "country",
 	"employeeNumber", "costCenter", "organization", "division", "department", "manager",
 }
+
+// spelled are the known names by themselves: most names are sent as they are spelt.
+var spelled = func() map[string]string {
+	m := make(map[string]string, len(knownNames))
+	for _, name := range knownNames {
+		m[name] = name
+	}
+	return m
+}()

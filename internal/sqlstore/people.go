@@ -253,6 +253,7 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if err != nil {
 		return err
 	}
+	p.Revision = is.revision
 	u.remembered = append(u.remembered, rememberedPerson{key: key, object: object, version: p.Version, program: p.Program, hash: p.Hash})
 	return u.relinked(p.Anchor, at, is)
 }
@@ -351,9 +352,9 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 func (u *Unit) ReadyReferences(now time.Time, limit int) (refs []provision.PendingReference, err error) {
 	err = u.makeReady(maps.Keys(u.handed))
 	clear(u.handed)
-	for more := true; more && err == nil; {
+	for again := true; again && err == nil; {
 		if refs, err = u.references("INDEXED BY reference_ready", "r.ready = 1 AND r.due <= ?3", limit, now.UnixMicro()); err == nil {
-			refs, more, err = u.readyWoken(refs, limit)
+			refs, again, err = u.addWoken(refs, limit)
 		}
 	}
 	return refs, err

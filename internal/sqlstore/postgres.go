@@ -187,8 +187,13 @@ func (p *postgres) read(ctx context.Context, fn func(Conn) error) error {
 const writeAttempts = 10
 
 func (p *postgres) write(ctx context.Context, fn func(Conn) error) error {
+	return again(ctx, func() error { return p.writeOnce(ctx, fn, nil) })
+}
+
+// again repeats a small write while another transaction is in the way.
+func again(ctx context.Context, write func() error) error {
 	for attempt := 1; ; attempt++ {
-		err := p.writeOnce(ctx, fn, nil)
+		err := write()
 		if !errors.Is(err, errAgain) || attempt == writeAttempts {
 			return err
 		}

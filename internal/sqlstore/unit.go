@@ -38,6 +38,7 @@ type Unit struct {
 	blocks   []*block
 	tallies  map[tallyKey]int64
 	after    []func()
+	own      any // of the room that keeps its tables here
 
 	remembered []rememberedPerson
 	places     map[string]*place // of people by anchor, as they are in the transaction
@@ -71,6 +72,14 @@ func (u *Unit) Conn() Conn { return u.conn }
 
 // AfterCommit has f called once the Unit is durable, before anything else is written.
 func (u *Unit) AfterCommit(f func()) { u.after = append(u.after, f) }
+
+// Own returns what the room that keeps its tables here has for this Unit; the first call makes it.
+func (u *Unit) Own(make func() any) any {
+	if u.own == nil {
+		u.own = make()
+	}
+	return u.own
+}
 
 // Now returns the store's clock.
 func (u *Unit) Now() time.Time { return u.s.now() }

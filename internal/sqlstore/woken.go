@@ -17,8 +17,8 @@ import (
 // Lists are sorted by row when references are first asked for, and then handed out list by list; a reference that is left
 // over becomes ready in its row. See docs/decisions/0009-woken-references.md.
 
-// wokenAtOnce is how many references a sorted list has.
-const wokenAtOnce = 1000
+// wokenAtOnce is how many references a sorted list has, at most.
+const wokenAtOnce = 500
 
 // wake makes the references to somebody ready who has just been linked. Hashes collide, and rows may go before they are
 // ready: whoever resolves a reference finds out if it is not ready after all.
@@ -107,51 +107,59 @@ func (u *Unit) sortWoken() error {
 	return err
 }
 
-// firstWoken takes the first list out of the table; it is empty if there is none.
-func (u *Unit) firstWoken() (rows []int64, err error) {
-	if u.s.pg != nil {
-		return nil, nil
-	}
+// firstWoken returns the first list of the job; number is 0 if there is none.
+func (u *Unit) firstWoken() (number int64, rows []int64, err error) {
 	if err := errors.Join(u.stageWoken(), u.sortWoken()); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	number := int64(0)
 	err = query(u.conn, "SELECT number, rows FROM woken WHERE job = ?1 ORDER BY number LIMIT 1", []any{u.job}, func(st Row) (err error) {
 		number = st.ColumnInt64(0)
 		rows, err = unpackWoken(Blob(st, 1))
 		return err
 	})
-	if err == nil && number > 0 {
-		err = query(u.conn, "DELETE FROM woken WHERE job = ?1 AND number = ?2", []any{u.job, number}, nil)
-	}
-	return rows, err
+	return number, rows, err
 }
 
-// readyWoken adds woken references to those that are ready, up to limit, if there is room for all of a list: they are handed
-// out, and their rows need not say that they are ready if they end in this Unit. Else they become ready. more tells
-// that they have, or that a list had nothing to add.
-func (u *Unit) readyWoken(ready []provision.PendingReference, limit int) (refs []provision.PendingReference, more bool, err error) {
-	rows, err := u.firstWoken()
-	if err != nil || len(rows) == 0 {
-		return ready, false, err
-	}
-	if len(ready)+len(rows) > limit {
-		return nil, true, u.makeReady(slices.Values(rows))
-	}
-	for _, row := range rows {
-		woken, err := u.references("", "r.pk = ?3 AND r.ready = 0", 1, row)
+// addWoken adds woken references to those that are ready, list by list, as long as there is room: they are handed out, and
+// their rows need not say that they are ready if they end in this Unit. Where nothing is ready and there is no room for a list,
+// what is in it becomes ready; then again is true.
+func (u *Unit) addWoken(ready []provision.PendingReference, limit int) (refs []provision.PendingReference, again bool, err error) {
+	for u.s.pg == nil && !again {
+		number, rows, err := u.firstWoken()
+		if err != nil || number == 0 || len(ready) > 0 && len(ready)+len(rows) > limit {
+			return ready, false, err
+		}
+		if again = len(rows) > limit; again {
+			err = u.makeReady(slices.Values(rows))
+		} else {
+			ready, err = u.handOut(ready, rows)
+		}
+		if err == nil {
+			err = query(u.conn, "DELETE FROM woken WHERE job = ?1 AND number = ?2", []any{u.job, number}, nil)
+		}
 		if err != nil {
 			return nil, false, err
 		}
+	}
+	return ready, again, nil
+}
+
+// handOut adds the references of a list to others, in the order of uploads.
+func (u *Unit) handOut(refs []provision.PendingReference, rows []int64) ([]provision.PendingReference, error) {
+	for _, row := range rows {
+		woken, err := u.references("", "r.pk = ?3 AND r.ready = 0", 1, row)
+		if err != nil {
+			return nil, err
+		}
 		for _, r := range woken {
 			u.handed[r.Row] = true
-			ready = append(ready, r)
+			refs = append(refs, r)
 		}
 	}
-	slices.SortStableFunc(ready, func(a, b provision.PendingReference) int {
+	slices.SortStableFunc(refs, func(a, b provision.PendingReference) int {
 		return cmp.Or(cmp.Compare(a.Upload, b.Upload), cmp.Compare(a.Index, b.Index))
 	})
-	return ready, len(ready) == 0, nil
+	return refs, nil
 }
 
 // makeReady notes in the rows of references that they are ready.
