@@ -187,22 +187,3 @@ func (s *Store) wokenWait(c Conn, job int64) (wait bool, err error) {
 	})
 	return wait, err
 }
-
-// showWoken has a connection see references that are woken as ready ones: what reads the table's rows need not know of lists.
-func showWoken(c Conn) error {
-	if err := query(c, "CREATE TEMP TABLE woken_reference (pk INTEGER PRIMARY KEY)", nil, nil); err != nil {
-		return err
-	}
-	err := query(c, "SELECT rows FROM woken", nil, func(st Row) error {
-		rows, err := unpackWoken(Blob(st, 0))
-		for _, row := range rows {
-			err = errors.Join(err, query(c, "INSERT INTO woken_reference VALUES (?1) ON CONFLICT DO NOTHING", []any{row}, nil))
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return query(c, `CREATE TEMP VIEW reference AS SELECT pk, job, person, anchor, attribute, target, upload, place, bulk_id, reported,
-		ready OR pk IN (SELECT pk FROM woken_reference) AS ready, due, attempts FROM main.reference`, nil, nil)
-}
