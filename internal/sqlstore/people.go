@@ -383,15 +383,22 @@ func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, er
 }
 
 func (u *Unit) references(index, condition string, limit int, args ...any) (refs []provision.PendingReference, err error) {
-	err = query(u.conn, "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person, r.attempts"+
-		" FROM reference r "+index+" LEFT JOIN person p ON p.pk = r.person"+
+	err = query(u.conn, referenceColumns+" FROM reference r "+index+
 		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", append([]any{u.job, limit}, args...), func(st Row) error {
-		refs = append(refs, provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
-			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
-			From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9), Attempts: st.ColumnInt(10)})
+		refs = append(refs, pendingReference(st))
 		return nil
 	})
 	return refs, err
+}
+
+// The person is asked for in a subquery: SQLite parses a LEFT JOIN with a parameter in WHERE anew at each use.
+const referenceColumns = "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, (SELECT object FROM person WHERE pk = r.person), r.pk, r.person, r.attempts"
+
+// pendingReference reads a row of referenceColumns.
+func pendingReference(st Row) provision.PendingReference {
+	return provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
+		Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
+		From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9), Attempts: st.ColumnInt(10)}
 }
 
 // EndReference implements provision.Unit.

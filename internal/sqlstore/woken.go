@@ -151,13 +151,13 @@ func (u *Unit) addWoken(ready []provision.PendingReference, limit int) (refs []p
 // handOut adds the references of a list to others, in the order of uploads.
 func (u *Unit) handOut(refs []provision.PendingReference, rows []int64) ([]provision.PendingReference, error) {
 	for _, row := range rows {
-		woken, err := u.references("", "r.pk = ?3 AND r.ready = 0", 1, row)
+		err := query(u.conn, referenceColumns+" FROM reference r WHERE r.pk = ?1 AND r.job = ?2 AND r.ready = 0", []any{row, u.job}, func(st Row) error {
+			u.handed[row] = true
+			refs = append(refs, pendingReference(st))
+			return nil
+		})
 		if err != nil {
 			return nil, err
-		}
-		for _, r := range woken {
-			u.handed[r.Row] = true
-			refs = append(refs, r)
 		}
 	}
 	slices.SortStableFunc(refs, func(a, b provision.PendingReference) int {
