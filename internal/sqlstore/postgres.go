@@ -230,7 +230,7 @@ func classifyPG(err error) error {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		var connect *pgconn.ConnectError
-		if errors.As(err, &connect) || pgconn.Timeout(err) || !pgconn.SafeToRetry(err) && lostConnection(err) {
+		if errors.As(err, &connect) || pgconn.Timeout(err) || lostConnection(err) {
 			return fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 		}
 		return err
@@ -238,6 +238,8 @@ func classifyPG(err error) error {
 	switch {
 	case e.Code == "40001", e.Code == "40P01", e.Code == "55P03", e.Code == "23505": // serialization, deadlock, lock timeout, a key that was just taken
 		return fmt.Errorf("%w: %w", errAgain, err)
+	case e.Code == "XX001", e.Code == "XX002": // a damaged page, a damaged index
+		return fmt.Errorf("%w: %w", provision.ErrDamaged, err)
 	case e.Code == "53100": // disk full
 		return fmt.Errorf("%w: %w", provision.ErrNoSpace, err)
 	case e.Code[:2] == "08", e.Code[:2] == "53", e.Code[:2] == "57", e.Code == "25P03", e.Code == "25006": // connection, resources, shutdown, stood still for too long, a server that only reads
