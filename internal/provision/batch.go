@@ -27,6 +27,7 @@ type record struct {
 	proven   bool   // same record, program and last outcome: only the object's version is left to be checked
 	deferred bool   // to a later wave
 	object   *Object
+	newID    string // of the object that is created for the person
 	lost     string // the object that the person was linked to, which is gone for good
 	planned  Planned
 	isolated []mapping.Problem // attributes that the target refused and that were left out
@@ -400,8 +401,10 @@ func (r *record) deletedByOthers() bool {
 
 func (b *batch) change(r *record) Change {
 	if r.object == nil {
-		return Change{Create: true, Set: r.planned.Set,
-			ID: objectID(b.job, r.upload.Received, r.upload.Number, r.index).String()}
+		if r.newID == "" {
+			r.newID = objectID(b.job, r.upload.Received, r.upload.Number, r.index).String()
+		}
+		return Change{Create: true, Set: r.planned.Set, ID: r.newID}
 	}
 	return Change{ID: r.object.ID, Version: r.object.Version, Set: r.planned.Set, Delete: r.planned.End == EndDeleted, Restore: r.planned.Restore}
 }

@@ -66,10 +66,17 @@ func planCreate(out *mapping.Outcome, allow mapping.FlowTypes) Planned {
 		return Planned{End: EndSkipped}
 	}
 	p := Planned{End: EndCreated, Set: make([]Assignment, 0, len(out.Flows)+1), Modified: make([]Modification, 0, len(out.Flows)+1)}
+	texts := make([]string, len(out.Flows)) // one piece of memory for all values that are shown
 	for i := range out.Flows {
-		if f := &out.Flows[i]; !f.Value.IsNull() {
-			p.add(f, expr.Value{}, f.Value)
+		f := &out.Flows[i]
+		if f.Value.IsNull() {
+			continue
 		}
+		if texts[i] = redacted; !f.Redacted {
+			texts[i] = f.Value.String()
+		}
+		p.Set = append(p.Set, Assignment{Attribute: f.Attribute, Value: f.Value})
+		p.Modified = append(p.Modified, Modification{Attribute: f.Attribute, New: &texts[i]})
 	}
 	return p
 }

@@ -27,7 +27,12 @@ func encodeOperations(ops []provision.Operation) []byte {
 	for i := range ops {
 		size += len(ops[i].Data) + len(ops[i].BulkID) + len(ops[i].Anchor) + 16
 	}
-	e := make(pack.Enc, 0, size)
+	room := packRoom.Get().(*[]byte)
+	defer packRoom.Put(room)
+	e := pack.Enc((*room)[:0])
+	if cap(e) < size {
+		e = make(pack.Enc, 0, size)
+	}
 	e.Uint(uint64(len(ops)))
 	for i := range ops {
 		op := &ops[i]
@@ -41,6 +46,7 @@ func encodeOperations(ops []provision.Operation) []byte {
 		e.Uint(uint64(len(op.Data)))
 		e = append(e, op.Data...)
 	}
+	*room = e[:0]
 	packed := make([]byte, 1+s2.MaxEncodedLen(len(e)))
 	packed[0] = operationsV1
 	return packed[:1+len(s2.Encode(packed[1:], e))]

@@ -74,9 +74,7 @@ func readLite(ctx context.Context, dir, scratch string, o DumpOptions, fn func(*
 	if err := execute(c, "PRAGMA cache_size = -16384", "PRAGMA temp_store = MEMORY", "BEGIN"); err != nil {
 		return err
 	}
-	if err := showWoken(liteConn{c}); err != nil {
-		return err
-	}
+	c.SetInterrupt(ctx.Done())
 	s := liteSnapshot(c, dumped())
 	s.taken = taken
 	if s.woken, err = wokenRows(s.conn); err != nil {
@@ -173,6 +171,7 @@ func (t *liteTarget) make(ctx context.Context, version int64) error {
 		return err
 	}
 	t.conn = c
+	c.SetInterrupt(ctx.Done())
 	// Nothing of this file counts before it has its name, so that no journal is needed.
 	err = execute(c, "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA cache_size = -65536")
 	if err == nil {

@@ -25,10 +25,17 @@ var keptDictionary = sync.OnceValue(func() *s2.Dict {
 })
 
 func packKept(record []byte) []byte {
-	packed := make([]byte, 1+s2.MaxEncodedLen(len(record)))
-	packed[0] = keptV1
-	return packed[:1+len(keptDictionary().Encode(packed[1:], record))]
+	room := packRoom.Get().(*[]byte)
+	defer packRoom.Put(room)
+	if n := s2.MaxEncodedLen(len(record)); cap(*room) < n {
+		*room = make([]byte, n)
+	}
+	body := keptDictionary().Encode((*room)[:cap(*room)], record)
+	return append(append(make([]byte, 0, 1+len(body)), keptV1), body...)
 }
+
+// packRoom is room to pack into, which takes more than what is packed.
+var packRoom = sync.Pool{New: func() any { return new([]byte) }}
 
 func unpackKept(packed []byte) ([]byte, error) {
 	if len(packed) == 0 || packed[0] != keptV1 {

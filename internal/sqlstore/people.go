@@ -108,6 +108,7 @@ type place struct {
 
 	revision int64
 	wrote    bool // by this transaction
+	fresh    bool // and nobody knew the person before it
 }
 
 // find returns the row of an anchor.
@@ -235,7 +236,7 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if object == uuid.Nil {
 		linked = ""
 	}
-	is := place{pk: at.pk, object: linked, enabled: p.Enabled && linked != "", revision: at.revision + 1, wrote: true}
+	is := place{pk: at.pk, object: linked, enabled: p.Enabled && linked != "", revision: at.revision + 1, wrote: true, fresh: at.pk == 0 || at.fresh}
 	args := []any{at.pk, u.job, p.Anchor, bytesOf(object), p.Version, bytesOf(p.Hash), int64(p.Program), p.Upload, p.Index, p.Name, kept, is.enabled, int(p.Pending), is.revision}
 	if at.pk == 0 {
 		if is.pk, err = u.NewRow("person"); err != nil {
@@ -296,6 +297,11 @@ func (u *Unit) Touch(r provision.PendingReference, version int64) error {
 
 // reference returns the row of a person's reference and whom it names; 0 if there is none.
 func (u *Unit) reference(anchor, attribute string) (pk int64, target string, err error) {
+	if at := u.places[anchor]; at != nil && at.fresh { // only what this Unit has filed is there
+		if h := referenceKey(u.job, anchor, attribute); u.s.pg != nil && u.saw[h] == nil {
+			u.saw[h] = []pgKey{}
+		}
+	}
 	rows, err := u.Keyed(referenceKey(u.job, anchor, attribute))
 	if err != nil {
 		return 0, "", err
@@ -344,7 +350,9 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 		u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	}
 	u.Claim(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	u.File(HashKey(referrerSpace, u.job, r.To), pk)
+	if u.s.pg == nil { // else there is an index
+		u.File(HashKey(referrerSpace, u.job, r.To), pk)
+	}
 	return nil
 }
 
@@ -375,15 +383,22 @@ func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, er
 }
 
 func (u *Unit) references(index, condition string, limit int, args ...any) (refs []provision.PendingReference, err error) {
-	err = query(u.conn, "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, p.object, r.pk, r.person, r.attempts"+
-		" FROM reference r "+index+" LEFT JOIN person p ON p.pk = r.person"+
+	err = query(u.conn, referenceColumns+" FROM reference r "+index+
 		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", append([]any{u.job, limit}, args...), func(st Row) error {
-		refs = append(refs, provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
-			Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
-			From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9), Attempts: st.ColumnInt(10)})
+		refs = append(refs, pendingReference(st))
 		return nil
 	})
 	return refs, err
+}
+
+// The person is asked for in a subquery: SQLite parses a LEFT JOIN with a parameter in WHERE anew at each use.
+const referenceColumns = "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, (SELECT object FROM person WHERE pk = r.person), r.pk, r.person, r.attempts"
+
+// pendingReference reads a row of referenceColumns.
+func pendingReference(st Row) provision.PendingReference {
+	return provision.PendingReference{Anchor: st.ColumnText(0), Attribute: st.ColumnText(1), To: st.ColumnText(2),
+		Upload: st.ColumnInt64(3), Index: st.ColumnInt(4), BulkID: st.ColumnText(5), Reported: st.ColumnBool(6),
+		From: idText(st, 7), Row: st.ColumnInt64(8), PersonRow: st.ColumnInt64(9), Attempts: st.ColumnInt(10)}
 }
 
 // EndReference implements provision.Unit.
@@ -418,7 +433,9 @@ func (u *Unit) dropReference(r provision.PendingReference) error {
 	}
 	delete(u.handed, pk)
 	u.Unfile(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
+	if u.s.pg == nil {
+		u.Unfile(HashKey(referrerSpace, u.job, target), pk)
+	}
 	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)
 }
 

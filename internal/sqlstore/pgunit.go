@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,7 +68,7 @@ func (u *Unit) lockJob() error {
 	if u.s.pg == nil || u.head != nil || u.job == 0 {
 		return nil
 	}
-	if err := u.flushKeys(); err != nil { // before the lock: it may wait for another Unit
+	if err := errors.Join(u.wakeLinked(), u.flushKeys()); err != nil { // before the lock: it may wait for another Unit
 		return err
 	}
 	var head *jobHead

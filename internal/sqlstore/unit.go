@@ -40,10 +40,11 @@ type Unit struct {
 	after    []func()
 	own      any // of the room that keeps its tables here
 
-	remembered []rememberedPerson
-	places     map[string]*place // of people by anchor, as they are in the transaction
-	woken      []int64           // references that wait no longer, see woken.go
-	handed     map[int64]bool    // and those that were handed out since
+	remembered  []rememberedPerson
+	newlyLinked []string          // on PostgreSQL: anchors whose references have not been made ready yet
+	places      map[string]*place // of people by anchor, as they are in the transaction
+	woken       []int64           // references that wait no longer, see woken.go
+	handed      map[int64]bool    // and those that were handed out since
 
 	// On PostgreSQL only:
 	saw     map[int64][]pgKey // what was filed under hashes when they were first asked for
@@ -146,7 +147,7 @@ func (u *Unit) complete(write bool) error {
 		errs = append(errs, u.stageWoken(), u.makeReady(maps.Keys(u.handed)), u.writeMoves(), u.writeTallies())
 		switch {
 		case u.s.pg != nil:
-			errs = append(errs, u.flushKeys(), u.writeHead())
+			errs = append(errs, u.wakeLinked(), u.flushKeys(), u.writeHead())
 		case len(u.pending.list) > 0:
 			errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 		}

@@ -591,7 +591,7 @@ func testLocks(t *testing.T, stores ...oauth.Store) {
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	if _, err := stores[len(stores)-1].Lock(short, "a"); err == nil {
-		t.Error("the lock was had twice")
+		t.Fatal("the lock was had twice")
 	}
 	unlock()
 	unlock() // is harmless
