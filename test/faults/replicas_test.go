@@ -197,7 +197,7 @@ func TestConnectionCut(t *testing.T) {
 	l := s.newLoad(200)
 	l.begin(4)
 	l.works(takeover)
-	for range long(t, 2) {
+	for range long(t, 1) {
 		for _, fault := range []proxy.Fault{{Cut: 200 << 10}, {Cut: 5 << 10}, {Delay: 20 * time.Millisecond}, {Hang: true}, {Refuse: true}} {
 			t.Logf("the network from now on: %+v", fault)
 			bad.Set(fault)
