@@ -64,8 +64,8 @@ staticcheck: ## staticcheck, at a pinned version
 	$(GO) run $(STATICCHECK) ./...
 
 .PHONY: tools
-tools: ## install, or name, what the tests need besides Go: PostgreSQL, and what runs the client snippets
-	@.ci/need curl jq node:nodejs python3 $(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres) postgres):postgresql
+tools: ## install, or name, what the tests need besides Go: PostgreSQL, what runs the client snippets and what deploy/ is checked by
+	@.ci/need curl jq node:nodejs python3 haproxy openssl systemd-analyze:systemd $(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres) postgres):postgresql
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (5s)

@@ -25,7 +25,7 @@ type place struct{ data, database string }
 
 func (p *place) flags(f *pflag.FlagSet) {
 	f.StringVar(&p.data, "data", "", "data `DIR`ectory of the installation")
-	f.StringVar(&p.database, "database", "", "`URL` of its PostgreSQL database, instead of --data")
+	f.StringVar(&p.database, "database", "", "`URL` of its PostgreSQL database; with it, --data is not what is meant")
 	f.String("config", "", "configuration `FILE` in YAML (default induct.yaml if there is one)")
 }
 
@@ -37,8 +37,6 @@ func (p *place) get(cmd *cobra.Command) (sqlstore.Place, error) {
 	switch {
 	case p.data == "" && p.database == "":
 		return sqlstore.Place{}, errors.New("--data DIR or --database URL is needed: where the installation is")
-	case p.data != "" && p.database != "":
-		return sqlstore.Place{}, errors.New("--data and --database: an installation is in one of them")
 	case p.database != "":
 		return sqlstore.ParsePlace(p.database)
 	}
@@ -221,7 +219,7 @@ func (out *outcome) failed(cmd *cobra.Command, err error) error {
 		code, err = upload.ExitInterrupted, errors.New("interrupted; nothing is left half done")
 	case errors.Is(err, sqlstore.ErrDamaged):
 		code = upload.ExitFailed
-	case errors.Is(err, sqlstore.ErrNotEmpty), errors.Is(err, sqlstore.ErrInUse):
+	case errors.Is(err, sqlstore.ErrNotEmpty), errors.Is(err, sqlstore.ErrInUse), errors.Is(err, sqlstore.ErrReplicas), errors.Is(err, sqlstore.ErrLanes):
 		code = upload.ExitUsage
 	}
 	if out.asJSON {

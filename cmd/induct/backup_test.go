@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"induct/internal/sqlstore/pgtest"
 )
 
 // contents is what backup, restore and db copy print with --json.
@@ -198,6 +200,43 @@ func TestBackupRefuses(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(dir, "*.unfinished")); err != nil || len(left) > 0 {
 		t.Errorf("left behind is %v, %v", left, err)
 	}
+}
+
+// An installation moves to PostgreSQL with its queue, goes on there, and comes back.
+func TestMovedToPostgres(t *testing.T) {
+	dir, url := t.TempDir(), pgtest.Database(t)
+	data, back, file := filepath.Join(dir, "data"), filepath.Join(dir, "back"), filepath.Join(dir, "b.induct")
+	l := newLedger(seedOf(t))
+	p := start(t, data)
+	stop := l.load(t, p.client(t), 4)
+	time.Sleep(500 * time.Millisecond)
+	p.kill() // so that something waits in the queue
+	stop()
+	there := done(t, "db", "copy", "--from", data, "--to", url)
+
+	p = start(t, filepath.Join(dir, "replica"), "--database", url)
+	c := p.client(t)
+	l.replay(t, c)
+	stop = l.load(t, c, 4)
+	time.Sleep(200 * time.Millisecond)
+	backed := done(t, "backup", "--database", url, file)
+	stop()
+	if backed.Rows < there.Rows || backed.Header.Tenant != there.Header.Tenant {
+		t.Errorf("%d rows of tenant %s were moved, %d of %s backed up", there.Rows, there.Header.Tenant, backed.Rows, backed.Header.Tenant)
+	}
+	refuses(t, []string{"stop all replicas"}, "db", "copy", "--from", url, "--to", back)
+	for _, r := range l.accepted {
+		c.settled(t, r.upload)
+	}
+	if code := p.stop(t, 20*time.Second); code != 0 {
+		t.Fatalf("exit code %d: %s", code, p.stderr.String())
+	}
+	done(t, "db", "copy", "--from", url, "--to", back)
+	p = start(t, back)
+	c = p.client(t)
+	l.drain(t, c)
+	l.sendManagers(t, c)
+	l.audit(t, c)
 }
 
 // cut returns a copy of a file that lacks its end.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -27,6 +29,7 @@ type benchOptions struct {
 	people   string
 	sizes    []string
 	dir, url string
+	database string // of a PostgreSQL server; "": the embedded store
 	yes      bool
 	asJSON   bool
 	write    string
@@ -68,6 +71,7 @@ func (o *benchOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.cfg.Singles, "singles", 200, "records sent one at a time")
 	f.IntVar(&o.cfg.Queries, "queries", 300, "log queries of each kind")
 	f.StringVar(&o.dir, "dir", "", "work in this `DIR`ectory, on the disk to be measured; what bench makes there it removes (default: the system's for temporary files)")
+	f.StringVar(&o.database, "database", "", "measure the service on PostgreSQL: `URL` of a server where databases may be made; those that bench makes it drops")
 	f.StringVar(&o.url, "url", "", "measure the service at this provisioning API endpoint `URL`; it creates people there")
 	f.BoolVar(&o.yes, "yes", false, "with --url: do so on another machine too")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
@@ -210,12 +214,19 @@ func (o *benchOptions) start(ctx context.Context, what, dir string) (*bench.Runn
 	}
 	env := dir + ".env"
 	// No rate limit and a queue that holds everybody, several times: what is measured is the service, not its brakes.
-	args := append([]string{"serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0", "--env-file", env, "--limits", "none",
-		"--queue-records", strconv.Itoa(1 << 40)}, profiles...)
+	where, drop, err := o.place(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"serve", "--dev"}, where...)
+	args = append(args, []string{"--listen", "127.0.0.1:0", "--env-file", env, "--limits", "none",
+		"--queue-records", strconv.Itoa(1 << 40)}...)
+	args = append(args, profiles...)
 	p := exec.Command(self, args...)
 	p.Stderr = os.Stderr
 	p.Env = append([]string{envName("log-level") + "=warn"}, os.Environ()...) // a line per request would hide the figures
 	if err := p.Start(); err != nil {
+		drop()
 		return nil, fmt.Errorf("start the service: %w", err)
 	}
 	ended, gone := make(chan error, 1), make(chan struct{})
@@ -235,6 +246,7 @@ func (o *benchOptions) start(ctx context.Context, what, dir string) (*bench.Runn
 			p.Process.Kill()
 			<-gone
 		}
+		drop()
 		os.Remove(env)
 	}
 	running := &bench.Running{Ended: ended, Stop: stop}
@@ -244,6 +256,36 @@ func (o *benchOptions) start(ctx context.Context, what, dir string) (*bench.Runn
 	}
 	running.PID, running.Data = p.Process.Pid, dir
 	return running, nil
+}
+
+// place returns the arguments that say where a service keeps everything: in dir, or in a database that is made, which drop removes.
+func (o *benchOptions) place(ctx context.Context, dir string) (args []string, drop func(), err error) {
+	if o.database == "" {
+		return []string{"--data", dir}, func() {}, nil
+	}
+	u, err := url.Parse(o.database)
+	if err != nil || u.Host == "" {
+		return nil, nil, errors.New("--database: it is an address such as postgres://user@host/postgres")
+	}
+	name := "induct_bench_" + strings.ToLower(rand.Text())
+	run := func(ctx context.Context, text string) error {
+		conn, err := pgx.Connect(ctx, o.database)
+		if err != nil {
+			return fmt.Errorf("--database: %w", err)
+		}
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, text+pgx.Identifier{name}.Sanitize())
+		return err
+	}
+	if err := run(ctx, "CREATE DATABASE "); err != nil {
+		return nil, nil, err
+	}
+	u.Path = "/" + name
+	return []string{"--database", u.String()}, func() {
+		if err := run(context.WithoutCancel(ctx), "DROP DATABASE "); err != nil {
+			fmt.Fprintf(os.Stderr, "The database %s was not dropped: %v\n", name, err)
+		}
+	}, nil
 }
 
 // await returns how to reach a service once it has said so.

@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), demoCommand(), uploadCommand(), jobCommand(), exprCommand(), appCommand(), keyCommand(), userCommand(), credentialCommand(), backupCommand(), restoreCommand(), dbCommand(), benchCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), uploadCommand(), jobCommand(), exprCommand(), appCommand(), keyCommand(), userCommand(), credentialCommand(), backupCommand(), restoreCommand(), dbCommand(), benchCommand(), healthCommand(), versionCommand())
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

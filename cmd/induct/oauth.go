@@ -136,6 +136,9 @@ func adminScopes() string {
 func (s *server) adminCenter(ctx context.Context, dev bool) error {
 	id := func(of string) uuid.UUID { return uuid.NewSHA1(s.tenant.ID, []byte("admin-center "+of)) }
 	redirects := []string{s.base + "/"}
+	if s.publicURL != "" && s.store.Shared() {
+		redirects = nil // processes that others share it with would each put their own address there
+	}
 	if s.publicURL != "" {
 		redirects = append(redirects, strings.TrimRight(s.publicURL, "/")+"/")
 	}
@@ -201,6 +204,9 @@ func (s *server) welcome(ctx context.Context, out io.Writer, dev bool) error {
 func (s *server) checkIdentityListen() error {
 	if s.signIn.identityListen == "" {
 		return nil
+	}
+	if s.data == "" {
+		return errors.New("--managed-identity-listen needs --data DIR, also with --database: processes of this machine find there what they have to show")
 	}
 	host, _, err := net.SplitHostPort(s.signIn.identityListen)
 	if err != nil {

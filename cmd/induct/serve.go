@@ -63,7 +63,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&set.proxies, "trusted-proxies", "", "`ADDRESSES` and networks of proxies whose Forwarded and X-Forwarded-* headers are believed, separated by commas")
 	f.StringVar(&set.publicURL, "public-url", "", "scheme and host that clients use, behind a proxy that ends TLS")
 	f.StringVar(&set.metricsListen, "metrics-listen", "", "another `ADDRESS:PORT`, of plain HTTP, for /metrics, /livez and /readyz; loopback unless it names a host")
-	f.DurationVar(&set.shutdownDelay, "shutdown-delay", 0, "`TIME`, such as 5s, for load balancers: told to stop, go on that long with /readyz at 503")
+	f.DurationVar(&set.shutdownDelay, "shutdown-delay", 0, "behind a load balancer: how long to go on serving once told to stop, while /readyz already says no; twice the time between its checks")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error; the log goes to standard error as JSON lines")
 	f.BoolVar(&set.withoutMail, "without-notification-mail", false, "let jobs start that have no notification e-mail; else they go into quarantine at start")
 	mailFlags(f, &set.mail)

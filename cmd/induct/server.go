@@ -48,7 +48,7 @@ type settings struct {
 	queueRecords  int64
 	reserve       int64
 	keep          keepSettings
-	shutdownDelay time.Duration // between saying that it is not ready and taking no more requests
+	shutdownDelay time.Duration // how long it goes on serving, not ready, once it is told to stop
 	withoutMail   bool          // jobs start although they have nobody to notify
 	mail          mailSettings
 	signIn        signInSettings
@@ -123,13 +123,17 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var allowances graph.Allowances // nil: nobody else accepts uploads
+	if s.store.Shared() {
+		allowances = s.store
+	}
 	wire := graph.New(graph.Config{
 		Service: struct {
 			*provision.Service
 			*directory.Directory
 		}{s.service, s.users},
 		Apps: s.store, Tokens: s.authority, PublicURL: set.publicURL, Limits: limits, Logger: set.log, Observe: s.sawRequest,
-		RoleMembers: roleMembers(s.store), Retention: s.kept, KeepUploads: set.keep.Uploads,
+		RoleMembers: roleMembers(s.store), Retention: s.kept, KeepUploads: set.keep.Uploads, Allowances: allowances,
 	})
 	s.metrics = metrics.New(metrics.Config{Engine: s.service, Store: watched{s.store}, Version: version})
 	s.health = metrics.NewHealth(watched{s.store}, set.log)
@@ -291,7 +295,11 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 		s.health.ShutDown()
-		time.Sleep(s.shutdownDelay) // until load balancers have heard of it
+		// A connection that is closed while a request is on its way loses the request. So load balancers turn away first.
+		select {
+		case err = <-failed:
+		case <-time.After(s.shutdownDelay):
+		}
 		// Long polls answer at once with what is known; other requests do not look at their context.
 		endRequests()
 		unused.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })

@@ -279,7 +279,8 @@ func TestRunPurges(t *testing.T) {
 	if err := d.Delete(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	d.Retention = 0
+	d.Retention = time.Second
+	now = now.Add(time.Minute)
 	ctx, stop := context.WithCancel(t.Context())
 	ran := make(chan struct{})
 	go func() { d.Run(ctx, slog.New(slog.DiscardHandler)); close(ran) }()

@@ -23,8 +23,7 @@ import (
 // Directory is the users of the tenant. It is safe for concurrent use.
 type Directory struct {
 	store    *sqlstore.Store
-	versions *versions
-	current  *target // of the latest Unit; only the store's writer touches it
+	versions *versions // nil if other processes write users, too
 
 	// Retention is how long a deleted user can be restored, 0 for ever; New sets 30 days. It is not to be changed while Run runs.
 	Retention time.Duration
@@ -33,17 +32,23 @@ type Directory struct {
 // rememberedVersions is how many users' versions are held in memory, which takes 24 bytes each.
 const rememberedVersions = 1 << 20
 
-// New returns the directory whose tables are in store. There must be one of a store: it relies on seeing all writes.
+// New returns the directory whose tables are in store. There must be one of a store in a process: unless other processes share
+// the store, it relies on seeing all writes.
 func New(store *sqlstore.Store) *Directory {
-	return &Directory{store: store, versions: newVersions(rememberedVersions), Retention: 30 * 24 * time.Hour}
+	d := &Directory{store: store, Retention: 30 * 24 * time.Hour}
+	if !store.Shared() {
+		d.versions = newVersions(rememberedVersions)
+	}
+	return d
 }
 
 // In implements provision.Colocated. u must be of the store that the directory was made with.
 func (d *Directory) In(u provision.Unit) provision.Target {
-	if d.current == nil || d.current.u != u.(*sqlstore.Unit) {
-		d.current = &target{u: u.(*sqlstore.Unit), versions: d.versions, seen: map[string]*user{}, wrote: map[uuid.UUID]int64{}}
-	}
-	return d.current
+	unit := u.(*sqlstore.Unit)
+	return unit.Own(func() any {
+		return &target{u: unit, versions: d.versions, seen: map[string]*user{}, wrote: map[uuid.UUID]int64{},
+			ahead: prefetched{map[uuid.UUID]bool{}, map[uuid.UUID]int64{}, map[int64]string{}}}
+	}).(*target)
 }
 
 const columns = "id, version, created, deleted, content, pk"
@@ -115,11 +120,15 @@ type target struct {
 	versions *versions
 	seen     map[string]*user    // as they are in the transaction now, by id
 	wrote    map[uuid.UUID]int64 // versions that the transaction has made
+	ahead    prefetched
 }
 
 // Find implements provision.Target.
 func (t *target) Find(_ context.Context, queries []provision.Query) ([]provision.Found, error) {
 	answers := make([]provision.Found, len(queries))
+	if err := t.prefetch(queries); err != nil {
+		return nil, err
+	}
 	for i, q := range queries {
 		var err error
 		if q.ID != "" {
@@ -160,6 +169,9 @@ func (t *target) version(id uuid.UUID) (version int64, err error) {
 	if version := t.versions.get(id); version != 0 {
 		return version, nil
 	}
+	if version, read := t.ahead.versions[id]; read {
+		return version, nil
+	}
 	err = sqlstore.Query(t.u.Conn(), "SELECT version FROM users WHERE id = ?1", []any{id[:]}, func(st sqlstore.Row) error {
 		version = st.ColumnInt64(0)
 		return nil
@@ -188,7 +200,7 @@ func (t *target) wroteVersion(id uuid.UUID, version int64) {
 
 // user returns the user with this id, nil if there is none.
 func (t *target) user(id uuid.UUID) (x *user, err error) {
-	if x := t.seen[id.String()]; x != nil {
+	if x := t.seen[id.String()]; x != nil || t.ahead.users[id] {
 		return x, nil
 	}
 	err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE id = ?1", []any{id[:]}, func(st sqlstore.Row) error {
@@ -203,10 +215,9 @@ func (t *target) user(id uuid.UUID) (x *user, err error) {
 // byAttribute takes a filed attribute from its key; others are compared user by user.
 func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 	var ids []string
-	take := func(st sqlstore.Row) error {
-		x, err := row(st)
-		if err != nil || !x.has(q.Attribute, q.Value) {
-			return err
+	take := func(x *user) error {
+		if !x.has(q.Attribute, q.Value) {
+			return nil
 		}
 		f.Object = x.Object
 		t.seen[x.ID] = x
@@ -216,7 +227,13 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 		return nil
 	}
 	if !slices.Contains(filed, q.Attribute) {
-		err = stop(sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE deleted IS NULL", nil, take))
+		err = stop(sqlstore.Scan(t.u.Conn(), "SELECT "+columns+" FROM users WHERE deleted IS NULL", nil, func(st sqlstore.Row) error {
+			x, err := row(st)
+			if err != nil {
+				return err
+			}
+			return take(x)
+		}))
 	} else {
 		err = stop(t.eachFiled(key(q.Attribute, q.Value), take))
 	}
@@ -230,18 +247,57 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 const maxAmbiguous = 10
 
 // eachFiled calls take with each live row that is filed under a hash; it may hold another value.
-func (t *target) eachFiled(hash int64, take func(sqlstore.Row) error) error {
+func (t *target) eachFiled(hash int64, take func(*user) error) error {
+	if t.u.Shared() {
+		return t.eachFiledAhead(hash, take)
+	}
 	rows, err := t.u.Keyed(hash)
 	for _, pk := range rows {
 		if err == nil {
-			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE pk = ?1", []any{pk}, take)
+			err = sqlstore.Query(t.u.Conn(), "SELECT "+columns+" FROM users WHERE pk = ?1", []any{pk}, func(st sqlstore.Row) error {
+				x, err := row(st)
+				if err != nil {
+					return err
+				}
+				return take(x)
+			})
 		}
 	}
 	return err
 }
 
+// eachFiledAhead is eachFiled of what can be, or has been, read ahead.
+func (t *target) eachFiledAhead(hash int64, take func(*user) error) error {
+	if err := t.prefetchFiled([]int64{hash}); err != nil {
+		return err
+	}
+	rows, err := t.u.Keyed(hash)
+	if err != nil {
+		return err
+	}
+	for _, pk := range rows {
+		if x := t.seen[t.ahead.rows[pk]]; x != nil {
+			if err := take(x); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Apply implements provision.Target. What can be made ready without the transaction is, beside it.
 func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provision.Result, error) {
+	if t.u.Shared() {
+		var ids [][]byte
+		for _, c := range changes {
+			if id, err := uuid.Parse(c.ID); err == nil && !c.Create {
+				ids = append(ids, id[:])
+			}
+		}
+		if err := t.prefetchUsers(ids); err != nil {
+			return nil, err
+		}
+	}
 	results := make([]provision.Result, len(changes))
 	drafts := make([]draft, len(changes))
 	for i := range changes {
@@ -257,6 +313,14 @@ func (t *target) Apply(_ context.Context, changes []provision.Change) ([]provisi
 			results[i].Err = drafts[i].make(&changes[i], now)
 		}
 	})
+	if t.u.Shared() {
+		for i := range changes {
+			drafted(i)
+		}
+		if err := t.prefetchDrafts(drafts); err != nil {
+			return nil, err
+		}
+	}
 	for i := range changes {
 		if drafted(i); results[i].Err != nil {
 			continue
@@ -420,6 +484,14 @@ func (t *target) store(d *draft) (stored bool, err error) {
 			return false, err
 		}
 		is.pk = pk
+		if t.u.Shared() {
+			if x, err := t.user(is.uuid); x != nil || err != nil {
+				return false, err
+			}
+			t.seen[is.ID], t.ahead.rows[pk] = is, is.ID
+			return true, sqlstore.Query(c, "INSERT INTO users (pk, id, version, created, content) VALUES (?1, ?2, ?3, ?4, ?5)",
+				[]any{pk, is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
+		}
 		err = sqlstore.Query(c, "INSERT INTO users (pk, id, version, created, content) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
 			[]any{pk, is.uuid[:], is.Version, is.Created.UnixMicro(), d.content}, nil)
 		return sqlstore.Changes(c) == 1, err
@@ -441,10 +513,9 @@ func microsOrNull(at time.Time) any {
 
 // taken reports whether a live user has the userPrincipalName, which is filed under hash.
 func (t *target) taken(upn string, hash int64) (taken bool, err error) {
-	err = t.eachFiled(hash, func(st sqlstore.Row) error {
-		x, err := row(st)
-		taken = taken || err == nil && x.has("userPrincipalName", upn)
-		return err
+	err = t.eachFiled(hash, func(x *user) error {
+		taken = taken || x.has("userPrincipalName", upn)
+		return nil
 	})
 	return taken, err
 }

@@ -36,6 +36,8 @@ type portion struct {
 	mu     sync.Mutex // also held while it is drawn, so that this is done once for all who wait
 	tokens int
 	until  time.Time // when there may be more
+	err    error     // of the latest attempt to draw one, which ended at failed
+	failed time.Time
 }
 
 // quotaName is the allowance of the tenant's daily quota.
@@ -54,9 +56,12 @@ func newSharedLimiter(l Limits, store Allowances) *sharedLimiter {
 }
 
 func (l *sharedLimiter) allow(ctx context.Context, who caller, now time.Time) (time.Duration, error) {
-	p := l.of(who)
+	p, arrived := l.of(who), time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.err != nil && arrived.Before(p.failed) { // waited for it: a store that hangs is not asked by each of them in turn
+		return 0, p.err
+	}
 	if wait := p.until.Sub(now); wait > 0 && p.tokens == 0 {
 		return wait, nil
 	}
@@ -68,9 +73,13 @@ func (l *sharedLimiter) allow(ctx context.Context, who caller, now time.Time) (t
 		}
 		drawn := 0
 		err := l.store.Allowance(ctx, l.life, names, func(at time.Time, states [][]byte) { drawn, wait = l.draw(at, states) })
-		if err != nil || wait > 0 {
+		if p.err = err; err != nil {
+			p.failed = time.Now()
+			return 0, err
+		}
+		if wait > 0 {
 			p.until = now.Add(wait)
-			return wait, err
+			return wait, nil
 		}
 		p.tokens = drawn
 	}

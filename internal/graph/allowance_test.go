@@ -18,6 +18,7 @@ type ledger struct {
 	states map[string][]byte
 	asked  int
 	err    error
+	hangs  time.Duration // before it fails
 }
 
 func (l *ledger) Allowance(_ context.Context, _ time.Duration, names []string, spend func(time.Time, [][]byte)) error {
@@ -25,6 +26,7 @@ func (l *ledger) Allowance(_ context.Context, _ time.Duration, names []string, s
 	defer l.mu.Unlock()
 	l.asked++
 	if l.err != nil {
+		time.Sleep(l.hangs)
 		return l.err
 	}
 	take := func() [][]byte {
@@ -128,6 +130,19 @@ func TestSharedWithoutStore(t *testing.T) {
 	l := newLimiter(Limits{Requests: 1, Window: time.Hour}, store)
 	if _, err := l.allow(t.Context(), caller{1, uuid.Nil}, time.Now()); !errors.Is(err, down) {
 		t.Errorf("got %v", err)
+	}
+	store.asked, store.hangs = 0, 100*time.Millisecond
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := l.allow(t.Context(), caller{1, uuid.Nil}, time.Now()); !errors.Is(err, down) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if store.asked > 25 { // once or twice, unless the machine is slow
+		t.Errorf("a store that hangs was asked %d times for 50 requests at once", store.asked)
 	}
 	store.err = nil
 	if wait, err := l.allow(t.Context(), caller{1, uuid.Nil}, time.Now()); wait != 0 || err != nil {

@@ -20,7 +20,7 @@ func (c *call) bulkUpload() error {
 	if err := c.scimContent(); err != nil {
 		return err
 	}
-	job, missing := c.job()
+	job, missing := c.knownJob()
 	if missing == nil {
 		wait, err := c.s.limiter.allow(c.r.Context(), caller{job.PK, c.principal.AppID}, c.received)
 		if err != nil {

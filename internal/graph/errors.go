@@ -145,9 +145,15 @@ func asProblem(err error) *problem {
 	case errors.Is(err, provision.ErrDamaged):
 		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: 5 * time.Minute,
 			message: "The service's database is damaged, and what is asked for cannot be read or stored. Nothing was accepted. Who operates the service must restore a backup; retry this request after that."}
-	case errors.Is(err, provision.ErrBusy):
+	case errors.Is(err, provision.ErrUnavailable):
+		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: 5 * time.Second,
+			message: "The service's database does not answer. Retry this request later, with the same client-request-id: it may have been carried out."}
+	case errors.Is(err, provision.ErrBusy), errors.Is(err, provision.ErrFenced):
 		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: time.Second,
 			message: "Others change the same all the time, so that nothing was done. Retry this request."}
+	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, provision.ErrFenced):
+		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: 2 * time.Second,
+			message: "The service's database does not answer now, and what was asked for may have been done or not. Repeat this request; an upload with the same client-request-id is not taken twice."}
 	case errors.Is(err, provision.ErrRunning):
 		return conflict("The job runs: pause it with POST …/jobs/{id}/pause, then repeat this request.")
 	case errors.Is(err, provision.ErrNotFound):

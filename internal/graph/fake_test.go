@@ -100,6 +100,8 @@ func (f *fakeService) LoggedJobs(context.Context) ([]*provision.Job, error) {
 	return append([]*provision.Job{f.job}, f.others...), nil
 }
 
+func (f *fakeService) Refresh(context.Context) error { return nil }
+
 func (f *fakeService) Job(ctx context.Context, id string) (*provision.Job, error) {
 	jobs, _ := f.Jobs(ctx)
 	for _, j := range jobs {

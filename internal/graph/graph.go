@@ -27,6 +27,8 @@ type Service interface {
 	PutApp(ctx context.Context, servicePrincipal, appID uuid.UUID, displayName string) error
 	// SetSecrets replaces all secrets of an app. Of confidential ones only the key is handed over; ErrNotFound.
 	SetSecrets(ctx context.Context, servicePrincipal uuid.UUID, secrets []provision.KeyValue) error
+	// Refresh has Job know what other processes have changed; without it that may be missing for a second.
+	Refresh(ctx context.Context) error
 	// Jobs returns all jobs of the tenant.
 	Jobs(ctx context.Context) ([]*provision.Job, error)
 	// LoggedJobs returns the jobs that log entries may be of: those that were deleted, too.

@@ -161,6 +161,8 @@ func TestBulkUploadServiceErrors(t *testing.T) {
 	}{
 		{provision.ErrQueueFull, 500, textQueueFull},
 		{fmt.Errorf("accept: %w", provision.ErrNoSpace), 503, "The service cannot store the data"},
+		{fmt.Errorf("accept: %w: secret", provision.ErrUnavailable), 503, "The service's database does not answer."},
+		{fmt.Errorf("accept: %w", provision.ErrFenced), 503, "Others change the same all the time"},
 		{fmt.Errorf("secret detail"), 500, "An internal error has occurred."},
 	} {
 		w := newWorld(t)

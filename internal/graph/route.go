@@ -319,8 +319,16 @@ func (c *call) ownsJob(job *provision.Job) bool {
 	return false
 }
 
-// job returns the job that the path names; it must be one of the service principal's.
+// job returns the job that the path names, with what any process has changed of it; it must be one of the service principal's.
 func (c *call) job() (*provision.Job, error) {
+	if err := c.s.Service.Refresh(c.r.Context()); err != nil {
+		return nil, err
+	}
+	return c.knownJob()
+}
+
+// knownJob is job as this process knows it, for those who come often and need no more than what it is.
+func (c *call) knownJob() (*provision.Job, error) {
 	id, err := c.param("{job}")
 	if err != nil {
 		return nil, err

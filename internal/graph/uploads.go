@@ -21,7 +21,7 @@ const (
 
 // upload returns the job and the id of the upload that the path names.
 func (c *call) upload() (*provision.Job, uuid.UUID, error) {
-	job, err := c.job()
+	job, err := c.knownJob()
 	if err != nil {
 		return nil, uuid.Nil, err
 	}
@@ -265,7 +265,7 @@ func receiptError(e *provision.LogEntry) object {
 
 // listUnreadPaths tells which paths records have sent that no mapping of the job reads.
 func (c *call) listUnreadPaths() error {
-	job, err := c.job()
+	job, err := c.knownJob()
 	if err != nil {
 		return err
 	}

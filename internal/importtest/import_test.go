@@ -83,6 +83,7 @@ var rooms = []room{
 	}},
 
 	{path: "internal/importtest"},
+	{path: "deploy"}, // checks the files there, and runs what runs without a container engine
 	{path: "test/faults/history", pure: true},
 	{path: "test/faults/proxy"},
 	{path: "test/faults/balance"},

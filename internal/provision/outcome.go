@@ -252,7 +252,10 @@ func (b *batch) person(r *record) *Person {
 	}
 	p := &Person{Anchor: r.op.Anchor, Kept: r.kept, Upload: r.upload.Number, Index: r.index, Name: r.entry.Name}
 	if r.person != nil {
-		p.ObjectID, p.Version, p.Enabled, p.Revision = r.person.ObjectID, r.person.Version, r.person.Enabled, r.person.Revision
+		p.ObjectID, p.Version, p.Enabled = r.person.ObjectID, r.person.Version, r.person.Enabled
+	}
+	if l := b.people[p.Anchor]; l != nil && l.person != nil { // an earlier record of the batch may have written the person
+		p.Revision = l.person.Revision
 	}
 	if r.lost != "" {
 		p.ObjectID, p.Version, p.Enabled = "", 0, false

@@ -255,9 +255,9 @@ type Store interface {
 
 // Waker is a Store that other processes write too, and that hears of it.
 type Waker interface {
-	// Wake returns a channel of jobs in which there may be something to do or to see because another process has written, by their
-	// PK; 0: any. It is a hint: some may be missing. The channel is closed when ctx ends.
-	Wake(ctx context.Context) <-chan int64
+	// Wakes returns a channel of jobs in which there may be something to do or to see because another process has written, by their
+	// PK; 0: any. It is a hint: some may be missing. It is nil if nobody else writes.
+	Wakes(ctx context.Context) <-chan int64
 }
 
 // Unit is one transaction of a job. It is used by one goroutine, inside Store.Unit's fn only.

@@ -133,7 +133,7 @@ func (w watched) Apply(ctx context.Context, changes []Change) ([]Result, error) 
 
 // downOr returns err as a downError, unless it is the store's trouble or the end of the work.
 func downOr(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNoSpace) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrFenced) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNoSpace) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFenced) {
 		return err
 	}
 	return &downError{err}
@@ -289,10 +289,7 @@ func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, 
 			return false, err
 		}
 		if b == nil { // what is left of the cycle has been purged
-			if !lane.First || lane.Job < lane.Position || lane.To < lane.Cycle.To {
-				return false, nil
-			}
-			return true, r.closeCycle(ctx, job, lane)
+			return true, r.pass(ctx, job, lane)
 		}
 	}
 	b.cycle, b.began, b.clock, b.policy = lane.Cycle, r.s.now(), time.Now(), r.s.policy(job)
@@ -312,6 +309,16 @@ func (r *runner) batch(ctx context.Context, job *Job, program *mapping.Program, 
 	r.s.changed()
 	r.report(ctx, b)
 	return true, nil
+}
+
+// pass moves lanes over uploads that have been purged.
+func (r *runner) pass(ctx context.Context, job *Job, lane Lane) error {
+	if lane.First && lane.Job >= lane.Position { // and so does the end of the cycle, for all lanes at once
+		return r.closeCycle(ctx, job, lane)
+	}
+	return r.s.store.Unit(ctx, lane.at().fence(job), func(u Unit) error {
+		return u.Advance([]UploadResult{{Number: lane.To}}, lane.Cycle.Number, r.s.now())
+	})
 }
 
 // stand is where a batch begins: lanes, and how far they have committed.

@@ -185,7 +185,7 @@ func (s *Service) Run(ctx context.Context) {
 func (s *Service) listen(ctx context.Context) {
 	var woken <-chan int64
 	if w, ok := s.store.(Waker); ok {
-		woken = w.Wake(ctx)
+		woken = w.Wakes(ctx)
 	}
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()

@@ -32,7 +32,7 @@ func ParsePlace(text string) (Place, error) {
 // read calls fn with a snapshot. Who is live may be written to meanwhile; else nobody else may have it open.
 func (p Place) read(ctx context.Context, live bool, scratch string, o DumpOptions, fn func(*snapshot) error) (err error) {
 	if p.database != "" {
-		return errNoPostgres
+		return readPostgres(ctx, p.database, live, fn)
 	}
 	if live {
 		return readLite(ctx, p.dir, scratch, o, fn)
@@ -51,12 +51,11 @@ func (p Place) read(ctx context.Context, live bool, scratch string, o DumpOption
 // load fills a place from a dump.
 func (p Place) load(ctx context.Context, r io.Reader, aside bool, o DumpOptions) (sum *Summary, replaced string, err error) {
 	if p.database != "" {
-		return nil, "", errNoPostgres
+		sum, err = loadPostgres(ctx, p.database, r, o)
+		return sum, "", err
 	}
 	return loadLite(ctx, p.dir, r, aside, o)
 }
-
-var errNoPostgres = errors.New("PostgreSQL is not supported yet")
 
 // Backup writes all of an installation, which may be running, into a file, in the state in which it is now. The file gets its
 // name, in the place of one that has it, when it is durable and was read back; it can be read by its owner only.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -33,11 +32,14 @@ type snapshot struct {
 	conn   Conn
 	taken  time.Time           // what was committed before is in it
 	source string              // for the header
-	keys   func(eachKey) error // calls its argument with every row of the table key, and what is staged of it
+	keys   func(eachRow) error // calls its argument with the rows of keyTable
+	lanes  func(eachRow) error // and with those of laneTable; nil: there are none
+	woken  []int64             // references that are ready although their rows do not say so, sorted; see woken.go
 	tables []table
 }
 
-type eachKey func(hash, row int64) error
+// eachRow is called with a row of a table of integers.
+type eachRow func(row ...int64) error
 
 // Steps that a Progress is told of.
 const (
@@ -55,11 +57,6 @@ func dump(ctx context.Context, s *snapshot, w io.Writer, o DumpOptions) (*Summar
 	header, err := s.header(o)
 	if err != nil {
 		return nil, err
-	}
-	if latest, err := latestSchema(); err != nil {
-		return nil, err
-	} else if header.Schema != latest {
-		return nil, fmt.Errorf("the tables have version %d and this program is for %d: use the release that runs the installation", header.Schema, latest)
 	}
 	d, err := newDumpWriter(w)
 	if err != nil {
@@ -96,7 +93,7 @@ func (s *snapshot) header(o DumpOptions) (Header, error) {
 		return nil
 	})
 	for _, t := range s.tables {
-		if err == nil {
+		if err == nil && t.name != laneTable {
 			err = query(s.conn, "SELECT count(*) FROM "+t.name, nil, func(r Row) error {
 				h.Rows += r.ColumnInt64(0)
 				return nil
@@ -114,6 +111,18 @@ func latestSchema() (latest int64, err error) {
 		latest, err = max(latest, version), errors.Join(err, e)
 	}
 	return latest, err
+}
+
+// checkSchema refuses a database of another release, whose tables may be others.
+func checkSchema(c Conn) error {
+	version, err := schemaVersion(c)
+	if err != nil {
+		return fmt.Errorf("this is no database of Induct: %w", err)
+	}
+	if latest, err := latestSchema(); err != nil || version != latest {
+		return errors.Join(err, fmt.Errorf("the tables have version %d and this program is for %d: use the release of Induct that runs the installation", version, latest))
+	}
+	return nil
 }
 
 // schemaVersion returns the version of a database's tables.
@@ -193,29 +202,66 @@ func (d *dumpWriter) chunk(raw []byte) error {
 }
 
 func (s *snapshot) rows(t *table, add func(Row) error) error {
-	if t.name != keyTable {
-		text := "SELECT " + t.names() + " FROM " + t.name
-		if t.order != "" {
-			text += " ORDER BY " + t.order
-		}
-		return query(s.conn, text, nil, add)
+	each := func(row ...int64) error { return add(intRow(row)) }
+	switch {
+	case t.name == keyTable:
+		return s.keys(each)
+	case t.name == laneTable && s.lanes == nil:
+		return nil
+	case t.name == laneTable:
+		return s.lanes(each)
 	}
-	return s.keys(func(hash, row int64) error { return add(keyRow{hash, row}) })
+	text := "SELECT " + t.names() + " FROM " + t.name
+	if t.order != "" {
+		text += " ORDER BY " + t.order
+	}
+	if t.name == "reference" && len(s.woken) > 0 {
+		return s.conn.scan(text, nil, s.readyRows(t, add))
+	}
+	return s.conn.scan(text, nil, add)
 }
 
-// keyRow is a row of key.
-type keyRow [2]int64
+// readyRows has the rows of references that are woken say that they are ready.
+func (s *snapshot) readyRows(t *table, add func(Row) error) func(Row) error {
+	place := func(name string) int {
+		return slices.IndexFunc(t.columns, func(c column) bool { return c.name == name })
+	}
+	pk, ready := place("pk"), place("ready")
+	return func(r Row) error {
+		if _, woken := slices.BinarySearch(s.woken, r.ColumnInt64(pk)); woken {
+			return add(readyRow{r, ready})
+		}
+		return add(r)
+	}
+}
 
-func (k keyRow) ColumnInt64(col int) int64       { return k[col] }
-func (k keyRow) ColumnInt(col int) int           { return int(k[col]) }
-func (k keyRow) ColumnBool(col int) bool         { return k[col] != 0 }
-func (k keyRow) ColumnText(int) string           { return "" }
-func (k keyRow) ColumnIsNull(int) bool           { return false }
-func (k keyRow) ColumnLen(int) int               { return 0 }
-func (k keyRow) ColumnBytes(_ int, _ []byte) int { return 0 }
+// readyRow is a row with a 1 in a column of integers.
+type readyRow struct {
+	Row
+	column int
+}
+
+// ColumnInt64 implements Row.
+func (r readyRow) ColumnInt64(col int) int64 {
+	if col == r.column {
+		return 1
+	}
+	return r.Row.ColumnInt64(col)
+}
+
+// intRow is a row of a table of integers.
+type intRow []int64
+
+func (r intRow) ColumnInt64(col int) int64       { return r[col] }
+func (r intRow) ColumnInt(col int) int           { return int(r[col]) }
+func (r intRow) ColumnBool(col int) bool         { return r[col] != 0 }
+func (r intRow) ColumnText(int) string           { return "" }
+func (r intRow) ColumnIsNull(int) bool           { return false }
+func (r intRow) ColumnLen(int) int               { return 0 }
+func (r intRow) ColumnBytes(_ int, _ []byte) int { return 0 }
 
 // storedKeys calls row for each row of key in its order, with the staged changes made.
-func storedKeys(c Conn, staged []keyChange, row eachKey) error {
+func storedKeys(c Conn, staged []keyChange, row eachRow) error {
 	order := func(a, b keyChange) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) }
 	give := func(ch keyChange) error {
 		if ch.gone {
@@ -223,7 +269,7 @@ func storedKeys(c Conn, staged []keyChange, row eachKey) error {
 		}
 		return row(ch.hash, ch.row)
 	}
-	err := query(c, "SELECT hash, row FROM key ORDER BY hash, row", nil, func(r Row) error {
+	err := c.scan("SELECT hash, row FROM key ORDER BY hash, row", nil, func(r Row) error {
 		stored := keyChange{hash: r.ColumnInt64(0), row: r.ColumnInt64(1)}
 		for len(staged) > 0 && order(staged[0], stored) < 0 {
 			if err := give(staged[0]); err != nil {
@@ -269,18 +315,20 @@ func stagedKeys(c Conn) ([]keyChange, error) {
 	return last, nil
 }
 
-// target is an empty database that is filled.
+// target is a database that is filled, in which there is no installation.
 type target interface {
 	// make makes the tables as they were in a version.
-	make(ctx context.Context, version int64) (Conn, error)
+	make(ctx context.Context, version int64) error
+	// open is told of a table before its rows.
+	open(t *table) error
+	// put writes a row, whose values may be bytes that do not outlive the call.
+	put(t *table, values []any) error
 }
 
 // loader writes the rows of a dump into a database.
 type loader struct {
 	to     target
-	conn   Conn
-	text   string // the INSERT of the present table
-	tables []table
+	tables []table // that there were so far
 	o      DumpOptions
 	done   int64
 	of     int64
@@ -293,23 +341,25 @@ func (l *loader) load(ctx context.Context, r io.Reader) (*Summary, error) {
 		return nil, err
 	}
 	sum, err := readDump(r, dumpVisitor{
-		head: func(h Header) (err error) {
+		head: func(h Header) error {
 			if h.Schema < 1 || h.Schema > latest {
 				return fmt.Errorf("the backup was written by Induct %s, whose tables have version %d; this program knows them up to %d: use that release or a later one", h.Release, h.Schema, latest)
 			}
 			l.of = h.Rows
-			l.conn, err = l.to.make(ctx, h.Schema)
-			return err
+			return l.to.make(ctx, h.Schema)
 		},
-		open: l.open,
-		row: func(_ *table, values []any) error {
+		open: func(t *table) error {
+			l.tables = append(l.tables, *t)
+			return l.to.open(t)
+		},
+		row: func(t *table, values []any) error {
 			if l.done++; l.done%progressRows == 0 {
 				l.o.progress(StepWrite, l.done, max(l.of, l.done))
 				if err := ctx.Err(); err != nil {
 					return err
 				}
 			}
-			return query(l.conn, l.text, values, nil)
+			return l.to.put(t, values)
 		},
 	})
 	if err == nil && sum.Header.Schema == latest {
@@ -329,15 +379,22 @@ func (l *loader) complete() error {
 	return nil
 }
 
-func (l *loader) open(t *table) error {
-	l.tables = append(l.tables, *t)
-	places := make([]string, len(t.columns))
-	for i := range places {
-		places[i] = fmt.Sprintf("?%d", i+1)
+// verify compares what the database holds now with what the dump held.
+func (l *loader) verify(ctx context.Context, s *snapshot, want *Summary) error {
+	s.tables = l.tables
+	got, err := s.sums(ctx, l.o)
+	if err != nil {
+		return fmt.Errorf("read back what was written: %w", err)
 	}
-	l.text = "INSERT INTO " + t.name + " (" + t.names() + ") VALUES (" + strings.Join(places, ", ") + ")"
+	if err := want.Differs(got); err != nil {
+		return fmt.Errorf("what was written is not what is read back: %w", err)
+	}
 	return nil
 }
 
 // ErrNotEmpty is part of the error of what would fill a place where an installation is already.
 var ErrNotEmpty = errors.New("there is an installation already")
+
+// ErrLanes is part of the error of a dump that a data directory cannot take, because work was under way in several lanes.
+var ErrLanes = errors.New("some people's records of an upload were done when others' were not, which only PostgreSQL can go on with: " +
+	"pause all jobs, wait until their cycles have ended, and take another backup, or stop the service then and copy")

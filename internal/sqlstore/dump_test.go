@@ -28,7 +28,7 @@ var derived = []string{"key_stage", "woken", "goose_db_version", "sqlite_sequenc
 func TestDumpedTables(t *testing.T) {
 	s := fresh(t)
 	got := map[string][]column{}
-	if err := s.read(t.Context(), func(c Conn) error {
+	if err := s.Read(t.Context(), func(c Conn) error {
 		return query(c, `SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY m.name, c.cid`, nil, func(r Row) error {
 			name := r.ColumnText(0)
 			if !slices.Contains(derived, name) {
@@ -41,6 +41,12 @@ func TestDumpedTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range dumped() {
+		if table.name == laneTable {
+			continue
+		}
+		if table.name == "job" { // how many there are is the database's choice
+			got["job"] = slices.DeleteFunc(got["job"], func(c column) bool { return c.name == "lanes" })
+		}
 		if !slices.Equal(got[table.name], table.columns) {
 			t.Errorf("table %s has the columns\n\t%v, a dump has\n\t%v", table.name, got[table.name], table.columns)
 		}
@@ -60,7 +66,7 @@ func stuff(t testing.TB, dir string, seed uint64, rows int) {
 	}
 	rnd := rand.New(rand.NewPCG(seed, seed))
 	for _, table := range dumped() {
-		if table.name == keyTable {
+		if table.name == keyTable || table.name == laneTable {
 			continue
 		}
 		for n := range rows {
@@ -68,12 +74,8 @@ func stuff(t testing.TB, dir string, seed uint64, rows int) {
 			for i, c := range table.columns {
 				values[i] = oddValue(rnd, c, n, strings.Contains(table.order, c.name) || c.name == "id" || c.name == "object")
 			}
-			text := "INSERT INTO " + table.name + " (" + table.names() + ") VALUES (?" + strings.Join(slices.Collect(func(yield func(string) bool) {
-				for i := range values {
-					yield(fmt.Sprint(i + 1))
-				}
-			}), ", ?") + ")"
-			if err := s.w.do(t.Context(), func(c Conn) error { return query(c, text, values, nil) }); err != nil {
+			l := &liteTarget{conn: s.w.conn}
+			if err := errors.Join(l.open(&table), s.w.do(t.Context(), func(Conn) error { return l.put(&table, values) })); err != nil {
 				t.Fatal(table.name, err)
 			}
 		}
@@ -95,10 +97,19 @@ func stuff(t testing.TB, dir string, seed uint64, rows int) {
 			t.Fatal(err)
 		}
 	}
+	if err := s.w.do(t.Context(), func(c Conn) error { // every third reference is woken, and one that is gone
+		u := &Unit{s: s, conn: c, job: 1}
+		return errors.Join(u.putWoken([]int64{3, 9, 6}, false), u.putWoken([]int64{3, 12, 1 << 40}, true))
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// nullable are columns that may be null, wherever there are columns of that name.
+var nullable = []string{"anchors", "request_id", "done", "closed", "settled", "counts", "purge", "deleted", "through", "ran"}
 
 // oddValue makes a value of a column; one of a key is like no other's.
 func oddValue(rnd *rand.Rand, c column, n int, unique bool) any {
@@ -110,16 +121,24 @@ func oddValue(rnd *rand.Rand, c column, n int, unique bool) any {
 	case unique:
 		return []byte(fmt.Sprintf("%016d", n))
 	}
-	switch c.kind {
-	case integers:
-		return []int64{0, 1, -1, 1 << 40, -1 << 63, 1<<63 - 1}[rnd.IntN(6)]
-	case texts:
-		return []string{"", "{}", "Zoë \u0000 ☃", "'; DROP TABLE job"}[rnd.IntN(4)] + fmt.Sprint(n)
-	}
-	if c.name == "anchors" && n%2 == 0 {
+	if slices.Contains(nullable, c.name) && n%2 == 0 {
 		return nil
 	}
-	b := make([]byte, []int{0, 1, 16, 100_000}[rnd.IntN(4)])
+	switch c.kind {
+	case integers:
+		most := int64(1 << 50)
+		if c.name == "program" { // a hash
+			most = 1<<63 - 1
+		}
+		return []int64{0, 1, -1, 1 << 40, -most, most}[rnd.IntN(6)]
+	case texts:
+		return []string{"", "{}", "Zoë ☃", "'; DROP TABLE job"}[rnd.IntN(4)] + fmt.Sprint(n)
+	}
+	size := []int{0, 1, 16, 100_000}[rnd.IntN(4)]
+	if slices.Contains([]string{"family", "person"}, c.name) { // which are in an index
+		size = min(size, 16)
+	}
+	b := make([]byte, size)
 	for i := range b {
 		b[i] = byte(rnd.Uint32())
 	}
@@ -136,12 +155,14 @@ func content(t testing.TB, dir string) map[string][]string {
 	defer c.Close()
 	all := map[string][]string{}
 	for _, table := range dumped() {
-		if table.name == keyTable { // see keyed
+		if table.name == keyTable || table.name == laneTable { // keys come below
 			continue
 		}
 		list := make([]string, len(table.columns))
 		for i, c := range table.columns {
-			list[i] = "quote(" + c.name + ")"
+			if list[i] = "quote(" + c.name + ")"; table.name == "reference" && c.name == "ready" {
+				list[i] = "CASE WHEN pk IN (3, 6, 9, 12) THEN 1 ELSE quote(ready) END" // woken, see stuff
+			}
 		}
 		if err := query(liteConn{c}, "SELECT "+strings.Join(list, " || ',' || ")+" FROM "+table.name, nil, func(r Row) error {
 			all[table.name] = append(all[table.name], r.ColumnText(0))
@@ -157,7 +178,7 @@ func content(t testing.TB, dir string) map[string][]string {
 	}
 	defer s.Close()
 	var hashes []int64
-	if err := s.read(t.Context(), func(c Conn) error {
+	if err := s.Read(t.Context(), func(c Conn) error {
 		staged, err := stagedKeys(c)
 		for _, ch := range staged {
 			hashes = append(hashes, ch.hash)
@@ -221,7 +242,7 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := content(t, dir)
-	if len(want) != len(dumped()) || sum.Rows < 30*int64(len(want)-1) {
+	if len(want) != len(dumped())-1 || sum.Rows < 30*int64(len(want)-1) {
 		t.Fatalf("%d tables were filled, with %d rows", len(want), sum.Rows)
 	}
 	for place, got := range map[string]Restored{restored: r, copied: c} {
@@ -446,8 +467,13 @@ func FuzzReadDump(f *testing.F) {
 	f.Add(file[:len(file)/2])
 	f.Add([]byte(dumpMagic + "H\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := VerifyBackup(t.Context(), bytes.NewReader(b), DumpOptions{}); err == nil && !bytes.Equal(b, file) {
-			t.Error("it passes for a backup")
+		if _, err := VerifyBackup(t.Context(), bytes.NewReader(b), DumpOptions{}); err != nil {
+			return
+		}
+		for _, bad := range [][]byte{b[:len(b)-1], append(slices.Clone(b), 0)} { // what is whole is not whole with a byte less or more
+			if _, err := VerifyBackup(t.Context(), bytes.NewReader(bad), DumpOptions{}); err == nil {
+				t.Error("it passes for a backup")
+			}
 		}
 	})
 }

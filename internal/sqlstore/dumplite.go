@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,9 @@ func checkFinished(dir string) error {
 	return fmt.Errorf("%s: %w", dir, ErrUnfinished)
 }
 
+// leastFree is the free space in the data directory below which a copy is given up: the WAL grows while it is made.
+const leastFree = 2 * DefaultReserve
+
 // copyPages is how many pages are copied between two looks at whether to go on.
 const copyPages = 1 << 10
 
@@ -56,9 +60,12 @@ func readLite(ctx context.Context, dir, scratch string, o DumpOptions, fn func(*
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	c.SetBlockOnBusy()
-	taken := time.Now()
+	if err := checkSchema(liteConn{c}); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	taken := time.Now() // no later than the snapshot begins
 	if scratch != "" {
-		done, err := copyLite(ctx, &c, scratch, o)
+		done, err := copyLite(ctx, &c, dir, scratch, o)
 		defer done()
 		if err != nil {
 			return fmt.Errorf("copy %s: %w", path, err)
@@ -67,17 +74,18 @@ func readLite(ctx context.Context, dir, scratch string, o DumpOptions, fn func(*
 	if err := execute(c, "PRAGMA cache_size = -16384", "PRAGMA temp_store = MEMORY", "BEGIN"); err != nil {
 		return err
 	}
-	if err := showWoken(liteConn{c}); err != nil {
-		return err
-	}
+	c.SetInterrupt(ctx.Done())
 	s := liteSnapshot(c, dumped())
 	s.taken = taken
+	if s.woken, err = wokenRows(s.conn); err != nil {
+		return err
+	}
 	return fn(s)
 }
 
 func liteSnapshot(c *sqlite.Conn, tables []table) *snapshot {
 	conn := liteConn{c}
-	return &snapshot{conn: conn, source: "sqlite", tables: tables, keys: func(row eachKey) error {
+	return &snapshot{conn: conn, source: "sqlite", tables: tables, keys: func(row eachRow) error {
 		staged, err := stagedKeys(conn)
 		if err != nil {
 			return err
@@ -86,18 +94,29 @@ func liteSnapshot(c *sqlite.Conn, tables []table) *snapshot {
 	}}
 }
 
+// wokenRows returns the references in the lists of woken.
+func wokenRows(c Conn) (all []int64, err error) {
+	err = query(c, "SELECT rows FROM woken", nil, func(r Row) error {
+		list, err := unpackWoken(Blob(r, 0))
+		all = append(all, list...)
+		return err
+	})
+	slices.Sort(all)
+	return slices.Compact(all), err
+}
+
 // copyLite puts a connection to a copy of the file in the place of c, which it closes. done deletes the copy once that is closed.
-func copyLite(ctx context.Context, c **sqlite.Conn, scratch string, o DumpOptions) (done func(), err error) {
-	dir, err := os.MkdirTemp(scratch, "induct-pages-") // 0700
+func copyLite(ctx context.Context, c **sqlite.Conn, dir, scratch string, o DumpOptions) (done func(), err error) {
+	temp, err := os.MkdirTemp(scratch, "induct-pages-") // 0700
 	if err != nil {
 		return func() {}, err
 	}
-	done = func() { os.RemoveAll(dir) }
-	to, err := sqlite.OpenConn(filepath.Join(dir, databaseFile), sqlite.OpenReadWrite, sqlite.OpenCreate)
+	done = func() { os.RemoveAll(temp) }
+	to, err := sqlite.OpenConn(filepath.Join(temp, databaseFile), sqlite.OpenReadWrite, sqlite.OpenCreate)
 	if err != nil {
 		return done, err
 	}
-	if err = copyAll(ctx, to, *c, o); err != nil {
+	if err = copyAll(ctx, to, *c, dir, o); err != nil {
 		return done, errors.Join(err, to.Close())
 	}
 	err = (*c).Close()
@@ -105,7 +124,7 @@ func copyLite(ctx context.Context, c **sqlite.Conn, scratch string, o DumpOption
 	return done, err
 }
 
-func copyAll(ctx context.Context, to, from *sqlite.Conn, o DumpOptions) error {
+func copyAll(ctx context.Context, to, from *sqlite.Conn, dir string, o DumpOptions) error {
 	if err := execute(to, "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE"); err != nil {
 		return err
 	}
@@ -118,9 +137,13 @@ func copyAll(ctx context.Context, to, from *sqlite.Conn, o DumpOptions) error {
 		return err
 	}
 	defer b.Close()
+	var space spaceGauge
 	for more := true; more; {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if free, err := space.freeBytes(dir); err == nil && free < leastFree {
+			return fmt.Errorf("%d bytes are free in %s: gave up, so that the service can go on accepting. What is written meanwhile needs room there, and a copy of the database beside the backup", free, dir)
 		}
 		if more, err = b.Step(copyPages); err != nil {
 			return err
@@ -134,19 +157,21 @@ func copyAll(ctx context.Context, to, from *sqlite.Conn, o DumpOptions) error {
 type liteTarget struct {
 	path    string
 	conn    *sqlite.Conn
+	text    string   // the INSERT of the present table
 	indexes []string // statements that make the indexes, which is done when all rows are there
 }
 
 // make implements target.
-func (t *liteTarget) make(ctx context.Context, version int64) (Conn, error) {
+func (t *liteTarget) make(ctx context.Context, version int64) error {
 	if err := migrate(ctx, t.path, version); err != nil {
-		return nil, err
+		return err
 	}
 	c, err := sqlite.OpenConn(t.path, sqlite.OpenReadWrite)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.conn = c
+	c.SetInterrupt(ctx.Done())
 	// Nothing of this file counts before it has its name, so that no journal is needed.
 	err = execute(c, "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA cache_size = -65536")
 	if err == nil {
@@ -155,7 +180,28 @@ func (t *liteTarget) make(ctx context.Context, version int64) (Conn, error) {
 	if err == nil {
 		err = execute(c, "BEGIN")
 	}
-	return liteConn{c}, err
+	return err
+}
+
+// open implements target. A job has one lane here.
+func (t *liteTarget) open(of *table) error {
+	names, places := of.names(), make([]string, len(of.columns))
+	for i := range places {
+		places[i] = fmt.Sprintf("?%d", i+1)
+	}
+	if of.name == "job" {
+		names, places = names+", lanes", append(places, "1")
+	}
+	t.text = "INSERT INTO " + of.name + " (" + names + ") VALUES (" + strings.Join(places, ", ") + ")"
+	return nil
+}
+
+// put implements target.
+func (t *liteTarget) put(of *table, values []any) error {
+	if of.name == laneTable {
+		return ErrLanes
+	}
+	return query(liteConn{t.conn}, t.text, values, nil)
 }
 
 func (t *liteTarget) dropIndexes() error {
@@ -232,12 +278,8 @@ func fillLite(ctx context.Context, t *liteTarget, r io.Reader, o DumpOptions) (*
 	if err := t.finish(ctx, o); err != nil {
 		return nil, err
 	}
-	got, err := liteSnapshot(t.conn, l.tables).sums(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("read back what was written: %w", err)
-	}
-	if err := sum.Differs(got); err != nil {
-		return nil, fmt.Errorf("what was written is not what is read back: %w", err)
+	if err := l.verify(ctx, liteSnapshot(t.conn, nil), sum); err != nil {
+		return nil, err
 	}
 	if err := t.close(); err != nil {
 		return nil, err

@@ -3,8 +3,6 @@ package sqlstore
 import (
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,25 +55,6 @@ func TestDueNotices(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var claims atomic.Int32
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			claimed, err := s.ClaimNotice(t.Context(), ids["1"], in(-time.Minute), in(time.Hour))
-			if err != nil {
-				t.Error(err)
-			}
-			if claimed {
-				claims.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	if claims.Load() != 1 {
-		t.Errorf("%d have claimed one notice", claims.Load())
-	}
-	due(in(0), 10, "4 2")
-	due(in(time.Hour), 10, "4 2 0 1")
 	tried("1", now, "", time.Time{})                  // sent
 	tried("4", time.Time{}, "refused", in(time.Hour)) // to be tried again
 	tried("2", time.Time{}, "no such address", time.Time{})

@@ -108,6 +108,7 @@ type place struct {
 
 	revision int64
 	wrote    bool // by this transaction
+	fresh    bool // and nobody knew the person before it
 }
 
 // find returns the row of an anchor.
@@ -235,7 +236,7 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if object == uuid.Nil {
 		linked = ""
 	}
-	is := place{pk: at.pk, object: linked, enabled: p.Enabled && linked != "", revision: at.revision + 1, wrote: true}
+	is := place{pk: at.pk, object: linked, enabled: p.Enabled && linked != "", revision: at.revision + 1, wrote: true, fresh: at.pk == 0 || at.fresh}
 	args := []any{at.pk, u.job, p.Anchor, bytesOf(object), p.Version, bytesOf(p.Hash), int64(p.Program), p.Upload, p.Index, p.Name, kept, is.enabled, int(p.Pending), is.revision}
 	if at.pk == 0 {
 		if is.pk, err = u.NewRow("person"); err != nil {
@@ -253,6 +254,7 @@ func (u *Unit) putPerson(p *provision.Person, kept []byte) error {
 	if err != nil {
 		return err
 	}
+	p.Revision = is.revision
 	u.remembered = append(u.remembered, rememberedPerson{key: key, object: object, version: p.Version, program: p.Program, hash: p.Hash})
 	return u.relinked(p.Anchor, at, is)
 }
@@ -295,6 +297,11 @@ func (u *Unit) Touch(r provision.PendingReference, version int64) error {
 
 // reference returns the row of a person's reference and whom it names; 0 if there is none.
 func (u *Unit) reference(anchor, attribute string) (pk int64, target string, err error) {
+	if at := u.places[anchor]; at != nil && at.fresh { // only what this Unit has filed is there
+		if h := referenceKey(u.job, anchor, attribute); u.s.pg != nil && u.saw[h] == nil {
+			u.saw[h] = []pgKey{}
+		}
+	}
 	rows, err := u.Keyed(referenceKey(u.job, anchor, attribute))
 	if err != nil {
 		return 0, "", err
@@ -343,7 +350,9 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 		u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	}
 	u.Claim(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	u.File(HashKey(referrerSpace, u.job, r.To), pk)
+	if u.s.pg == nil { // else there is an index
+		u.File(HashKey(referrerSpace, u.job, r.To), pk)
+	}
 	return nil
 }
 
@@ -424,7 +433,9 @@ func (u *Unit) dropReference(r provision.PendingReference) error {
 	}
 	delete(u.handed, pk)
 	u.Unfile(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
+	if u.s.pg == nil {
+		u.Unfile(HashKey(referrerSpace, u.job, target), pk)
+	}
 	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)
 }
 

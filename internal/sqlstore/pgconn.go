@@ -248,7 +248,7 @@ func statementOf(ctx context.Context, pg *pgconn.PgConn, call *pgCall) (string, 
 var (
 	parameter  = regexp.MustCompile(`\?(\d+)`)
 	indexHints = regexp.MustCompile(` (NOT INDEXED|INDEXED BY \w+)`)
-	rowLock    = regexp.MustCompile(`/\*(FOR [A-Z ]+)\*/`) // a comment for SQLite, which has one writer
+	rowLock    = regexp.MustCompile(`/\*(FOR [A-Za-z ]+)\*/`) // a comment for SQLite, which has one writer
 )
 
 // translate returns a text as PostgreSQL has it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,15 +68,19 @@ func (u *Unit) lockJob() error {
 	if u.s.pg == nil || u.head != nil || u.job == 0 {
 		return nil
 	}
-	if err := u.flushKeys(); err != nil { // before the lock: it may wait for another Unit
+	if err := errors.Join(u.wakeLinked(), u.flushKeys()); err != nil { // before the lock: it may wait for another Unit
 		return err
 	}
-	head, revision := (*jobHead)(nil), int64(0)
-	err := query(u.conn, "SELECT p.epoch, p.lanes, j.revision FROM progress p JOIN job j ON j.pk = p.job WHERE p.job = ?1 /*FOR UPDATE OF p*/", []any{u.job}, func(st Row) error {
-		head, revision = &jobHead{epoch: st.ColumnInt64(0), lanes: unpackLanes(Blob(st, 1))}, st.ColumnInt64(2)
+	var head *jobHead
+	err := query(u.conn, "SELECT epoch, lanes FROM progress WHERE job = ?1 /*FOR UPDATE*/", []any{u.job}, func(st Row) error {
+		head = &jobHead{epoch: st.ColumnInt64(0), lanes: unpackLanes(Blob(st, 1))}
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	revision := int64(0) // by another statement: one that has waited for a lock sees other tables as they were before
+	if err := query(u.conn, "SELECT revision FROM job WHERE pk = ?1", []any{u.job}, func(st Row) error { revision = st.ColumnInt64(0); return nil }); err != nil {
 		return err
 	}
 	if u.head = head; head == nil {

@@ -81,7 +81,7 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 			cfg.ConnConfig.RuntimeParams[name] = value
 		}
 	}
-	if err := migratePostgres(ctx, cfg.ConnConfig.Copy()); err != nil {
+	if err := migratePostgres(ctx, cfg.ConnConfig.Copy(), 0); err != nil {
 		return nil, fmt.Errorf("migrate the database: %w", classifyPG(err))
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -107,8 +107,8 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 	return s, nil
 }
 
-// migratePostgres brings the database to this release's schema. A lock of the session makes other processes wait.
-func migratePostgres(ctx context.Context, cfg *pgx.ConnConfig) error {
+// migratePostgres brings the database's tables to a version; 0 is this release's. A lock of the session makes other processes wait.
+func migratePostgres(ctx context.Context, cfg *pgx.ConnConfig, version int64) error {
 	delete(cfg.RuntimeParams, "statement_timeout")
 	delete(cfg.RuntimeParams, "lock_timeout")
 	db := sql.OpenDB(stdlib.GetConnector(*cfg))
@@ -125,7 +125,11 @@ func migratePostgres(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Up(ctx)
+	if version > 0 {
+		_, err = p.UpTo(ctx, version)
+	} else {
+		_, err = p.Up(ctx)
+	}
 	return err
 }
 
@@ -183,8 +187,13 @@ func (p *postgres) read(ctx context.Context, fn func(Conn) error) error {
 const writeAttempts = 10
 
 func (p *postgres) write(ctx context.Context, fn func(Conn) error) error {
+	return again(ctx, func() error { return p.writeOnce(ctx, fn, nil) })
+}
+
+// again repeats a small write while another transaction is in the way.
+func again(ctx context.Context, write func() error) error {
 	for attempt := 1; ; attempt++ {
-		err := p.writeOnce(ctx, fn, nil)
+		err := write()
 		if !errors.Is(err, errAgain) || attempt == writeAttempts {
 			return err
 		}
@@ -221,7 +230,7 @@ func classifyPG(err error) error {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		var connect *pgconn.ConnectError
-		if errors.As(err, &connect) || pgconn.Timeout(err) || !pgconn.SafeToRetry(err) && lostConnection(err) {
+		if errors.As(err, &connect) || pgconn.Timeout(err) || lostConnection(err) {
 			return fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 		}
 		return err
@@ -229,6 +238,8 @@ func classifyPG(err error) error {
 	switch {
 	case e.Code == "40001", e.Code == "40P01", e.Code == "55P03", e.Code == "23505": // serialization, deadlock, lock timeout, a key that was just taken
 		return fmt.Errorf("%w: %w", errAgain, err)
+	case e.Code == "XX001", e.Code == "XX002": // a damaged page, a damaged index
+		return fmt.Errorf("%w: %w", provision.ErrDamaged, err)
 	case e.Code == "53100": // disk full
 		return fmt.Errorf("%w: %w", provision.ErrNoSpace, err)
 	case e.Code[:2] == "08", e.Code[:2] == "53", e.Code[:2] == "57", e.Code == "25P03", e.Code == "25006": // connection, resources, shutdown, stood still for too long, a server that only reads

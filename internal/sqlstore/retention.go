@@ -65,6 +65,9 @@ func (k Keep) Check() error {
 }
 
 func days(d time.Duration) string {
+	if d == day {
+		return "1 day"
+	}
 	if d%day == 0 {
 		return fmt.Sprintf("%d days", d/day)
 	}
@@ -676,7 +679,7 @@ func (p *pass) emptyNewest(bound int64) error {
 			return 0, err
 		}
 		// The index keeps a list of its anchors, an empty one, as of a block that no run has: then it is merged like others.
-		err = query(u.conn, "UPDATE log_block SET success = 0, failure = 0, skipped = 0, warning = 0, anchors = CASE WHEN anchors IS NULL THEN NULL ELSE ?2 END WHERE first = ?1",
+		err = query(u.conn, "UPDATE log_block SET success = 0, failure = 0, skipped = 0, warning = 0, anchors = CASE WHEN anchors IS NOT NULL THEN ?2 ELSE anchors END WHERE first = ?1",
 			[]any{first, []byte{}}, nil)
 		if err != nil {
 			return 0, err

@@ -205,7 +205,7 @@ func TestKeepCheck(t *testing.T) {
 		{Keep{}, ""},
 		{Keep{Uploads: day}, ""},
 		{Keep{Uploads: day, Log: day, Audit: day, Notices: day, Sources: 30 * day}, ""},
-		{Keep{Uploads: day - 1}, "keep-uploads: it is 1 days at least"},
+		{Keep{Uploads: day - 1}, "keep-uploads: it is 1 day at least"},
 		{Keep{Uploads: day, Log: time.Hour}, "keep-log"},
 		{Keep{Audit: -day}, "keep-audit"},
 		{Keep{Notices: 1}, "keep-notices"},
@@ -632,6 +632,13 @@ func TestRetentionClaim(t *testing.T) {
 	e.ok(err)
 	if states[1].Dropped != 3 || states[1].Ran.IsZero() {
 		t.Errorf("state is %+v", states[1])
+	}
+	// Of two who have both seen that it is due one gets it.
+	for i, r := range []*Retention{a, b, a} {
+		p := &pass{Context: t.Context(), Retention: r, kind: &kinds[2]}
+		if err := p.claim(e.now); errors.Is(err, errNotOurs) != (i == 1) {
+			t.Errorf("claim %d: %v", i, err)
+		}
 	}
 }
 

@@ -32,7 +32,6 @@ func TestStore(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	oauthtest.TestStore(t, func() oauth.Store { return fresh(t) })
-	oauthtest.TestShared(t, func() (a, b oauth.Store) { s := fresh(t); return s, s }) // a file has one process
 }
 
 // Everything is there after a restart, and the log goes on where it ended.

@@ -38,11 +38,13 @@ type Unit struct {
 	blocks   []*block
 	tallies  map[tallyKey]int64
 	after    []func()
+	own      any // of the room that keeps its tables here
 
-	remembered []rememberedPerson
-	places     map[string]*place // of people by anchor, as they are in the transaction
-	woken      []int64           // references that wait no longer, see woken.go
-	handed     map[int64]bool    // and those that were handed out since
+	remembered  []rememberedPerson
+	newlyLinked []string          // on PostgreSQL: anchors whose references have not been made ready yet
+	places      map[string]*place // of people by anchor, as they are in the transaction
+	woken       []int64           // references that wait no longer, see woken.go
+	handed      map[int64]bool    // and those that were handed out since
 
 	// On PostgreSQL only:
 	saw     map[int64][]pgKey // what was filed under hashes when they were first asked for
@@ -71,6 +73,14 @@ func (u *Unit) Conn() Conn { return u.conn }
 
 // AfterCommit has f called once the Unit is durable, before anything else is written.
 func (u *Unit) AfterCommit(f func()) { u.after = append(u.after, f) }
+
+// Own returns what the room that keeps its tables here has for this Unit; the first call makes it.
+func (u *Unit) Own(make func() any) any {
+	if u.own == nil {
+		u.own = make()
+	}
+	return u.own
+}
 
 // Now returns the store's clock.
 func (u *Unit) Now() time.Time { return u.s.now() }
@@ -137,7 +147,7 @@ func (u *Unit) complete(write bool) error {
 		errs = append(errs, u.stageWoken(), u.makeReady(maps.Keys(u.handed)), u.writeMoves(), u.writeTallies())
 		switch {
 		case u.s.pg != nil:
-			errs = append(errs, u.flushKeys(), u.writeHead())
+			errs = append(errs, u.wakeLinked(), u.flushKeys(), u.writeHead())
 		case len(u.pending.list) > 0:
 			errs = append(errs, u.s.keys.write(u.conn, &u.pending))
 		}

@@ -26,21 +26,25 @@ func (u *Unit) wake(anchor string) error {
 	if u.s.pg == nil && !u.s.waiting[u.job] {
 		return nil
 	}
-	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
-	if err != nil {
-		return err
-	}
-	if u.s.pg == nil {
-		u.woken = append(u.woken, rows...)
+	if u.s.pg != nil {
+		u.newlyLinked = append(u.newlyLinked, anchor)
 		return nil
 	}
-	for _, pk := range rows {
-		err := query(u.conn, "UPDATE reference SET ready = 1 WHERE pk = ?1 AND job = ?2 AND target = ?3 AND ready = 0", []any{pk, u.job, anchor}, nil)
-		if err != nil {
-			return err
-		}
+	rows, err := u.Keyed(HashKey(referrerSpace, u.job, anchor))
+	u.woken = append(u.woken, rows...)
+	return err
+}
+
+// wakeLinked makes the references to those ready, on PostgreSQL, who have been linked since the last time. A reference that another
+// Unit stores at the same time is not seen: it has not been reported, and so is looked at when the queue is empty.
+func (u *Unit) wakeLinked() error {
+	if len(u.newlyLinked) == 0 {
+		return nil
 	}
-	return nil
+	slices.Sort(u.newlyLinked)
+	anchors := u.newlyLinked
+	u.newlyLinked = nil
+	return query(u.conn, "UPDATE reference SET ready = 1 WHERE job = ?1 AND target = ANY(?2) AND ready = 0", []any{u.job, anchors}, nil)
 }
 
 // stageWoken stores the list of the references that the Unit has woken so far.
@@ -182,23 +186,4 @@ func (s *Store) wokenWait(c Conn, job int64) (wait bool, err error) {
 		return nil
 	})
 	return wait, err
-}
-
-// showWoken has a connection see references that are woken as ready ones: what reads the table's rows need not know of lists.
-func showWoken(c Conn) error {
-	if err := query(c, "CREATE TEMP TABLE woken_reference (pk INTEGER PRIMARY KEY)", nil, nil); err != nil {
-		return err
-	}
-	err := query(c, "SELECT rows FROM woken", nil, func(st Row) error {
-		rows, err := unpackWoken(Blob(st, 0))
-		for _, row := range rows {
-			err = errors.Join(err, query(c, "INSERT INTO woken_reference VALUES (?1) ON CONFLICT DO NOTHING", []any{row}, nil))
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return query(c, `CREATE TEMP VIEW reference AS SELECT pk, job, person, anchor, attribute, target, upload, place, bulk_id, reported,
-		ready OR pk IN (SELECT pk FROM woken_reference) AS ready, due, attempts FROM main.reference`, nil, nil)
 }

@@ -30,5 +30,11 @@ func (s *Store) Write(ctx context.Context, fn func(*Unit) error) error {
 	})
 }
 
+// Shared reports whether other processes may write the database, too: what is remembered of it may be old then.
+func (s *Store) Shared() bool { return s.pg != nil }
+
+// Shared is Store.Shared.
+func (u *Unit) Shared() bool { return u.s.pg != nil }
+
 // Now returns the store's clock.
 func (s *Store) Now() time.Time { return s.now() }

@@ -45,6 +45,7 @@ type load struct {
 	waits    []time.Duration // of works
 	answers  map[string]int  // by status
 	refusals map[string]int  // by text
+	wrong    map[string]int  // answers that there must not be
 	stop     context.CancelFunc
 	clients  sync.WaitGroup
 }
@@ -60,7 +61,7 @@ func (s *service) newLoad(people int) *load {
 	s.t.Helper()
 	seed := rand.Uint64()
 	s.t.Logf("seed %d", seed)
-	l := &load{s: s, people: people, rand: rand.New(rand.NewPCG(seed, seed)), latest: map[string]string{}, answers: map[string]int{}, refusals: map[string]int{},
+	l := &load{s: s, people: people, rand: rand.New(rand.NewPCG(seed, seed)), latest: map[string]string{}, answers: map[string]int{}, refusals: map[string]int{}, wrong: map[string]int{},
 		http: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	s.t.Cleanup(l.http.CloseIdleConnections)
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {s.env["CLIENT_ID"]}, "client_secret": {s.env["CLIENT_SECRET"]},
@@ -170,10 +171,10 @@ func (l *load) send(ctx context.Context, r *request) bool {
 		return true
 	case ctx.Err() != nil: // its answer was not waited for
 	case l.strict:
-		l.s.t.Errorf("request %s: %s %s", r.ID, word, text)
+		l.wrong[word+" "+message(text)]++
 	case status == 0, status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
 	default: // a fault of the service's surroundings is no mistake of the client's, and no internal error
-		l.s.t.Errorf("request %s: %s %s", r.ID, word, text)
+		l.wrong[word+" "+message(text)]++
 	}
 	return false
 }
@@ -335,6 +336,33 @@ func query(options ...string) string {
 	return "?" + strings.Join(parts, "&")
 }
 
+// politely checks that no answer was one that there must not be, and says what the replicas have to say of it.
+func (l *load) politely() {
+	t := l.s.t
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.wrong) == 0 {
+		return
+	}
+	reasons := map[string]int{}
+	for _, r := range slices.Concat(l.s.running(), l.s.past()) {
+		for line := range strings.Lines(r.log()) {
+			var event struct {
+				Level, Msg, Error string
+				Status            int
+			}
+			if json.Unmarshal([]byte(line), &event) == nil && event.Msg == "request" && event.Status == http.StatusInternalServerError {
+				reasons[event.Error]++
+			}
+		}
+	}
+	t.Errorf("answers that there must not be: %v", l.wrong)
+	for reason, n := range reasons {
+		t.Errorf("in the log, %d times: %s", n, reason)
+	}
+}
+
 // judge waits until everything is settled, reads what the service says of it, and lets that be judged.
 func (l *load) judge() {
 	t := l.s.t
@@ -346,9 +374,6 @@ func (l *load) judge() {
 		operations += len(r.Records)
 	}
 	h.Uploads = l.uploads()
-	if t.Failed() {
-		return
-	}
 	h.Entries, h.Users = l.entries(), l.users()
 	until(t, "the counters have everything", 15*time.Second, func() bool { // they may be a second old
 		var sum int64
@@ -358,6 +383,7 @@ func (l *load) judge() {
 		}
 		return sum >= int64(operations)
 	})
+	l.politely()
 	v := history.Judge(h)
 	kinds := map[history.Kind]int{}
 	for _, p := range v.Problems {

@@ -224,6 +224,13 @@ func (s *service) running() []*replica {
 	return slices.Clone(s.replicas)
 }
 
+// past are the replicas that have ended.
+func (s *service) past() []*replica {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ended)
+}
+
 func (s *service) gone(r *replica) {
 	s.mu.Lock()
 	s.replicas = slices.DeleteFunc(s.replicas, func(o *replica) bool { return o == r })

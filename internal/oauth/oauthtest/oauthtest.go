@@ -591,7 +591,7 @@ func testLocks(t *testing.T, stores ...oauth.Store) {
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	if _, err := stores[len(stores)-1].Lock(short, "a"); err == nil {
-		t.Error("the lock was had twice")
+		t.Fatal("the lock was had twice")
 	}
 	unlock()
 	unlock() // is harmless
@@ -601,12 +601,11 @@ func testLocks(t *testing.T, stores ...oauth.Store) {
 	unlock()
 }
 
-// TestShared checks what oauth.Store promises to several processes: that two stores on one empty database, which open makes, see
-// and exclude each other.
-func TestShared(t *testing.T, open func() (a, b oauth.Store)) {
-	t.Run("locks", func(t *testing.T) { a, b := open(); testLocks(t, a, b) })
+// TestShared checks what oauth.Store promises to several processes: that two stores on one empty database see and exclude
+// each other.
+func TestShared(t *testing.T, a, b oauth.Store) {
+	t.Run("locks", func(t *testing.T) { testLocks(t, a, b) })
 	t.Run("failures", func(t *testing.T) {
-		a, b := open()
 		origin := sha256.Sum256([]byte("a"))
 		var wg sync.WaitGroup
 		for _, s := range []oauth.Store{a, b} {
@@ -624,7 +623,6 @@ func TestShared(t *testing.T, open func() (a, b oauth.Store)) {
 		}
 	})
 	t.Run("a ticket is used once", func(t *testing.T) {
-		a, b := open()
 		for i := range 20 {
 			x := oauth.Ticket{Hash: sha256.Sum256(fmt.Append(nil, i)), Kind: "code", Issued: start, Expires: start.Add(time.Minute), Content: []byte("{}")}
 			if err := a.PutTicket(t.Context(), x); err != nil {
@@ -647,7 +645,7 @@ func TestShared(t *testing.T, open func() (a, b oauth.Store)) {
 			}
 		}
 	})
-	t.Run("tickets of an ended family", func(t *testing.T) { a, b := open(); testParent(t, pair{a, b}) })
+	t.Run("tickets of an ended family", func(t *testing.T) { testParent(t, pair{a, b}) })
 }
 
 // pair is two stores on one database: what ends tickets goes by the second.

@@ -10,15 +10,22 @@ import (
 
 	"induct/internal/provision"
 	"induct/internal/sqlstore"
+	"induct/internal/sqlstore/pgtest"
 )
 
-// sites are the kinds of stores that scenarios run on.
+// sites are the kinds of stores that scenarios run on: on the embedded store all do, on PostgreSQL, where each takes seconds, one of some
+// on each run of the tests, and all if the environment has INDUCT_SCENARIOS=all.
 var sites = []struct {
 	name  string
 	build func(testing.TB) site
+	share int // one of so many scenarios
 }{
-	{"SQLite", newFiles},
+	{"SQLite", newFiles, 1},
+	{"PostgreSQL", newDatabase, 15},
 }
+
+// everything reports whether all is to be run everywhere, however long that takes.
+func everything() bool { return os.Getenv("INDUCT_SCENARIOS") == "all" }
 
 // site is where the data of a store is, which is opened there again and again.
 type site interface {
@@ -69,6 +76,21 @@ func (f files) photograph() (site, error) {
 	}
 	return files{f.root, dir}, nil
 }
+
+// database is a site on PostgreSQL. What a process has not committed when it dies is not there.
+type database struct{ url string }
+
+func newDatabase(t testing.TB) site {
+	t.Helper()
+	return database{pgtest.Database(t)}
+}
+
+func (d database) open(ctx context.Context, now func() time.Time) (*sqlstore.Store, error) {
+	return sqlstore.OpenPostgres(ctx, d.url, sqlstore.PostgresOptions{Now: now, Connections: 6})
+}
+
+func (d database) photograph() (site, error) { return d, nil }
+func (d database) remove() error             { return nil } // with the test
 
 // contended is the store as a service has it that is not alone: if there are rivals, some Units find that somebody else came first.
 type contended struct {
