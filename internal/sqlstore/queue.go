@@ -82,8 +82,8 @@ func putUpload(c Conn, u provision.Upload, a provision.Accepted) error {
 func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*provision.UploadStatus, error) {
 	var us *provision.UploadStatus
 	err := s.read(ctx, func(c Conn) error {
-		return query(c, `SELECT u.number, j.id, u.request_id, u.received, u.done, u.settled, u.operations, u.counts, p.content
-			FROM upload u JOIN job j ON j.pk = u.job LEFT JOIN purge p ON p.pk = u.purge WHERE u.id = ?1 AND u.job = ?2`, []any{id[:], jobPK}, func(st Row) error {
+		return query(c, `SELECT u.number, j.id, u.request_id, u.received, u.done, u.settled, u.operations, u.counts, (SELECT content FROM purge WHERE pk = u.purge)
+			FROM upload u JOIN job j ON j.pk = u.job WHERE u.id = ?1 AND u.job = ?2`, []any{id[:], jobPK}, func(st Row) error {
 			us = &provision.UploadStatus{ID: id, Number: st.ColumnInt64(0), JobID: st.ColumnText(1), ClientRequestID: st.ColumnText(2),
 				State: provision.UploadAccepted, Received: micros(st, 3), Done: micros(st, 4), Settled: micros(st, 5),
 				Operations: st.ColumnInt(6), Counts: map[provision.End]int{}}
