@@ -156,7 +156,7 @@ func (set *settings) openStore(ctx context.Context) (*sqlstore.Store, error) {
 		return sqlstore.Open(ctx, set.data, sqlstore.Options{ReserveBytes: set.reserve})
 	}
 	host, _ := os.Hostname()
-	return sqlstore.OpenPostgres(ctx, set.database, sqlstore.PostgresOptions{Name: host, Observer: set.offline})
+	return sqlstore.OpenPostgres(ctx, set.database, sqlstore.PostgresOptions{Name: host, Observer: set.offline, Logger: set.log})
 }
 
 // where names the store for people, as a command's flag.

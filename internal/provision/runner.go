@@ -65,7 +65,9 @@ func (r *runner) run(ctx context.Context) {
 		case err != nil:
 			r.s.log.Error("provisioning step failed; it will be tried again", "job", r.s.jobID(r.jobPK), "error", err, "retry_in_ms", backoff.Milliseconds())
 			sleep(ctx, backoff)
-			backoff = min(2*backoff, maxRetryBackoff)
+			if backoff = min(2*backoff, maxRetryBackoff); errors.Is(err, ErrUnavailable) {
+				backoff = min(backoff, pollInterval) // the lanes are held meanwhile
+			}
 		case worked:
 			backoff = 100 * time.Millisecond
 		default:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -31,6 +32,7 @@ type PostgresOptions struct {
 	Name        string        // of this replica, for people: a host's name
 	Observer    bool          // it takes no lanes: a command that looks or writes beside the service
 	Now         func() time.Time
+	Logger      *slog.Logger // what goes on in the background is told; default: nobody
 }
 
 // DefaultLease is how long a replica holds its lanes that is not heard of.
@@ -43,6 +45,7 @@ const unitTimeout = time.Minute
 type postgres struct {
 	s        *Store
 	pool     *pgxpool.Pool
+	log      *slog.Logger
 	accepts  *accepter
 	replicas *replica
 	runs     *runMaker
@@ -63,6 +66,9 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -98,7 +104,7 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 		return nil, err
 	}
 	s := &Store{zip: zip, now: o.Now, runs: runSizes, lanes: o.Lanes}
-	pg := &postgres{s: s, pool: pool}
+	pg := &postgres{s: s, pool: pool, log: o.Logger}
 	s.db, s.pg = pg, pg
 	s.rows = newRowNumbers(pg.reserveRows)
 	if o.Observer {

@@ -169,6 +169,9 @@ func (s *Store) Next(ctx context.Context, jobPK, position, to int64, records int
 			})
 	})
 	if err != nil && err != errEnough {
+		if s.pg != nil {
+			s.pg.replicas.note(jobPK, err)
+		}
 		return nil, err
 	}
 	for i := range uploads {

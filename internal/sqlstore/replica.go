@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math"
 	"os"
 	"sync"
@@ -29,6 +28,9 @@ type replica struct {
 	mu   sync.Mutex
 	self int64
 	beat time.Time // by the process's clock, before the last beat was sent
+
+	failing map[int64]time.Time // jobs whose steps fail because the database does not answer, since when
+	aside   time.Time           // until when this replica stands aside
 }
 
 // observer is the id of a process that holds no lanes.
@@ -98,14 +100,23 @@ func (r *replica) run() {
 		case <-tick.C:
 		case <-r.hint:
 		}
+		if r.isAside() {
+			continue
+		}
 		bounded, stop := context.WithTimeout(ctx, r.lease)
 		err := r.heartbeat(bounded)
-		if err == nil {
+		switch {
+		case err != nil:
+		case r.stuck():
+			if err = r.standAside(bounded); err == nil {
+				r.p.log.Warn("steps of jobs fail though the database answers heartbeats: this replica leaves its work to others for a while", "seconds", (asideFor * r.lease).Seconds())
+			}
+		default:
 			err = r.share(bounded)
 		}
 		stop()
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errAgain) {
-			slog.Warn("the database does not answer this replica; others take its work over if that goes on", "error", err)
+			r.p.log.Warn("the database does not answer this replica; others take its work over if that goes on", "error", err)
 		}
 	}
 }

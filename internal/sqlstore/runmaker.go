@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"log/slog"
 	"time"
 )
 
@@ -40,7 +39,7 @@ func (m *runMaker) run(ctx context.Context) {
 		for made := true; made && ctx.Err() == nil; {
 			var err error
 			if made, err = m.make(ctx); err != nil && ctx.Err() == nil {
-				slog.Warn("the log's index was not tidied; it is tried again", "error", err)
+				m.p.log.Warn("the log's index was not tidied; it is tried again", "error", err)
 			}
 		}
 	}

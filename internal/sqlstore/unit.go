@@ -87,7 +87,7 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
 	u := &Unit{s: s, job: f.JobPK, fence: f, saw: map[int64][]pgKey{}, places: map[string]*place{}, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}, handed: map[int64]bool{}}
-	return s.db.writeOnce(ctx, func(c Conn) error {
+	err := s.db.writeOnce(ctx, func(c Conn) error {
 		u.conn = c
 		if s.pg == nil {
 			u.seq, u.last, u.unmerged = s.seq, s.last, s.unmerged
@@ -109,6 +109,10 @@ func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.U
 			f()
 		}
 	})
+	if s.pg != nil {
+		s.pg.replicas.note(f.JobPK, err)
+	}
+	return err
 }
 
 // begin checks the fence.

@@ -228,7 +228,7 @@ func (l *load) client(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(l.moment(10 * time.Millisecond)):
+		case <-time.After(l.moment(60 * time.Millisecond)):
 		}
 	}
 }

@@ -52,6 +52,11 @@ func (l *load) works(within time.Duration) {
 	}
 	l.mu.Unlock()
 	var u struct{ State string }
+	defer func() {
+		if t.Failed() {
+			l.s.trouble()
+		}
+	}()
 	until(t, "what was accepted is done", time.Until(end), func() bool {
 		l.get(l.job()+"/uploads/"+newest, &u)
 		return u.State != "accepted"
@@ -192,8 +197,9 @@ func TestConnectionCut(t *testing.T) {
 	l := s.newLoad(200)
 	l.begin(4)
 	l.works(takeover)
-	for range long(t, 2) {
+	for range long(t, 1) {
 		for _, fault := range []proxy.Fault{{Cut: 200 << 10}, {Cut: 5 << 10}, {Delay: 20 * time.Millisecond}, {Hang: true}, {Refuse: true}} {
+			t.Logf("the network from now on: %+v", fault)
 			bad.Set(fault)
 			if fault.Refuse {
 				bad.CutAll()

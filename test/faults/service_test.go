@@ -224,6 +224,19 @@ func (s *service) running() []*replica {
 	return slices.Clone(s.replicas)
 }
 
+// trouble shows the newest warnings of the replicas that run.
+func (s *service) trouble() {
+	for i, r := range s.running() {
+		var lines []string
+		for line := range strings.Lines(r.log()) {
+			if !strings.Contains(line, `"level":"INFO"`) && !strings.Contains(line, `"msg":"request"`) {
+				lines = append(lines, line)
+			}
+		}
+		s.t.Logf("replica %d at %s says in %d warnings, lately:\n%s", i, r.address, len(lines), strings.Join(lines[max(0, len(lines)-30):], ""))
+	}
+}
+
 // past are the replicas that have ended.
 func (s *service) past() []*replica {
 	s.mu.Lock()
