@@ -11,7 +11,7 @@ import (
 type Conn interface {
 	// A write that says /*ONE ROW*/ fails with provision.ErrFenced if there is no such row: somebody else was first.
 
-	// query runs a statement, which is kept prepared, with args bound to ?1, ?2, … and calls row for each row. Args are int, int64, string,
+	// query runs a statement, which is kept prepared, with args bound to ?1, ?2, … and calls row for each row. Args are int, int64, string, *string,
 	// []byte, bool and nil. While row runs another query may be made.
 	query(text string, args []any, row func(Row) error) error
 	// scan is query for an answer that may be long and is likely not to be read to its end.
@@ -93,6 +93,12 @@ func (c liteConn) query(text string, args []any, row func(Row) error) error {
 			st.BindInt64(i+1, v)
 		case string:
 			st.BindText(i+1, v)
+		case *string:
+			if v == nil {
+				st.BindNull(i + 1)
+			} else {
+				st.BindText(i+1, *v)
+			}
 		case []byte:
 			if v == nil {
 				st.BindNull(i + 1)

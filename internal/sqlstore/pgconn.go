@@ -28,7 +28,8 @@ type pgConn struct {
 // pgCall is a statement with its arguments in PostgreSQL's binary form. Here they may be []int64, []string and [][]byte too.
 type pgCall struct {
 	text  string
-	kinds string // of the arguments: i int64, t text, b bytea, n null of whatever type
+	kinds string // of the arguments: i int64, t text, b bytea, n null of whatever type; in capitals arrays of these
+	rows  int    // how many calls it was made of; 0: it is one
 	args  [][]byte
 }
 
@@ -117,6 +118,10 @@ func newCall(text string, args []any) (pgCall, error) {
 			call.args[i] = binary.BigEndian.AppendUint64(nil, uint64(v))
 		case bool:
 			call.args[i] = binary.BigEndian.AppendUint64(nil, bit(v, 0))
+		case *string:
+			if kinds[i] = 't'; v != nil {
+				call.args[i] = []byte(*v)
+			}
 		case string:
 			// PostgreSQL takes no NUL in a text; where one could come from, the text is packed, or refused before.
 			kinds[i], call.args[i] = 't', append(make([]byte, 0, len(v)), strings.ReplaceAll(v, "\x00", "�")...)
@@ -187,7 +192,7 @@ func (c *pgConn) send(question *pgCall) (rows pgRows, err error) {
 		var tag pgconn.CommandTag
 		tag, err = r.Close()
 		c.n = int(tag.RowsAffected())
-		if err == nil && c.n == 0 && strings.Contains(calls[i].text, oneRow) {
+		if err == nil && c.n < max(calls[i].rows, 1) && strings.Contains(calls[i].text, oneRow) {
 			err = fmt.Errorf("%w: %s", errAgain, calls[i].text)
 		}
 		i++
@@ -257,42 +262,101 @@ func translate(text string) string {
 	return rowLock.ReplaceAllString(indexHints.ReplaceAllString(text, ""), "$1")
 }
 
-// mergeable is an INSERT of one row whose parameters are ?1, ?2, … in order.
-var mergeable = regexp.MustCompile(`(?s)^(INSERT INTO \w+ \([^)]*\)) VALUES \(\?1((?:, \?\d+)*)\)(.*)$`)
+// mergeable is an INSERT of one row whose parameters are ?1, ?2, … in order; byKey an UPDATE or a DELETE of rows by ?1.
+var (
+	mergeable = regexp.MustCompile(`(?s)^(INSERT INTO (\w+) \([^)]*\))\s+VALUES \(\?1((?:, \?\d+)*)\)(.*)$`)
+	byKey     = regexp.MustCompile(`(?s)^(UPDATE|DELETE FROM) (\w+)(.*?) WHERE (\w+ = \?1\b.*)$`)
+)
 
-// leastMerged is from how many on neighbours become one statement: each number of rows takes the same one.
+// leastMerged is from how many on calls become one: each number of rows takes the same statement.
 const leastMerged = 4
 
-// merge makes one call of neighbours that insert into the same table.
+// shape is what merge knows of a statement.
+type shape struct {
+	table string // that alone is read and written; "": others may be
+	text  string // over arrays; "": the statement stays as it is
+	keys  bool   // it writes rows that exist: no two calls may be about the same
+}
+
+// shapeOf finds out whether calls of a statement can become one.
+func shapeOf(c *pgCall) (s shape) {
+	if strings.Contains(c.text, "SELECT") {
+		return shape{}
+	}
+	plain := !strings.ContainsAny(c.kinds, "nITB")
+	if m := mergeable.FindStringSubmatch(c.text); m != nil {
+		s.table = m[2]
+		if plain && !strings.Contains(m[4], "?") && !strings.Contains(m[4], "RETURNING") && !strings.Contains(m[4], "DO UPDATE") && len(c.kinds) == 1+strings.Count(m[3], "?") {
+			s.text = m[1] + " SELECT * FROM unnest(?1" + m[3] + ")" + m[4]
+		}
+		return s
+	}
+	if m := byKey.FindStringSubmatch(c.text); m != nil {
+		s.table, s.keys = m[2], true
+		if plain && !strings.Contains(m[4], "RETURNING") {
+			names, places := make([]string, len(c.kinds)), make([]string, len(c.kinds))
+			for i := range names {
+				names[i], places[i] = "c"+strconv.Itoa(i+1), "?"+strconv.Itoa(i+1)
+			}
+			from := " FROM "
+			if m[1] != "UPDATE" {
+				from = " USING "
+			}
+			named := func(text string) string { return parameter.ReplaceAllString(text, "v.c$1") }
+			s.text = m[1] + " " + m[2] + named(m[3]) + from + "unnest(" + strings.Join(places, ", ") + ") AS v (" + strings.Join(names, ", ") + ") WHERE " + named(m[4])
+		}
+	}
+	return s
+}
+
+// merging is a call to be, of one or several.
+type merging struct {
+	shape
+	calls []pgCall
+	keys  map[string]bool // first arguments
+}
+
+// merge makes one call of those that do the same to one table, unless another one about that table stands between them.
 func merge(calls []pgCall) []pgCall {
-	var merged []pgCall
-	for from := 0; from < len(calls); {
-		to := from + 1
-		for to < len(calls) && calls[to].text == calls[from].text && calls[to].kinds == calls[from].kinds {
-			to++
+	var groups []*merging
+	open := map[string]*merging{} // by table
+	shapes := map[string]shape{}
+	for _, c := range calls {
+		kind := c.kinds + " " + c.text
+		s, known := shapes[kind]
+		if !known {
+			s = shapeOf(&c)
+			shapes[kind] = s
 		}
-		if text, ok := overArrays(calls[from]); ok && to-from >= leastMerged {
-			merged = append(merged, arrays(text, calls[from:to]))
+		if s.table == "" {
+			clear(open)
+			groups = append(groups, &merging{calls: []pgCall{c}})
+			continue
+		}
+		g := open[s.table]
+		if g == nil || s.text == "" || g.calls[0].text != c.text || g.calls[0].kinds != c.kinds || s.keys && g.keys[string(c.args[0])] {
+			g = &merging{shape: s, keys: map[string]bool{}}
+			groups, open[s.table] = append(groups, g), g
+		}
+		g.calls = append(g.calls, c)
+		if s.keys {
+			g.keys[string(c.args[0])] = true
+		}
+	}
+	merged := make([]pgCall, 0, len(groups))
+	for _, g := range groups {
+		if len(g.calls) < leastMerged {
+			merged = append(merged, g.calls...)
 		} else {
-			merged = append(merged, calls[from:to]...)
+			merged = append(merged, arrays(g.text, g.calls))
 		}
-		from = to
 	}
 	return merged
 }
 
-// overArrays returns the text of an INSERT that takes an array for each column.
-func overArrays(c pgCall) (string, bool) {
-	m := mergeable.FindStringSubmatch(c.text)
-	if m == nil || strings.ContainsAny(c.kinds, "nITB") || strings.Contains(m[3], "?") || strings.Contains(m[3], "RETURNING") || strings.Contains(m[3], "DO UPDATE") || len(c.kinds) != 1+strings.Count(m[2], "?") {
-		return "", false
-	}
-	return m[1] + " SELECT * FROM unnest(?1" + m[2] + ")" + m[3], true
-}
-
 // arrays makes one call of many with the text overArrays.
 func arrays(text string, calls []pgCall) pgCall {
-	all := pgCall{text: text, kinds: strings.ToUpper(calls[0].kinds), args: make([][]byte, len(calls[0].kinds))}
+	all := pgCall{text: text, rows: len(calls), kinds: strings.ToUpper(calls[0].kinds), args: make([][]byte, len(calls[0].kinds))}
 	for col := range all.args {
 		elements := make([][]byte, len(calls))
 		for i := range calls {

@@ -282,8 +282,8 @@ func (u *Unit) prefetchPeople(anchors []string) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return query(u.conn, "SELECT pk, object, enabled, revision, anchor FROM person WHERE pk = ANY(?1) AND job = ?2", []any{rows, u.job}, func(st Row) error {
-		if at := u.places[st.ColumnText(4)]; at != nil && at.pk == 0 {
+	return query(u.conn, "SELECT pk, object, enabled, revision, anchor, job FROM person WHERE pk = ANY(?1)", []any{rows}, func(st Row) error {
+		if at := u.places[st.ColumnText(4)]; at != nil && at.pk == 0 && st.ColumnInt64(5) == u.job {
 			*at = place{pk: st.ColumnInt64(0), object: idText(st, 1), enabled: st.ColumnBool(2), revision: st.ColumnInt64(3)}
 		}
 		return nil
@@ -305,11 +305,11 @@ func (s *Store) pgPeople(ctx context.Context, jobPK int64, sought []provision.So
 		}
 	}
 	err := s.read(ctx, func(c Conn) error {
-		return query(c, `SELECT p.pk, p.anchor, p.object, p.version, p.hash, p.program, p.upload, p.place, p.name, p.enabled, p.pending, p.revision, CASE WHEN p.hash = s.hash THEN NULL ELSE p.kept END
-			FROM unnest(?1, ?2) AS s (key, hash) JOIN key k ON k.hash = s.key JOIN person p ON p.pk = k."row" AND p.job = ?3`, []any{hashes, records, jobPK}, func(st Row) (err error) {
+		return query(c, `SELECT p.pk, p.anchor, p.object, p.version, p.hash, p.program, p.upload, p.place, p.name, p.enabled, p.pending, p.revision, CASE WHEN p.hash = s.hash THEN NULL ELSE p.kept END, p.job
+			FROM unnest(?1, ?2) AS s (key, hash) JOIN key k ON k.hash = s.key JOIN person p ON p.pk = k."row"`, []any{hashes, records}, func(st Row) (err error) {
 			p := person(st)
 			i, ok := places[p.Anchor]
-			if !ok {
+			if !ok || st.ColumnInt64(13) != jobPK { // hashes collide
 				return nil
 			}
 			if !st.ColumnIsNull(12) {

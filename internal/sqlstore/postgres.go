@@ -82,6 +82,11 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 		"lock_timeout":                        "30s",
 		"statement_timeout":                   fmt.Sprint(unitTimeout.Milliseconds()),
 		"timezone":                            "UTC",
+		// Whatever is asked, is asked by key. Without these the planner, which knows nothing of young tables, reads whole ones.
+		"jit":              "off",
+		"enable_hashjoin":  "off",
+		"enable_mergejoin": "off",
+		"plan_cache_mode":  "force_generic_plan",
 	} {
 		if cfg.ConnConfig.RuntimeParams[name] == "" {
 			cfg.ConnConfig.RuntimeParams[name] = value

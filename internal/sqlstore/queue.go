@@ -70,9 +70,9 @@ func accept(c Conn, u provision.Upload, id uuid.UUID, body []byte, queueRecords 
 }
 
 func putUpload(c Conn, u provision.Upload, a provision.Accepted) error {
-	var requestID any
+	var requestID *string
 	if u.ClientRequestID != "" {
-		requestID = u.ClientRequestID
+		requestID = &u.ClientRequestID
 	}
 	return query(c, "INSERT INTO upload (job, number, id, request_id, body_hash, received, operations) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 		[]any{u.Job.PK, a.Number, a.ID[:], requestID, u.BodyHash[:], u.Received.UnixMicro(), len(u.Operations)}, nil)
@@ -82,8 +82,8 @@ func putUpload(c Conn, u provision.Upload, a provision.Accepted) error {
 func (s *Store) UploadStatus(ctx context.Context, jobPK int64, id uuid.UUID) (*provision.UploadStatus, error) {
 	var us *provision.UploadStatus
 	err := s.read(ctx, func(c Conn) error {
-		return query(c, `SELECT u.number, j.id, u.request_id, u.received, u.done, u.settled, u.operations, u.counts, p.content
-			FROM upload u JOIN job j ON j.pk = u.job LEFT JOIN purge p ON p.pk = u.purge WHERE u.id = ?1 AND u.job = ?2`, []any{id[:], jobPK}, func(st Row) error {
+		return query(c, `SELECT u.number, j.id, u.request_id, u.received, u.done, u.settled, u.operations, u.counts, (SELECT content FROM purge WHERE pk = u.purge)
+			FROM upload u JOIN job j ON j.pk = u.job WHERE u.id = ?1 AND u.job = ?2`, []any{id[:], jobPK}, func(st Row) error {
 			us = &provision.UploadStatus{ID: id, Number: st.ColumnInt64(0), JobID: st.ColumnText(1), ClientRequestID: st.ColumnText(2),
 				State: provision.UploadAccepted, Received: micros(st, 3), Done: micros(st, 4), Settled: micros(st, 5),
 				Operations: st.ColumnInt(6), Counts: map[provision.End]int{}}
@@ -144,6 +144,18 @@ func (s *Store) Next(ctx context.Context, jobPK, position, to int64, records int
 	records = max(records, 1)
 	var bodies [][]byte
 	err = s.read(ctx, func(c Conn) error {
+		if s.pg != nil { // which sends an answer whole: first it is found out how far the batch goes
+			left := records
+			err := query(c, "SELECT number, operations FROM upload WHERE job = ?1 AND number > ?2 AND number <= ?3 AND done IS NULL ORDER BY number LIMIT ?4", []any{jobPK, position, to, records}, func(st Row) error {
+				if left > 0 {
+					left, to = left-st.ColumnInt(1), st.ColumnInt64(0)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
 		return query(c, `SELECT u.number, u.received, b.body, u.operations FROM upload u JOIN upload_body b ON b.job = u.job AND b.number = u.number
 			WHERE u.job = ?1 AND u.number > ?2 AND u.number <= ?3 AND u.done IS NULL ORDER BY u.number LIMIT ?4`,
 			[]any{jobPK, position, to, records}, func(st Row) error {

@@ -50,7 +50,6 @@ type Unit struct {
 	saw     map[int64][]pgKey // what was filed under hashes when they were first asked for
 	flushed int               // changes of keys that have been written
 	head    *jobHead          // of the job, once it is locked
-	numbers bool              // places of the log have been taken
 }
 
 // block is a block of log entries on its way into the table; packed gives its bytes.

@@ -141,7 +141,7 @@ CREATE TABLE person (
   revision bigint NOT NULL, -- raised whenever the row is written
   kept    bytea NOT NULL     -- see kept.go
 );
-CREATE INDEX person_job ON person (job);
+CREATE INDEX person_job ON person (job, pk);
 CREATE UNIQUE INDEX person_object ON person (job, object) WHERE object IS NOT NULL;
 
 -- Latest records of people that have an outcome and no end: held or retried.
@@ -355,3 +355,9 @@ CREATE TABLE retention (
   holder  text NOT NULL DEFAULT '',  -- the process that is at it, until then at most
   until   bigint NOT NULL DEFAULT 0
 );
+
+-- What is compressed already is not to be compressed again.
+ALTER TABLE upload_body ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE log_entries ALTER COLUMN packed SET STORAGE EXTERNAL;
+ALTER TABLE person ALTER COLUMN kept SET STORAGE EXTERNAL;
+ALTER TABLE log_run_hash ALTER COLUMN hashes SET STORAGE EXTERNAL;
