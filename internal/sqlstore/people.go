@@ -350,9 +350,7 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 		u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	}
 	u.Claim(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	if u.s.pg == nil { // else there is an index
-		u.File(HashKey(referrerSpace, u.job, r.To), pk)
-	}
+	u.File(HashKey(referrerSpace, u.job, r.To), pk)
 	return nil
 }
 
@@ -433,9 +431,7 @@ func (u *Unit) dropReference(r provision.PendingReference) error {
 	}
 	delete(u.handed, pk)
 	u.Unfile(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	if u.s.pg == nil {
-		u.Unfile(HashKey(referrerSpace, u.job, target), pk)
-	}
+	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
 	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)
 }
 

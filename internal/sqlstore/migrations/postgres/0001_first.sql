@@ -361,3 +361,9 @@ ALTER TABLE upload_body ALTER COLUMN body SET STORAGE EXTERNAL;
 ALTER TABLE log_entries ALTER COLUMN packed SET STORAGE EXTERNAL;
 ALTER TABLE person ALTER COLUMN kept SET STORAGE EXTERNAL;
 ALTER TABLE log_run_hash ALTER COLUMN hashes SET STORAGE EXTERNAL;
+
+-- Versions are raised in place as long as there is room in the page.
+ALTER TABLE person SET (fillfactor = 85);
+ALTER TABLE users SET (fillfactor = 85);
+ALTER TABLE progress SET (fillfactor = 50);
+ALTER TABLE job SET (fillfactor = 50);
