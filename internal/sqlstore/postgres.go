@@ -244,7 +244,7 @@ func classifyPG(err error) error {
 		if errors.As(err, &connect) || pgconn.Timeout(err) || lostConnection(err) {
 			return fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 		}
-		return err
+		return undecodable(err)
 	}
 	switch {
 	case e.Code == "40001", e.Code == "40P01", e.Code == "55P03", e.Code == "23505": // serialization, deadlock, lock timeout, a key that was just taken

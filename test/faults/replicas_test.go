@@ -133,7 +133,7 @@ func TestEverythingKilled(t *testing.T) {
 	pg := server(t)
 	s := install(t, "--database", pg.URL("induct"))
 	l := (*load)(nil)
-	for round := range long(t, 4) {
+	for round := range long(t, 3) {
 		s.start(2)
 		if round == 0 {
 			l = s.newLoad(200)
@@ -163,7 +163,7 @@ func TestReplicaFrozen(t *testing.T) {
 	l := s.newLoad(200)
 	l.begin(4)
 	l.works(takeover)
-	for i := range long(t, 3) {
+	for i := range long(t, 2) {
 		time.Sleep(l.moment(300 * time.Millisecond))
 		all := s.running()
 		frozen := all[i%len(all)]
@@ -228,7 +228,7 @@ func TestConnectionCut(t *testing.T) {
 // Replicas that are started at once on an empty database: one makes the tables, all serve.
 func TestMigratedAtOnce(t *testing.T) {
 	t.Parallel()
-	for range long(t, 3) {
+	for range long(t, 2) {
 		database := pgtest.Database(t)
 		s := &service{t: t}
 		s.open("--database", database)
@@ -281,7 +281,7 @@ func TestClockSkew(t *testing.T) {
 	}
 	l := s.newLoad(200)
 	l.begin(4)
-	for _, seconds := range clocks {
+	for _, seconds := range clocks[:2] {
 		l.works(takeover)
 		s.running()[0].kill()
 		s.launchWith([]string{"SKEWED_CLOCK=" + seconds}).wait(t)
