@@ -275,17 +275,32 @@ func TestClockSkew(t *testing.T) {
 	binary := skewed(t)
 	s := install(t, "--database", pgtest.Database(t))
 	s.binary = binary
-	for _, seconds := range []string{"-240", "0", "240"} {
-		s.launchWith([]string{"INDUCT_FAULTS_CLOCK=" + seconds}).wait(t)
+	clocks := []string{"-240", "0", "240"} // seconds
+	for _, seconds := range clocks {
+		s.launchWith([]string{"SKEWED_CLOCK=" + seconds}).wait(t)
 	}
 	l := s.newLoad(200)
 	l.begin(4)
-	for _, seconds := range []string{"-240", "0", "240"} {
+	for _, seconds := range clocks {
 		l.works(takeover)
 		s.running()[0].kill()
-		s.launchWith([]string{"INDUCT_FAULTS_CLOCK=" + seconds}).wait(t)
+		s.launchWith([]string{"SKEWED_CLOCK=" + seconds}).wait(t)
 	}
 	l.works(takeover)
 	l.end()
 	l.judge()
+	var first, last time.Time
+	for _, r := range l.requests {
+		var u struct{ ReceivedDateTime time.Time }
+		l.get(l.job()+"/uploads/"+r.Uploads[0], &u)
+		if first.IsZero() || u.ReceivedDateTime.Before(first) {
+			first = u.ReceivedDateTime
+		}
+		if u.ReceivedDateTime.After(last) {
+			last = u.ReceivedDateTime
+		}
+	}
+	if last.Sub(first) < 8*time.Minute {
+		t.Errorf("the clocks were not 8 minutes apart: uploads were received from %v to %v", first, last)
+	}
 }
