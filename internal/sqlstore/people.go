@@ -363,7 +363,10 @@ func (u *Unit) ReadyReferences(now time.Time, limit int) (refs []provision.Pendi
 			refs, again, err = u.addWoken(refs, limit)
 		}
 	}
-	return refs, err
+	if err != nil || u.s.pg == nil {
+		return refs, err
+	}
+	return u.addUnreported(refs, true, &u.looked, limit) // on from where it was before in this Unit
 }
 
 // DeferReference implements provision.Unit.
@@ -376,6 +379,9 @@ func (u *Unit) DeferReference(r provision.PendingReference, due time.Time) error
 func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, error) {
 	if u.s.pg == nil && !u.s.waiting[u.job] {
 		return nil, nil
+	}
+	if u.s.pg != nil {
+		return u.addUnreported(nil, false, new(provision.PendingReference), limit)
 	}
 	return u.references("INDEXED BY reference_unreported", "r.ready = 0 AND r.reported = 0", limit)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,9 @@ type pgConn struct {
 	bytes   int // of their arguments
 	n       int
 	cursors int
+
+	patience string // the statement that limits how long the transaction may stand still once it holds locks
+	locks    bool   // it does
 }
 
 // pgCall is a statement with its arguments in PostgreSQL's binary form. Here they may be []int64, []string and [][]byte too.
@@ -162,6 +166,10 @@ func (c *pgConn) send(question *pgCall) (rows pgRows, err error) {
 	c.waiting, c.bytes = c.waiting[:0], 0
 	if question != nil {
 		calls = append(calls, *question)
+	}
+	if !c.locks && slices.ContainsFunc(calls, func(k pgCall) bool { return k.takesLocks() }) {
+		c.locks = true
+		calls = slices.Insert(calls, 0, pgCall{text: c.patience})
 	}
 	names := make([]string, len(calls))
 	for i := range calls {
@@ -314,6 +322,12 @@ type merging struct {
 	shape
 	calls []pgCall
 	keys  map[string]bool // first arguments
+}
+
+// takesLocks reports whether others may have to wait for a transaction that makes the call.
+func (c *pgCall) takesLocks() bool {
+	return !strings.HasPrefix(c.text, "SELECT") && !strings.HasPrefix(c.text, "FETCH") && !strings.HasPrefix(c.text, "DECLARE") && !strings.HasPrefix(c.text, "CLOSE") ||
+		strings.Contains(c.text, "/*FOR ") || strings.Contains(c.text, "_lock(")
 }
 
 // merge makes one call of those that do the same to one table, unless another one about that table stands between them.
