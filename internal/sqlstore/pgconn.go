@@ -130,11 +130,7 @@ func newCall(text string, args []any) (pgCall, error) {
 			// PostgreSQL takes no NUL in a text; where one could come from, the text is packed, or refused before.
 			kinds[i], call.args[i] = 't', append(make([]byte, 0, len(v)), strings.ReplaceAll(v, "\x00", "�")...)
 		case []int64:
-			elements := make([][]byte, len(v))
-			for j, n := range v {
-				elements[j] = binary.BigEndian.AppendUint64(nil, uint64(n))
-			}
-			kinds[i], call.args[i] = 'I', arrayOf(pgtype.Int8OID, elements)
+			kinds[i], call.args[i] = 'I', arrayOfInts(v)
 		case []string:
 			elements := make([][]byte, len(v))
 			for j, s := range v {
@@ -410,6 +406,23 @@ func arrayOf(element uint32, values [][]byte) []byte {
 		}
 		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
 		b = append(b, v...)
+	}
+	return b
+}
+
+// arrayOfInts is arrayOf for many numbers.
+func arrayOfInts(values []int64) []byte {
+	b := arrayOf(pgtype.Int8OID, nil)
+	if len(values) == 0 {
+		return b
+	}
+	binary.BigEndian.PutUint32(b, 1)
+	b = slices.Grow(b, 8+12*len(values))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(values)))
+	b = binary.BigEndian.AppendUint32(b, 1)
+	for _, n := range values {
+		b = binary.BigEndian.AppendUint32(b, 8)
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	return b
 }
