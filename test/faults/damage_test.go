@@ -129,6 +129,7 @@ func (s *service) damaged(path string, l *load, before known, choose func([]byte
 		r := s.launch()
 		select {
 		case <-r.serving:
+			s.balance()
 			served++
 			l.refused(before)
 			r.kill()

@@ -221,6 +221,7 @@ func (r *replica) wait(t *testing.T) {
 	t.Helper()
 	select {
 	case <-r.serving:
+		r.s.balance()
 	case <-r.ended:
 		t.Fatalf("a replica has ended instead of serving: %s", r.log())
 	case <-time.After(time.Minute):
