@@ -46,7 +46,7 @@ func New(store *sqlstore.Store) *Directory {
 func (d *Directory) In(u provision.Unit) provision.Target {
 	unit := u.(*sqlstore.Unit)
 	return unit.Own(func() any {
-		return &target{u: unit, versions: d.versions, seen: map[string]*user{}, wrote: map[uuid.UUID]int64{},
+		return &target{u: unit, versions: d.versions, seen: map[string]*user{}, wrote: map[uuid.UUID]int64{}, sought: map[string]bool{},
 			ahead: prefetched{map[uuid.UUID]bool{}, map[uuid.UUID]int64{}, map[int64]string{}}}
 	}).(*target)
 }
@@ -56,7 +56,8 @@ const columns = "id, version, created, deleted, content, pk"
 // filed are the attributes that a user can be found by, those that the fewest share first.
 var filed = []string{"userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"}
 
-// claimed are those of them that two users must not get at the same time: what has to be unique, and what people are matched by.
+// claimed are those of them that two users must not get at the same time: what has to be unique, and what people are mostly matched
+// by. By which others a transaction has looked for people, is claimed by it, too.
 var claimed = []string{"userPrincipalName", "employeeId"}
 
 // filing is the key of an attribute's value.
@@ -120,7 +121,13 @@ type target struct {
 	versions *versions
 	seen     map[string]*user    // as they are in the transaction now, by id
 	wrote    map[uuid.UUID]int64 // versions that the transaction has made
+	sought   map[string]bool     // filed attributes by which it has looked for users
 	ahead    prefetched
+}
+
+// claims reports whether the transaction must be the only one that files users under a value of an attribute.
+func (t *target) claims(attribute string) bool {
+	return t.sought[attribute] || slices.Contains(claimed, attribute)
 }
 
 // Find implements provision.Target.
@@ -235,6 +242,7 @@ func (t *target) byAttribute(q provision.Query) (f provision.Found, err error) {
 			return take(x)
 		}))
 	} else {
+		t.sought[q.Attribute] = true
 		err = stop(t.eachFiled(key(q.Attribute, q.Value), take))
 	}
 	if len(ids) > 1 {
@@ -276,7 +284,7 @@ func (t *target) eachFiledAhead(hash int64, take func(*user) error) error {
 		return err
 	}
 	for _, pk := range rows {
-		if x := t.seen[t.ahead.rows[pk]]; x != nil {
+		if x := t.seen[t.ahead.rows[pk]]; x != nil && x.Deleted.IsZero() { // it may have gone since the keys were read
 			if err := take(x); err != nil {
 				return err
 			}
@@ -455,7 +463,7 @@ func (t *target) write(d *draft) (provision.Result, error) {
 		t.u.Unfile(f.hash, d.is.pk)
 	}
 	for _, f := range d.in {
-		if slices.Contains(claimed, f.attribute) {
+		if t.claims(f.attribute) {
 			t.u.Claim(f.hash, d.is.pk)
 		} else {
 			t.u.File(f.hash, d.is.pk)

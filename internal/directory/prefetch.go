@@ -135,7 +135,7 @@ func (t *target) prefetchDrafts(drafts []draft) error {
 			hashes = append(hashes, d.in[0].hash)
 		}
 		for _, f := range d.in {
-			if slices.Contains(claimed, f.attribute) {
+			if t.claims(f.attribute) {
 				hashes = append(hashes, f.hash)
 			}
 		}

@@ -12,7 +12,7 @@ type App struct {
 	ApplicationID      uuid.UUID
 	DisplayName        string
 	Secrets            []KeyValue // in the order of SetSecrets; of values that are confidential only the key is kept
-	Revision           int64      `json:"-"` // raised by each change; the store's own, 0 if it counts none or the app is not stored
+	Revision           int64      `json:"-"` // another one after each change; the store's own, 0 if the app was not read from it
 }
 
 // KeyValue is an entry of Graph's synchronizationSecretKeyStringValuePair and keyValuePair.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -125,8 +126,8 @@ func (a *accepter) store(group []*accepting) {
 // acceptAll stores uploads of one job. Its row is locked first, so that numbers have the order of commits and a replay is seen.
 func acceptAll(c Conn, job int64, group []*accepting) error {
 	next, room, found := int64(0), int64(0), false
-	err := query(c, "SELECT j.next, j.accepted - p.taken FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1 /*FOR UPDATE OF j*/", []any{job}, func(st Row) error {
-		next, room, found = st.ColumnInt64(0), st.ColumnInt64(1), true
+	err := query(c, "SELECT j.next, j.accepted - p.taken, j.state FROM job j JOIN progress p ON p.job = j.pk WHERE j.pk = ?1 /*FOR UPDATE OF j*/", []any{job}, func(st Row) error {
+		next, room, found = st.ColumnInt64(0), st.ColumnInt64(1), provision.JobState(st.ColumnText(2)) != provision.JobDeleted
 		return nil
 	})
 	if err != nil {
@@ -136,7 +137,10 @@ func acceptAll(c Conn, job int64, group []*accepting) error {
 	var rows []*accepting
 	for _, k := range group {
 		u := &k.upload
-		k.err, k.result = nil, provision.Accepted{}
+		if k.err, k.result = nil, (provision.Accepted{}); !found {
+			k.err = fmt.Errorf("job %d: %w", job, provision.ErrNotFound)
+			continue
+		}
 		if err := replayed(c, u, &k.result); err != nil {
 			return err
 		}
@@ -152,7 +156,7 @@ func acceptAll(c Conn, job int64, group []*accepting) error {
 			continue
 		}
 		n := int64(len(u.Operations))
-		if !found || queued+n > k.limit {
+		if queued+n > k.limit {
 			k.err = provision.ErrQueueFull
 			continue
 		}

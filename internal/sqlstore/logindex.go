@@ -43,12 +43,15 @@ const (
 	runSize  = 6
 )
 
-// mergeBlocks makes a run of the blocks that have none.
+// mostInRun is how many blocks a run can have: places in it have 16 bits.
+const mostInRun = 1 << 16
+
+// mergeBlocks makes a run of the first blocks that have none. Others may append blocks meanwhile, which come after these.
 func mergeBlocks(c Conn) error {
 	var firsts []byte
 	var low, high int64
 	var buckets [256][]byte
-	err := query(c, "SELECT first, last, anchors FROM log_block INDEXED BY log_block_unmerged WHERE anchors IS NOT NULL ORDER BY first", nil,
+	err := query(c, "SELECT first, last, anchors FROM log_block INDEXED BY log_block_unmerged WHERE anchors IS NOT NULL ORDER BY first LIMIT ?1", []any{mostInRun},
 		func(st Row) error {
 			if low == 0 {
 				low = st.ColumnInt64(0)
@@ -77,7 +80,7 @@ func mergeBlocks(c Conn) error {
 			return fmt.Errorf("make a run: %w", err)
 		}
 	}
-	return query(c, "UPDATE log_block INDEXED BY log_block_unmerged SET anchors = NULL WHERE anchors IS NOT NULL", nil, nil)
+	return query(c, "UPDATE log_block INDEXED BY log_block_unmerged SET anchors = NULL WHERE anchors IS NOT NULL AND first <= ?1", []any{high}, nil)
 }
 
 // sortHashes sorts the entries of a run's row.

@@ -389,14 +389,15 @@ func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, er
 func (u *Unit) references(index, condition string, limit int, args ...any) (refs []provision.PendingReference, err error) {
 	err = query(u.conn, referenceColumns+" FROM reference r "+index+
 		" WHERE r.job = ?1 AND "+condition+" ORDER BY r.upload, r.place LIMIT ?2", append([]any{u.job, limit}, args...), func(st Row) error {
-		refs = append(refs, pendingReference(st))
+		r := pendingReference(st)
+		refs, u.waits[r.Row] = append(refs, r), st.ColumnInt64(11) == 0
 		return nil
 	})
 	return refs, err
 }
 
 // The person is asked for in a subquery: SQLite parses a LEFT JOIN with a parameter in WHERE anew at each use.
-const referenceColumns = "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, (SELECT object FROM person WHERE pk = r.person), r.pk, r.person, r.attempts"
+const referenceColumns = "SELECT r.anchor, r.attribute, r.target, r.upload, r.place, r.bulk_id, r.reported, (SELECT object FROM person WHERE pk = r.person), r.pk, r.person, r.attempts, r.ready"
 
 // pendingReference reads a row of referenceColumns.
 func pendingReference(st Row) provision.PendingReference {
@@ -418,6 +419,9 @@ func (u *Unit) EndReference(r provision.PendingReference, resolved bool) error {
 		u.s.waiting[u.job] = true
 	}
 	delete(u.handed, pk)
+	if waits, read := u.waits[pk]; read && waits && u.s.pg != nil { // unless somebody has linked its target since
+		return query(u.conn, "UPDATE reference SET reported = 1 WHERE pk = ?1 AND ready = 0", []any{pk}, nil)
+	}
 	return query(u.conn, "UPDATE reference SET ready = 0, reported = 1, due = 0, attempts = 0 WHERE pk = ?1", []any{pk}, nil)
 }
 

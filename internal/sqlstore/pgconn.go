@@ -27,6 +27,7 @@ type pgConn struct {
 
 	patience string // the statement that limits how long the transaction may stand still once it holds locks
 	locks    bool   // it does
+	failed   error  // what has ended the transaction: nothing is to be committed, whoever has not looked at it
 }
 
 // pgCall is a statement with its arguments in PostgreSQL's binary form. Here they may be []int64, []string and [][]byte too.
@@ -44,7 +45,7 @@ const (
 )
 
 func (c *pgConn) changes() int {
-	if err := c.flush(); err != nil { // the next call says it again: the transaction is broken
+	if err := c.flush(); err != nil { // the next call says it again
 		return 0
 	}
 	return c.n
@@ -101,8 +102,8 @@ func (c *pgConn) scan(text string, args []any, row func(Row) error) error {
 
 // flush sends the writes that wait.
 func (c *pgConn) flush() error {
-	if len(c.waiting) == 0 {
-		return nil
+	if len(c.waiting) == 0 || c.failed != nil {
+		return c.failed
 	}
 	_, err := c.send(nil)
 	return err
@@ -124,17 +125,16 @@ func newCall(text string, args []any) (pgCall, error) {
 			call.args[i] = binary.BigEndian.AppendUint64(nil, bit(v, 0))
 		case *string:
 			if kinds[i] = 't'; v != nil {
-				call.args[i] = []byte(*v)
+				call.args[i] = textOf(*v)
 			}
 		case string:
-			// PostgreSQL takes no NUL in a text; where one could come from, the text is packed, or refused before.
-			kinds[i], call.args[i] = 't', append(make([]byte, 0, len(v)), strings.ReplaceAll(v, "\x00", "�")...)
+			kinds[i], call.args[i] = 't', textOf(v)
 		case []int64:
 			kinds[i], call.args[i] = 'I', arrayOfInts(v)
 		case []string:
 			elements := make([][]byte, len(v))
 			for j, s := range v {
-				elements[j] = []byte(strings.ReplaceAll(s, "\x00", "�"))
+				elements[j] = textOf(s)
 			}
 			kinds[i], call.args[i] = 'T', arrayOf(pgtype.TextOID, elements)
 		case [][]byte:
@@ -151,13 +151,24 @@ func newCall(text string, args []any) (pgCall, error) {
 	return call, nil
 }
 
+// textOf returns a text as PostgreSQL takes it: without NUL, and in UTF-8. Where something else could come from, the text is packed, or
+// refused before; if not, it must not keep a lane from going on.
+func textOf(s string) []byte {
+	return append(make([]byte, 0, len(s)), strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")...)
+}
+
 // pgRows is a whole answer: another question may be asked while it is read.
 type pgRows struct{ values [][][]byte }
 
 const oneRow = "/*ONE ROW*/"
 
-// send sends what waits, and then a question if there is one, and returns its answer.
+// send sends what waits, and then a question if there is one, and returns its answer. After an error there is no other answer in this
+// transaction: that a row was not there which had to be (oneRow) does not end it for the server.
 func (c *pgConn) send(question *pgCall) (rows pgRows, err error) {
+	if c.failed != nil {
+		return rows, c.failed
+	}
+	defer func() { c.failed = err }()
 	calls := merge(c.waiting)
 	c.waiting, c.bytes = c.waiting[:0], 0
 	if question != nil {

@@ -174,8 +174,7 @@ func (p *postgres) with(ctx context.Context, begin string, commit bool, fn func(
 			pg.Close(context.WithoutCancel(ctx))
 		}
 	}()
-	err = fn(c)
-	if err == nil && commit {
+	if err = fn(c); err == nil && commit {
 		err = c.flush()
 	}
 	finished = true

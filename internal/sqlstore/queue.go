@@ -51,7 +51,13 @@ func replayed(c Conn, u *provision.Upload, a *provision.Accepted) error {
 func accept(c Conn, u provision.Upload, id uuid.UUID, body []byte, queueRecords int64, a *provision.Accepted) error {
 	n := int64(len(u.Operations))
 	number := int64(0)
-	err := query(c, "UPDATE job SET next = next + 1, accepted = accepted + ?2 WHERE pk = ?1 AND accepted + ?2 - (SELECT taken FROM progress WHERE job = ?1) <= ?3 RETURNING next - 1",
+	err := query(c, "SELECT 1 FROM job WHERE pk = ?1 AND state = ?2", []any{u.Job.PK, string(provision.JobDeleted)}, func(Row) error {
+		return fmt.Errorf("job %d: %w", u.Job.PK, provision.ErrNotFound)
+	})
+	if err != nil {
+		return err
+	}
+	err = query(c, "UPDATE job SET next = next + 1, accepted = accepted + ?2 WHERE pk = ?1 AND accepted + ?2 - (SELECT taken FROM progress WHERE job = ?1) <= ?3 RETURNING next - 1",
 		[]any{u.Job.PK, n, queueRecords}, func(st Row) error {
 			number = st.ColumnInt64(0)
 			return nil

@@ -153,7 +153,8 @@ func (r *replica) share(ctx context.Context) error {
 	var alive []int64
 	var jobs []sharedJob
 	err := r.p.read(ctx, func(c Conn) error {
-		err := query(c, "SELECT pk FROM replica WHERE beat > "+micro+" - ?1 ORDER BY pk", []any{r.lease.Microseconds()}, func(st Row) error {
+		// A beat that is to come is from before the database's clock was set back: who is alive soon beats again.
+		err := query(c, "SELECT pk FROM replica WHERE beat > "+micro+" - ?1 AND beat <= "+micro+" + ?1 ORDER BY pk", []any{r.lease.Microseconds()}, func(st Row) error {
 			alive = append(alive, st.ColumnInt64(0))
 			return nil
 		})
@@ -176,7 +177,7 @@ func (r *replica) share(ctx context.Context) error {
 		}
 	}
 	return r.p.write(ctx, func(c Conn) error { // those who are gone for long are forgotten
-		return query(c, "DELETE FROM replica WHERE beat < "+micro+" - ?1", []any{(20 * r.lease).Microseconds()}, nil)
+		return query(c, "DELETE FROM replica WHERE beat < "+micro+" - ?1 OR beat > "+micro+" + ?1", []any{(20 * r.lease).Microseconds()}, nil)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"strings"
 	"time"
@@ -29,8 +30,32 @@ func (u *Unit) PutApp(a *provision.App) error {
 	if err := u.s.configured(u.conn); err != nil {
 		return err
 	}
-	return query(u.conn, "INSERT INTO app (id, content) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET content = excluded.content",
-		[]any{a.ServicePrincipalID[:], string(content)}, nil)
+	pk, stored := int64(0), int64(0)
+	err = query(u.conn, "SELECT pk, content FROM app WHERE id = ?1 /*FOR UPDATE*/", []any{a.ServicePrincipalID[:]}, func(st Row) error {
+		pk, stored = st.ColumnInt64(0), revisionOf(st.ColumnText(1))
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case pk == 0:
+		err = query(u.conn, "INSERT INTO app (id, content) VALUES (?1, ?2)", []any{a.ServicePrincipalID[:], string(content)}, nil)
+	case stored != a.Revision:
+		return fmt.Errorf("app %s has been changed by somebody else: %w", a.ServicePrincipalID, provision.ErrFenced)
+	default:
+		err = query(u.conn, "UPDATE app SET content = ?2 WHERE pk = ?1", []any{pk, string(content)}, nil)
+	}
+	if err == nil {
+		a.Revision = revisionOf(string(content))
+	}
+	return err
+}
+
+// revisionOf is the revision of an app: what it holds says whether it is still as it was read.
+func revisionOf(content string) int64 {
+	h := fnv.New64a()
+	h.Write([]byte(content))
+	return int64(h.Sum64() | 1)
 }
 
 // Apps implements provision.Store.
@@ -38,7 +63,7 @@ func (s *Store) Apps(ctx context.Context) (apps []*provision.App, err error) {
 	err = s.read(ctx, func(c Conn) error {
 		return query(c, "SELECT content FROM app ORDER BY pk", nil, func(st Row) error {
 			a := new(provision.App)
-			apps = append(apps, a)
+			apps, a.Revision = append(apps, a), revisionOf(st.ColumnText(0))
 			return json.Unmarshal([]byte(st.ColumnText(0)), a)
 		})
 	})
@@ -113,8 +138,8 @@ func (u *Unit) Purge(after int64, p provision.Purge) (provision.Purge, error) {
 	if err != nil {
 		return p, err
 	}
-	err = query(u.conn, `UPDATE upload SET done = ?3, closed = ?3, settled = ?3, purge = ?4, counts = '{"purged":' || CAST(operations AS text) || '}' WHERE job = ?1 AND number > ?2 AND done IS NULL`,
-		[]any{u.job, after, p.Time.UnixMicro(), pk}, nil)
+	err = query(u.conn, `UPDATE upload SET done = ?3, closed = ?3, settled = ?3, purge = ?4, counts = '{"purged":' || CAST(operations AS text) || '}' WHERE job = ?1 AND number > ?2 AND number <= ?5 AND done IS NULL`,
+		[]any{u.job, after, p.Time.UnixMicro(), pk, p.Last}, nil) // what has come since was not counted
 	if err != nil {
 		return p, err
 	}
@@ -156,7 +181,7 @@ func (u *Unit) Link(anchor, objectID string) error {
 		return fmt.Errorf("object %s: %w", objectID, provision.ErrTaken)
 	}
 	u.forget(anchor)
-	err = query(u.conn, "UPDATE person SET object = ?2, version = 0, hash = NULL, enabled = 0, revision = revision + 1 WHERE pk = ?1", []any{at.pk, object}, nil)
+	err = query(u.conn, "UPDATE person SET object = ?2, version = 0, hash = NULL, enabled = 0, revision = revision + 1 WHERE pk = ?1 AND revision = ?3 /*ONE ROW*/", []any{at.pk, object, at.revision}, nil)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ type Unit struct {
 	places      map[string]*place          // of people by anchor, as they are in the transaction
 	woken       []int64                    // references that wait no longer, see woken.go
 	handed      map[int64]bool             // and those that were handed out since
+	waits       map[int64]bool             // references that were read, and whether they waited for their target then
 
 	// On PostgreSQL only:
 	saw     map[int64][]pgKey // what was filed under hashes when they were first asked for
@@ -87,7 +88,7 @@ func (u *Unit) Now() time.Time { return u.s.now() }
 
 // Unit implements provision.Store.
 func (s *Store) Unit(ctx context.Context, f provision.Fence, fn func(provision.Unit) error) error {
-	u := &Unit{s: s, job: f.JobPK, fence: f, saw: map[int64][]pgKey{}, places: map[string]*place{}, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}, handed: map[int64]bool{}}
+	u := &Unit{s: s, job: f.JobPK, fence: f, saw: map[int64][]pgKey{}, places: map[string]*place{}, tallies: map[tallyKey]int64{}, moves: map[int64]map[provision.End]int{}, handed: map[int64]bool{}, waits: map[int64]bool{}}
 	err := s.db.writeOnce(ctx, func(c Conn) error {
 		u.conn = c
 		if s.pg == nil {
@@ -205,11 +206,13 @@ func (u *Unit) Append(entries []provision.LogEntry) error {
 	if err := u.numberLog(len(entries)); err != nil {
 		return err
 	}
-	at := u.s.now().UTC().Truncate(time.Microsecond)
-	if at.Before(u.last) {
-		at = u.last
+	at := u.last // on PostgreSQL numberLog has set it
+	if u.s.pg == nil {
+		if now := u.s.now().UTC().Truncate(time.Microsecond); now.After(at) {
+			at = now
+		}
+		u.last = at
 	}
-	u.last = at
 	for part := range slices.Chunk(entries, blockEntries) {
 		u.appendBlock(part, at)
 	}

@@ -876,3 +876,30 @@ func (l *lane) notices() {
 		l.Errorf("notices of no job: %+v", none)
 	}
 }
+
+// appEdits shows that of two who have read an app and change it the second is told.
+func (l *lane) appEdits() {
+	put := func(a provision.App) (provision.App, error) {
+		err := l.s.Unit(l.Context(), provision.Fence{Free: true}, func(u provision.Unit) error { return u.PutApp(&a) })
+		return a, err
+	}
+	a, err := put(provision.App{ServicePrincipalID: uuid.New(), ApplicationID: uuid.New(), DisplayName: "HR"})
+	if err != nil {
+		l.Fatal(err)
+	}
+	first, second := a, *must(l.s.Apps(l.Context()))(l)[0]
+	first.DisplayName, second.Secrets = "Payroll", []provision.KeyValue{{Key: "BaseAddress"}}
+	if first, err = put(first); err != nil {
+		l.Error(err)
+	}
+	if _, err := put(second); !errors.Is(err, provision.ErrFenced) {
+		l.Errorf("a change of an app that was read before another change: %v", err)
+	}
+	if _, err := put(provision.App{ServicePrincipalID: a.ServicePrincipalID, DisplayName: "new"}); !errors.Is(err, provision.ErrFenced) {
+		l.Errorf("an app that was not known, and is there: %v", err)
+	}
+	first.DisplayName = "HR"
+	if _, err := put(first); err != nil {
+		l.Error(err)
+	}
+}

@@ -59,6 +59,7 @@ func TestStore(t *testing.T, open func(t *testing.T) provision.Store) {
 		{"remove beside others", (*lane).removeBeside},
 		{"free fences", (*lane).freeFences},
 		{"apps", (*lane).apps},
+		{"edits of apps", (*lane).appEdits},
 		{"condition", (*lane).condition},
 		{"re-evaluation", (*lane).reevaluation},
 		{"a Unit that fails leaves the job alone", (*lane).steerRollback},
