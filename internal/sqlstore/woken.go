@@ -46,7 +46,7 @@ func (u *Unit) wakeLinked() error {
 	anchors := u.newlyLinked
 	u.newlyLinked = nil
 	err := query(u.conn, "UPDATE reference SET ready = 1 WHERE job = ?1 AND target = ANY(?2) AND ready = 0 AND reported = 1", []any{u.job, anchors}, nil)
-	if err == nil && (u.fence.Whole || u.fence.Free) { // no batch of uploads: perhaps no cycle is open
+	if err == nil && u.fence.Lanes == 0 { // not a batch of a cycle: perhaps none is open
 		err = query(u.conn, "UPDATE reference SET ready = 1 WHERE job = ?1 AND target = ANY(?2) AND ready = 0 AND reported = 0", []any{u.job, anchors}, nil)
 	}
 	return err
@@ -64,6 +64,7 @@ func (u *Unit) addUnreported(refs []provision.PendingReference, linked bool, fro
 		err := query(u.conn, referenceColumns+" FROM reference r WHERE r.job = ?1 AND r.ready = 0 AND r.reported = 0 AND (r.upload, r.place, r.pk) > (?2, ?3, ?4) ORDER BY r.upload, r.place, r.pk LIMIT ?5",
 			[]any{u.job, from.Upload, from.Index, from.Row, linkedAtOnce}, func(st Row) error {
 				page = append(page, pendingReference(st))
+				u.waits[page[len(page)-1].Row] = true
 				anchors = append(anchors, page[len(page)-1].To)
 				return nil
 			})
