@@ -92,7 +92,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	o.cfg.Dir, o.cfg.Version = dir, version
+	o.cfg.Dir, o.cfg.Version, o.cfg.Database = dir, version, o.database
 	if o.url == "" {
 		o.cfg.Start = o.start
 	}

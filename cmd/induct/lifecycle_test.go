@@ -193,7 +193,7 @@ func TestUnusableDataDirectory(t *testing.T) {
 	}
 	refuses(t, []string{"--env-file", "no such file or directory"}, "serve", "--dev", "--data", filepath.Join(tmp, "new"),
 		"--listen", "127.0.0.1:0", "--env-file", filepath.Join(tmp, "none", "f.env"))
-	refuses(t, []string{"--data DIR is needed"}, "serve", "--listen", "127.0.0.1:0")
+	refuses(t, []string{"--data DIR or --database URL is needed"}, "serve", "--listen", "127.0.0.1:0")
 }
 
 // figures are the ends in the summary of a demo, and the reasons of its failures.

@@ -83,6 +83,11 @@ func open(ctx context.Context, set settings) (s *server, err error) {
 		// measured, and saves a third of the memory.
 		debug.SetGCPercent(50)
 	}
+	defer func() {
+		if errors.Is(err, provision.ErrDamaged) {
+			err = fmt.Errorf("%w\nKeep a copy of everything and look at the disk; then restore the latest backup (docs/operate.md, Damage)", err)
+		}
+	}()
 	s = &server{settings: set}
 	if err := errors.Join(s.checkListen(), s.checkMetricsListen(), s.checkIdentityListen(), set.keep.check()); err != nil {
 		return nil, err

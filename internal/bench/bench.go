@@ -31,6 +31,7 @@ type Config struct {
 	Start   func(ctx context.Context, what, dir string) (*Running, error)
 	Service Service
 
+	Database string // URL of the PostgreSQL server that the services use, to measure the floor of creates there; "": they have their own file
 	Dir      string // for loads, floors and data directories; on the disk that is to be measured
 	Version  string
 	Progress func(phase, what string, done, total int) // may be nil
@@ -74,7 +75,7 @@ type Result struct {
 	// else did during the phase, time stolen by other machines included.
 	Others float64 `json:"others_cpu_share,omitempty"`
 
-	Floor          string  `json:"floor,omitempty"` // append, decode or bulk load
+	Floor          string  `json:"floor,omitempty"` // append, decode, bulk load or COPY
 	FloorPerSecond float64 `json:"floor_per_second,omitempty"`
 	Ratio          float64 `json:"ratio,omitempty"`     // PerSecond / FloorPerSecond
 	CPURatio       float64 `json:"cpu_ratio,omitempty"` // the same of records per second of processor time

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"induct/internal/scim"
+	"induct/internal/sqlstore/pgtest"
 )
 
 // fake is a service that creates whoever it has not seen, at once.
@@ -212,13 +213,13 @@ func TestFloors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []floor{decodeFloor(5 * time.Millisecond), appendFloor(dir, 8, 5*time.Millisecond), bulkLoadFloor(dir, 0)} {
+	for _, f := range []floor{decodeFloor(5 * time.Millisecond), appendFloor(dir, 8, 5*time.Millisecond), bulkLoadFloor(dir, 0), copyFloor(pgtest.Database(t), 0)} {
 		e, err := f.run(t.Context(), l)
 		if err != nil || e.records == 0 || e.seconds <= 0 {
 			t.Errorf("%s: %+v %v", f.name, e, err)
 		}
-		if f.name == "bulk load" && e.records != w.People {
-			t.Errorf("bulk load: %d rows of %d people", e.records, w.People)
+		if (f.name == "bulk load" || f.name == "COPY") && e.records != w.People {
+			t.Errorf("%d rows of %d people", e.records, w.People)
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()

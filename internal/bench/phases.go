@@ -35,7 +35,11 @@ const enough = 10 * time.Second
 
 func (r *run) create() phase {
 	none := func(int, int) bool { return false }
-	return phase{"create", bulkLoadFloor(r.Dir, r.Least), 1, none, none, func(n, _ int) outcomes { return outcomes{"created": n} }}
+	bulk := bulkLoadFloor(r.Dir, r.Least)
+	if r.Database != "" {
+		bulk = copyFloor(r.Database, r.Least)
+	}
+	return phase{"create", bulk, 1, none, none, func(n, _ int) outcomes { return outcomes{"created": n} }}
 }
 
 // main measures everything but accept, on one service, in the order of a job's life.

@@ -142,7 +142,7 @@ func asProblem(err error) *problem {
 	case errors.Is(err, provision.ErrNoSpace):
 		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: time.Minute,
 			message: "The service cannot store the data: it is out of space. Nothing was accepted; retry this request later."}
-	case errors.Is(err, provision.ErrDamaged):
+	case errors.Is(err, provision.ErrDamaged), errors.Is(err, oauth.ErrBadKey):
 		return &problem{status: http.StatusServiceUnavailable, code: "ServiceUnavailable", retryAfter: 5 * time.Minute,
 			message: "The service's database is damaged, and what is asked for cannot be read or stored. Nothing was accepted. Who operates the service must restore a backup; retry this request after that."}
 	case errors.Is(err, provision.ErrUnavailable):

@@ -72,7 +72,7 @@ var rooms = []room{
 	{path: "internal/notify", uses: []string{"internal/provision"}},
 	{path: "internal/notify/notifytest", uses: []string{"internal/localca"}},
 	{path: "internal/metrics", uses: []string{"internal/provision"}, test: []string{"internal/sqlstore"}},
-	{path: "internal/bench", uses: []string{"internal/mapping", "internal/scim"}, test: []string{"internal/expr", "internal/upload/records"}},
+	{path: "internal/bench", uses: []string{"internal/mapping", "internal/scim"}, test: []string{"internal/expr", "internal/upload/records", "internal/sqlstore/pgtest"}},
 
 	{path: "examples/workforce"},
 	{path: "cmd/induct", uses: []string{

@@ -241,7 +241,7 @@ func (r *keyring) parse(s SigningKey) (key, error) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(s.Private)
 	if err != nil {
-		return key{}, fmt.Errorf("oauth: signing key %s: %w", s.KeyID, err)
+		return key{}, fmt.Errorf("%w %s: %w", ErrBadKey, s.KeyID, err)
 	}
 	private, ok := parsed.(*rsa.PrivateKey)
 	if !ok {

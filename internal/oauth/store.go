@@ -13,6 +13,9 @@ import (
 // ErrNotFound is returned by a Store for a client, account or ticket that does not exist.
 var ErrNotFound = errors.New("oauth: not found")
 
+// ErrBadKey says that a signing key is not what was stored.
+var ErrBadKey = errors.New("oauth: bad signing key")
+
 // Client is an app registration (Graph's application) with its service principal: what asks for tokens, and what may be granted
 // permissions. A managed identity has a service principal alone.
 type Client struct {

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -37,6 +38,16 @@ func (d *damage) note(err error) error {
 	if badPage(err) {
 		err = page(err)
 		d.first.CompareAndSwap(nil, &err)
+	}
+	return undecodable(err)
+}
+
+// undecodable makes it an errCorrupt that stored JSON is none.
+func undecodable(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &syntax) || errors.As(err, &kind) {
+		return fmt.Errorf("%w: %w", errCorrupt, err)
 	}
 	return err
 }
@@ -100,7 +111,7 @@ func inspectFirst(ctx context.Context, path string, most time.Duration) (whole b
 		err = inspect(soon, path)
 	}
 	if errors.Is(err, provision.ErrDamaged) {
-		return false, fmt.Errorf("%s: %w\nKeep a copy of the data directory and look at the disk; then restore the latest backup (docs/operate.md, Damage)", path, err)
+		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	return err == nil, ctx.Err()
 }

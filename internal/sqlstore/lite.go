@@ -27,11 +27,11 @@ type lite struct {
 func (l *lite) read(ctx context.Context, fn func(c Conn) error) error {
 	c, err := l.s.readers.Take(ctx)
 	if err != nil {
-		return err
+		return l.s.damage.note(err)
 	}
 	defer l.s.readers.Put(c)
 	if err := sqlitex.ExecuteTransient(c, "BEGIN", nil); err != nil {
-		return err
+		return l.s.damage.note(err)
 	}
 	c.SetInterrupt(ctx.Done())
 	defer func() {

@@ -350,9 +350,7 @@ func (u *Unit) PutReference(r provision.PendingReference) error {
 		u.s.waiting[u.job] = true // also if this is rolled back: it only says that there is something to look for
 	}
 	u.Claim(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	if u.s.pg == nil { // else there is an index
-		u.File(HashKey(referrerSpace, u.job, r.To), pk)
-	}
+	u.File(HashKey(referrerSpace, u.job, r.To), pk)
 	return nil
 }
 
@@ -365,7 +363,10 @@ func (u *Unit) ReadyReferences(now time.Time, limit int) (refs []provision.Pendi
 			refs, again, err = u.addWoken(refs, limit)
 		}
 	}
-	return refs, err
+	if err != nil || u.s.pg == nil {
+		return refs, err
+	}
+	return u.addUnreported(refs, true, &u.looked, limit) // on from where it was before in this Unit
 }
 
 // DeferReference implements provision.Unit.
@@ -378,6 +379,9 @@ func (u *Unit) DeferReference(r provision.PendingReference, due time.Time) error
 func (u *Unit) UnreportedReferences(limit int) ([]provision.PendingReference, error) {
 	if u.s.pg == nil && !u.s.waiting[u.job] {
 		return nil, nil
+	}
+	if u.s.pg != nil {
+		return u.addUnreported(nil, false, new(provision.PendingReference), limit)
 	}
 	return u.references("INDEXED BY reference_unreported", "r.ready = 0 AND r.reported = 0", limit)
 }
@@ -437,9 +441,7 @@ func (u *Unit) dropReference(r provision.PendingReference) error {
 	}
 	delete(u.handed, pk)
 	u.Unfile(referenceKey(u.job, r.Anchor, r.Attribute), pk)
-	if u.s.pg == nil {
-		u.Unfile(HashKey(referrerSpace, u.job, target), pk)
-	}
+	u.Unfile(HashKey(referrerSpace, u.job, target), pk)
 	return query(u.conn, "DELETE FROM reference WHERE pk = ?1", []any{pk}, nil)
 }
 

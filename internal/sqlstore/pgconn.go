@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,7 +24,10 @@ type pgConn struct {
 	bytes   int // of their arguments
 	n       int
 	cursors int
-	failed  error // what has ended the transaction: nothing is to be committed, whoever has not looked at it
+
+	patience string // the statement that limits how long the transaction may stand still once it holds locks
+	locks    bool   // it does
+	failed   error  // what has ended the transaction: nothing is to be committed, whoever has not looked at it
 }
 
 // pgCall is a statement with its arguments in PostgreSQL's binary form. Here they may be []int64, []string and [][]byte too.
@@ -126,11 +130,7 @@ func newCall(text string, args []any) (pgCall, error) {
 		case string:
 			kinds[i], call.args[i] = 't', textOf(v)
 		case []int64:
-			elements := make([][]byte, len(v))
-			for j, n := range v {
-				elements[j] = binary.BigEndian.AppendUint64(nil, uint64(n))
-			}
-			kinds[i], call.args[i] = 'I', arrayOf(pgtype.Int8OID, elements)
+			kinds[i], call.args[i] = 'I', arrayOfInts(v)
 		case []string:
 			elements := make([][]byte, len(v))
 			for j, s := range v {
@@ -173,6 +173,10 @@ func (c *pgConn) send(question *pgCall) (rows pgRows, err error) {
 	c.waiting, c.bytes = c.waiting[:0], 0
 	if question != nil {
 		calls = append(calls, *question)
+	}
+	if !c.locks && slices.ContainsFunc(calls, func(k pgCall) bool { return k.takesLocks() }) {
+		c.locks = true
+		calls = slices.Insert(calls, 0, pgCall{text: c.patience})
 	}
 	names := make([]string, len(calls))
 	for i := range calls {
@@ -327,6 +331,12 @@ type merging struct {
 	keys  map[string]bool // first arguments
 }
 
+// takesLocks reports whether others may have to wait for a transaction that makes the call.
+func (c *pgCall) takesLocks() bool {
+	return !strings.HasPrefix(c.text, "SELECT") && !strings.HasPrefix(c.text, "FETCH") && !strings.HasPrefix(c.text, "DECLARE") && !strings.HasPrefix(c.text, "CLOSE") ||
+		strings.Contains(c.text, "/*FOR ") || strings.Contains(c.text, "_lock(")
+}
+
 // merge makes one call of those that do the same to one table, unless another one about that table stands between them.
 func merge(calls []pgCall) []pgCall {
 	var groups []*merging
@@ -407,6 +417,23 @@ func arrayOf(element uint32, values [][]byte) []byte {
 		}
 		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
 		b = append(b, v...)
+	}
+	return b
+}
+
+// arrayOfInts is arrayOf for many numbers.
+func arrayOfInts(values []int64) []byte {
+	b := arrayOf(pgtype.Int8OID, nil)
+	if len(values) == 0 {
+		return b
+	}
+	binary.BigEndian.PutUint32(b, 1)
+	b = slices.Grow(b, 8+12*len(values))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(values)))
+	b = binary.BigEndian.AppendUint32(b, 1)
+	for _, n := range values {
+		b = binary.BigEndian.AppendUint32(b, 8)
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	return b
 }

@@ -67,14 +67,21 @@ func (u *Unit) flushKeys() error {
 			last = append(last, c)
 		}
 	}
+	var hashes, rows []int64
 	for _, c := range last {
 		if c.gone {
-			if err := query(u.conn, `DELETE FROM key WHERE hash = ?1 AND "row" = ?2`, []any{c.hash, c.row}, nil); err != nil {
-				return err
-			}
+			hashes, rows = append(hashes, c.hash), append(rows, c.row)
 			u.saw[c.hash] = slices.DeleteFunc(u.saw[c.hash], func(k pgKey) bool { return k.row == c.row })
 		}
 	}
+	if len(hashes) > 0 {
+		err := query(u.conn, `DELETE FROM key USING (SELECT * FROM unnest(?1, ?2)) AS v (h, r) WHERE hash = v.h AND "row" = v.r`, []any{hashes, rows}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	hashes, rows = nil, nil
+	var nths []int64
 	for _, c := range last {
 		if c.gone || slices.ContainsFunc(u.saw[c.hash], func(k pgKey) bool { return k.row == c.row }) {
 			continue
@@ -87,11 +94,12 @@ func (u *Unit) flushKeys() error {
 			}
 			u.saw[c.hash] = append(u.saw[c.hash], pgKey{nth, c.row})
 		}
-		if err := query(u.conn, `INSERT INTO key (hash, nth, "row") VALUES (?1, ?2, ?3)`, []any{c.hash, nth, c.row}, nil); err != nil {
-			return err
-		}
+		hashes, nths, rows = append(hashes, c.hash), append(nths, nth), append(rows, c.row)
 	}
-	return nil
+	if len(hashes) == 0 {
+		return nil
+	}
+	return query(u.conn, `INSERT INTO key (hash, nth, "row") SELECT * FROM unnest(?1, ?2, ?3)`, []any{hashes, nths, rows}, nil)
 }
 
 // pgReadKeyed returns what is filed under hashes, in their order.

@@ -46,6 +46,7 @@ type postgres struct {
 	s        *Store
 	pool     *pgxpool.Pool
 	log      *slog.Logger
+	patience string // see pgConn
 	accepts  *accepter
 	replicas *replica
 	runs     *runMaker
@@ -78,7 +79,7 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	for name, value := range map[string]string{
 		"application_name":                    "induct",
-		"idle_in_transaction_session_timeout": fmt.Sprint(o.Lease.Milliseconds()), // a process that stands still must not hold others up
+		"idle_in_transaction_session_timeout": fmt.Sprint(unitTimeout.Milliseconds()), // shorter once it holds locks
 		"lock_timeout":                        "30s",
 		"statement_timeout":                   fmt.Sprint(unitTimeout.Milliseconds()),
 		"timezone":                            "UTC",
@@ -105,6 +106,8 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*Store, e
 	}
 	s := &Store{zip: zip, now: o.Now, runs: runSizes, lanes: o.Lanes}
 	pg := &postgres{s: s, pool: pool, log: o.Logger}
+	// A process that stands still must not hold others up for longer than its lanes are its own.
+	pg.patience = fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", o.Lease.Milliseconds())
 	s.db, s.pg = pg, pg
 	s.rows = newRowNumbers(pg.reserveRows)
 	if o.Observer {
@@ -161,7 +164,7 @@ func (p *postgres) with(ctx context.Context, begin string, commit bool, fn func(
 	}
 	pg := conn.Conn().PgConn()
 	defer conn.Release() // pgx closes one that is in a transaction
-	c := &pgConn{ctx: ctx, pg: pg}
+	c := &pgConn{ctx: ctx, pg: pg, patience: p.patience}
 	if _, err := pg.Exec(ctx, begin).ReadAll(); err != nil {
 		return classifyPG(err)
 	}
@@ -243,7 +246,7 @@ func classifyPG(err error) error {
 		if errors.As(err, &connect) || pgconn.Timeout(err) || lostConnection(err) {
 			return fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 		}
-		return err
+		return undecodable(err)
 	}
 	switch {
 	case e.Code == "40001", e.Code == "40P01", e.Code == "55P03", e.Code == "23505": // serialization, deadlock, lock timeout, a key that was just taken

@@ -41,11 +41,12 @@ type Unit struct {
 	own      any // of the room that keeps its tables here
 
 	remembered  []rememberedPerson
-	newlyLinked []string          // on PostgreSQL: anchors whose references have not been made ready yet
-	places      map[string]*place // of people by anchor, as they are in the transaction
-	woken       []int64           // references that wait no longer, see woken.go
-	handed      map[int64]bool    // and those that were handed out since
-	waits       map[int64]bool    // references that were read, and whether they waited for their target then
+	looked      provision.PendingReference // on PostgreSQL: how far ReadyReferences has looked
+	newlyLinked []string                   // on PostgreSQL: anchors whose references have not been made ready yet
+	places      map[string]*place          // of people by anchor, as they are in the transaction
+	woken       []int64                    // references that wait no longer, see woken.go
+	handed      map[int64]bool             // and those that were handed out since
+	waits       map[int64]bool             // references that were read, and whether they waited for their target then
 
 	// On PostgreSQL only:
 	saw     map[int64][]pgKey // what was filed under hashes when they were first asked for

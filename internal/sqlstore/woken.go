@@ -35,8 +35,9 @@ func (u *Unit) wake(anchor string) error {
 	return err
 }
 
-// wakeLinked makes the references to those ready, on PostgreSQL, who have been linked since the last time. A reference that another
-// Unit stores at the same time is not seen: it has not been reported, and so is looked at when the queue is empty.
+// wakeLinked makes the references to those ready, on PostgreSQL, who have been linked since the last time. Those of which no entry
+// has been written need no note while a cycle is open, and are most: at its end all of them are looked at (addUnreported), those
+// that another Unit has stored at the same time included.
 func (u *Unit) wakeLinked() error {
 	if len(u.newlyLinked) == 0 {
 		return nil
@@ -44,7 +45,46 @@ func (u *Unit) wakeLinked() error {
 	slices.Sort(u.newlyLinked)
 	anchors := u.newlyLinked
 	u.newlyLinked = nil
-	return query(u.conn, "UPDATE reference SET ready = 1 WHERE job = ?1 AND target = ANY(?2) AND ready = 0", []any{u.job, anchors}, nil)
+	err := query(u.conn, "UPDATE reference SET ready = 1 WHERE job = ?1 AND target = ANY(?2) AND ready = 0 AND reported = 1", []any{u.job, anchors}, nil)
+	if err == nil && (u.fence.Whole || u.fence.Free) { // no batch of uploads: perhaps no cycle is open
+		err = query(u.conn, "UPDATE reference SET ready = 1 WHERE job = ?1 AND target = ANY(?2) AND ready = 0 AND reported = 0", []any{u.job, anchors}, nil)
+	}
+	return err
+}
+
+// linkedAtOnce is how many references addUnreported reads at once.
+const linkedAtOnce = 1000
+
+// addUnreported adds, on PostgreSQL, references that have not been reported and whose person is linked by now, or is not, from a
+// place on, which it moves.
+func (u *Unit) addUnreported(refs []provision.PendingReference, linked bool, from *provision.PendingReference, limit int) ([]provision.PendingReference, error) {
+	for more := true; more && len(refs) < limit; {
+		var page []provision.PendingReference
+		var anchors []string
+		err := query(u.conn, referenceColumns+" FROM reference r WHERE r.job = ?1 AND r.ready = 0 AND r.reported = 0 AND (r.upload, r.place, r.pk) > (?2, ?3, ?4) ORDER BY r.upload, r.place, r.pk LIMIT ?5",
+			[]any{u.job, from.Upload, from.Index, from.Row, linkedAtOnce}, func(st Row) error {
+				page = append(page, pendingReference(st))
+				anchors = append(anchors, page[len(page)-1].To)
+				return nil
+			})
+		if err != nil {
+			return nil, err
+		}
+		more = len(page) == linkedAtOnce
+		links, err := u.Links(anchors)
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range page {
+			if len(refs) == limit {
+				break
+			}
+			if *from = r; (links[i] != "") == linked {
+				refs = append(refs, r)
+			}
+		}
+	}
+	return refs, nil
 }
 
 // stageWoken stores the list of the references that the Unit has woken so far.

@@ -4,36 +4,46 @@ package faults
 
 import (
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// skewedClock is what time.Now does in a build of the program for tests: its clock is off by as many seconds as the environment
-// says. The program's own sources are as they are; the standard library's time.Now is another.
-const skewedClock = `
-var faultsClock = func() (seconds int64) {
-	text, _ := syscall.Getenv("INDUCT_FAULTS_CLOCK")
-	back := text != "" && text[0] == '-'
-	if back {
-		text = text[1:]
+// skewedClock takes the place of time.Now, time.Since and time.Until in a build of the program for tests: a clock that is off
+// by as many seconds as the environment says. The sources stay as they are, and so do the libraries.
+const skewedClock = `package skewedclock
+
+import (
+	"os"
+	"strconv"
+	"time"
+)
+
+var offset = func() time.Duration {
+	seconds, err := strconv.Atoi(os.Getenv("SKEWED_CLOCK"))
+	if err != nil {
+		panic(err)
 	}
-	for _, c := range text {
-		seconds = 10*seconds + int64(c-'0')
-	}
-	if back {
-		return -seconds
-	}
-	return seconds
+	return time.Duration(seconds) * time.Second
 }()
+
+func Now() time.Time                  { return time.Now().Add(offset) }
+func Since(t time.Time) time.Duration { return Now().Sub(t) }
+func Until(t time.Time) time.Duration { return t.Sub(Now()) }
 `
 
-// skewed builds the program with a clock that the environment variable INDUCT_FAULTS_CLOCK puts forward or back. The first
-// time on a machine that takes minutes, because everything is built again.
+var (
+	clockUse      = regexp.MustCompile(`\btime\.(Now|Since|Until)\b`)
+	packageClause = regexp.MustCompile(`(?m)^package \w+$`)
+)
+
+// skewed builds the program with a clock that SKEWED_CLOCK puts forward or back.
 func skewed(t *testing.T) string {
 	t.Helper()
 	path, err := buildSkewed()
@@ -44,45 +54,46 @@ func skewed(t *testing.T) string {
 }
 
 var buildSkewed = sync.OnceValues(func() (string, error) {
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		return "", err
-	}
-	source := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
-	text, err := os.ReadFile(source)
-	if err != nil {
-		return "", err
-	}
-	changed := string(text)
-	for _, change := range [][2]string{
-		{"import (\n", "import (\n\t\"syscall\"\n"},
-		{"\tsec, nsec, mono := runtimeNow()\n\tif mono == 0 {\n", "\tsec, nsec, mono := runtimeNow()\n\tsec += faultsClock\n\tif mono == 0 {\n"},
-	} {
-		if strings.Count(changed, change[0]) != 1 {
-			return "", &skewError{runtime.Version(), change[0]}
-		}
-		changed = strings.Replace(changed, change[0], change[1], 1)
 	}
 	dir := filepath.Dir(binary)
-	replacement, overlay, out := filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "induct-clock")
-	if err := os.WriteFile(replacement, []byte(changed+skewedClock), 0o600); err != nil {
+	overlay := map[string]string{} // what is built instead of a file
+	put := func(file, text string) error {
+		overlay[file] = filepath.Join(dir, fmt.Sprintf("skewed%d.go", len(overlay)))
+		return os.WriteFile(overlay[file], []byte(text), 0o600)
+	}
+	if err := put(filepath.Join(root, "internal", "skewedclock", "clock.go"), skewedClock); err != nil {
 		return "", err
 	}
-	list, err := json.Marshal(map[string]any{"Replace": map[string]string{source: replacement}})
+	for _, below := range []string{"cmd", "internal"} {
+		err := filepath.WalkDir(filepath.Join(root, below), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if err != nil || !clockUse.Match(text) {
+				return err
+			}
+			changed := clockUse.ReplaceAllString(string(text), "skewedclock.$1")
+			at := packageClause.FindStringIndex(changed)[1]
+			return put(path, changed[:at]+"\n\nimport \"induct/internal/skewedclock\"\n"+changed[at:]+"\nvar _ time.Time\n")
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	list, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+	file, out := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "induct-skewed")
+	if err := os.WriteFile(file, list, 0o600); err != nil {
 		return "", err
 	}
-	if text, err := exec.Command("go", "build", "-overlay", overlay, "-o", out, "../../cmd/induct").CombinedOutput(); err != nil {
-		return "", &skewError{runtime.Version(), string(text)}
+	if text, err := exec.Command("go", "build", "-overlay", file, "-o", out, "../../cmd/induct").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program with another clock: %w\n%s", err, text)
 	}
 	return out, nil
 })
-
-type skewError struct{ version, text string }
-
-func (e *skewError) Error() string {
-	return "the standard library of " + e.version + " cannot be given another clock as skewedClock does it: " + e.text
-}

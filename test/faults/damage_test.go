@@ -5,10 +5,12 @@ package faults
 import (
 	"bytes"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +37,51 @@ func overwrite(t *testing.T, path string, page int64) {
 	}
 }
 
-// A database file with a page that is not what was written: the service does not start on it, and says what to do.
+// A known is what was answered while all was well, by address.
+type known map[string]string
+
+// know reads everything that was uploaded.
+func (l *load) know() known {
+	t := l.s.t
+	t.Helper()
+	before := known{}
+	addresses := []string{l.graph() + "/users?$top=500", l.graph() + "/auditLogs/provisioning?$top=999"}
+	for _, r := range l.requests {
+		addresses = append(addresses, l.job()+"/uploads/"+r.Uploads[0], l.job()+"/uploads/"+r.Uploads[0]+"/operations?$top=1000")
+	}
+	for _, a := range addresses {
+		status, text := l.read(a)
+		if status != http.StatusOK {
+			t.Fatalf("GET %s: %d %s", a, status, text)
+		}
+		before[a] = text
+	}
+	return before
+}
+
+// refused reads everything again. What is answered must be as it was, or be refused with advice; it returns how much of it was.
+func (l *load) refused(before known) (n int) {
+	t := l.s.t
+	t.Helper()
+	for _, a := range slices.Sorted(maps.Keys(before)) {
+		switch status, text := l.read(a); {
+		case status == http.StatusOK && text == before[a]:
+		case status == http.StatusServiceUnavailable && strings.Contains(text, "damaged") && strings.Contains(text, "restore a backup"):
+			n++
+		default:
+			same := 0
+			for same < min(len(text), len(before[a])) && text[same] == before[a][same] {
+				same++
+			}
+			l.s.reasons()
+			t.Fatalf("GET %s: %d, and from byte %d on\n%.300s\nbefore the damage it was\n%.300s", a, status, same, text[same:], before[a][same:])
+		}
+	}
+	return n
+}
+
+// A database file with a page that is not what was written: the service does not start on it, writes nothing, and says what to
+// do. If it starts, the page is a free one, or the end of a large value, and nothing is answered that is not right.
 func TestEmbeddedDamagedWhileStopped(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -46,19 +92,27 @@ func TestEmbeddedDamagedWhileStopped(t *testing.T) {
 	until(t, "there is something to damage", 30*time.Second, func() bool { return l.accepted() > 100 })
 	l.end()
 	l.judge()
+	before := l.know()
 	s.running()[0].kill()
 	// The write-ahead log, which has the newest uploads in it: any frame but those of the last transaction.
-	s.refuses(filepath.Join(dir, "induct.db-wal"), func(log []byte) int64 { return rand.Int64N(int64(len(log) / (pageSize + 24) / 2)) })
+	served := s.damaged(filepath.Join(dir, "induct.db-wal"), l, before, func(log []byte) int64 { return rand.Int64N(int64(len(log) / (pageSize + 24) / 2)) })
+	if served > 0 {
+		t.Errorf("it has served %d times although its write-ahead log was damaged", served)
+	}
 	s.start(1)
 	l.judge()
 	s.running()[0].stop(t)
-	s.refuses(filepath.Join(dir, "induct.db"), func(file []byte) int64 { return rand.Int64N(int64(len(file) / pageSize)) })
+	served = s.damaged(filepath.Join(dir, "induct.db"), l, before, func(file []byte) int64 { return rand.Int64N(int64(len(file) / pageSize)) })
+	if served > long(t, 8)/2 {
+		t.Errorf("it has served %d times although its file was damaged", served)
+	}
 	s.start(1)
 	l.judge()
 }
 
-// refuses starts the service with a file of which a page is damaged, several times, and leaves the file as it was.
-func (s *service) refuses(path string, choose func([]byte) int64) {
+// damaged starts the service with a file of which a page is damaged, several times, and leaves the file as it was. It returns how
+// often the service has served.
+func (s *service) damaged(path string, l *load, before known, choose func([]byte) int64) (served int) {
 	t := s.t
 	t.Helper()
 	sound, err := os.ReadFile(path)
@@ -74,21 +128,24 @@ func (s *service) refuses(path string, choose func([]byte) int64) {
 		}
 		r := s.launch()
 		select {
-		case <-r.ended:
 		case <-r.serving:
-			t.Errorf("it serves although page %d of %s is not what was written", page, path)
+			s.balance()
+			served++
+			l.refused(before)
 			r.kill()
-		}
-		if text := r.log(); r.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(text, "damaged") || !strings.Contains(text, "restore the latest backup") {
-			t.Errorf("page %d of %s: it ends with %v: %s", page, path, r.cmd.ProcessState, text)
-		}
-		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, damaged) {
-			t.Errorf("the damaged file %s was written to: %v", path, err)
+		case <-r.ended:
+			if text := r.log(); r.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(text, "damaged") || !strings.Contains(text, "restore the latest backup") {
+				t.Errorf("page %d of %s: it ends with %v: %s", page, path, r.cmd.ProcessState, text)
+			}
+			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, damaged) {
+				t.Errorf("the damaged file %s was written to: %v", path, err)
+			}
 		}
 		if err := os.WriteFile(path, sound, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return served
 }
 
 // Pages that are damaged under a running service: what is answered is right or is refused with advice, uploads are
@@ -103,21 +160,12 @@ func TestEmbeddedDamagedWhileServing(t *testing.T) {
 	until(t, "there is something to damage", 30*time.Second, func() bool { return l.accepted() > 100 })
 	l.end()
 	l.judge()
-	// Everything that was uploaded, as it is read while all is well.
-	addresses := []string{l.graph() + "/users?$top=500", l.graph() + "/auditLogs/provisioning?$top=999", l.graph() + "/servicePrincipals"}
-	for _, r := range l.requests {
-		addresses = append(addresses, l.job()+"/uploads/"+r.Uploads[0], l.job()+"/uploads/"+r.Uploads[0]+"/operations?$top=1000")
-	}
-	before := map[string]string{}
-	for _, a := range addresses {
-		status, text := l.read(a)
-		if status != http.StatusOK {
-			t.Fatalf("GET %s: %d %s", a, status, text)
-		}
-		before[a] = text
-	}
+	before := l.know()
 	s.running()[0].stop(t)
-	s.start(1) // what is in memory is little
+	s.start(1)                                                    // what is in memory is little
+	if status, text := l.read(l.job()); status != http.StatusOK { // and the keys of tokens
+		t.Fatal(status, text)
+	}
 	path := filepath.Join(dir, "induct.db")
 	info, err := os.Stat(path)
 	if err != nil {
@@ -128,17 +176,7 @@ func TestEmbeddedDamagedWhileServing(t *testing.T) {
 			overwrite(t, path, page)
 		}
 	}
-	refused := 0
-	for _, a := range addresses {
-		switch status, text := l.read(a); {
-		case status == http.StatusOK && text == before[a]:
-		case status == http.StatusServiceUnavailable && strings.Contains(text, "damaged") && strings.Contains(text, "restore a backup"):
-			refused++
-		default:
-			t.Errorf("GET %s: %d %s\nbefore the damage it was %s", a, status, text, before[a])
-		}
-	}
-	if refused == 0 {
+	if l.refused(before) == 0 {
 		t.Error("half of the file is damaged, and everything is answered")
 	}
 	status, _, text := l.post(t.Context(), l.compose())

@@ -179,8 +179,13 @@ func (l *load) send(ctx context.Context, r *request) bool {
 	return false
 }
 
+// patience is how long a client waits for an answer to an upload before it sends it again.
+const patience = 5 * time.Second
+
 // post returns the status, 0 if there was no answer, the upload's id, and what was said.
 func (l *load) post(ctx context.Context, r *request) (status int, upload, text string) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.job()+"/bulkUpload", bytes.NewReader(r.body))
 	if err != nil {
 		return 0, "", err.Error()
@@ -342,11 +347,17 @@ func (l *load) politely() {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.wrong) == 0 {
-		return
+	if len(l.wrong) > 0 {
+		t.Errorf("answers that there must not be: %v", l.wrong)
+		l.s.reasons()
 	}
+}
+
+// reasons says what the replicas have logged of answers with 500.
+func (s *service) reasons() {
+	s.t.Helper()
 	reasons := map[string]int{}
-	for _, r := range slices.Concat(l.s.running(), l.s.past()) {
+	for _, r := range slices.Concat(s.running(), s.past()) {
 		for line := range strings.Lines(r.log()) {
 			var event struct {
 				Level, Msg, Error string
@@ -357,9 +368,8 @@ func (l *load) politely() {
 			}
 		}
 	}
-	t.Errorf("answers that there must not be: %v", l.wrong)
 	for reason, n := range reasons {
-		t.Errorf("in the log, %d times: %s", n, reason)
+		s.t.Errorf("in the log, %d times: %s", n, reason)
 	}
 }
 

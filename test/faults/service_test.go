@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +31,15 @@ var binary string
 func TestMain(m *testing.M) { os.Exit(runMain(m)) }
 
 func runMain(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given { // the tests wait for leases most of the time
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	dir, err := os.MkdirTemp("", "induct-faults-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -211,6 +221,7 @@ func (r *replica) wait(t *testing.T) {
 	t.Helper()
 	select {
 	case <-r.serving:
+		r.s.balance()
 	case <-r.ended:
 		t.Fatalf("a replica has ended instead of serving: %s", r.log())
 	case <-time.After(time.Minute):

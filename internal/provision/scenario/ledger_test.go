@@ -175,7 +175,7 @@ func (w *world) reevaluated(j *job, counts map[provision.End]int64) error {
 			return err
 		}
 		for _, p := range page.Records {
-			if p.Upload < 0 {
+			if p.Upload <= 0 { // 0: on demand
 				counts[p.Kind.End()]++
 			}
 		}

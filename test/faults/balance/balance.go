@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -118,7 +117,7 @@ func (b *Balancer) send(r *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 	}
-	return nil, fmt.Errorf("%w: %w", errNone, err)
+	return nil, errors.Join(errNone, err)
 }
 
 // order is the servers as a request tries them: those that are ready, each time beginning with another, then the others.

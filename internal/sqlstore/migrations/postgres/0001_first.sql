@@ -206,9 +206,9 @@ CREATE TABLE reference (
   attempts  bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX reference_deferred ON reference (job, due) WHERE due > 0;
-CREATE INDEX reference_target ON reference (job, target);
+CREATE INDEX reference_waiting ON reference (job, target) WHERE reported = 1 AND ready = 0;
 CREATE INDEX reference_ready ON reference (job, upload, place) WHERE ready = 1;
-CREATE INDEX reference_unreported ON reference (job, upload, place) WHERE ready = 0 AND reported = 0;
+CREATE INDEX reference_unreported ON reference (job, upload, place, pk) WHERE ready = 0 AND reported = 0;
 CREATE INDEX reference_reported ON reference (job) WHERE ready = 0 AND reported = 1;
 
 -- Log entries in compressed blocks; entry i of a block has the place first + i. What blocks are found by is apart from
@@ -361,3 +361,9 @@ ALTER TABLE upload_body ALTER COLUMN body SET STORAGE EXTERNAL;
 ALTER TABLE log_entries ALTER COLUMN packed SET STORAGE EXTERNAL;
 ALTER TABLE person ALTER COLUMN kept SET STORAGE EXTERNAL;
 ALTER TABLE log_run_hash ALTER COLUMN hashes SET STORAGE EXTERNAL;
+
+-- Versions are raised in place as long as there is room in the page.
+ALTER TABLE person SET (fillfactor = 85);
+ALTER TABLE users SET (fillfactor = 85);
+ALTER TABLE progress SET (fillfactor = 50);
+ALTER TABLE job SET (fillfactor = 50);
