@@ -63,6 +63,7 @@ func TestOddTexts(t *testing.T) {
 				_, first := e.upload(record, other)
 				record["title"] = "changed"
 				_, second := e.upload(record, other)
+				delete(record, "title")
 				if first[1].End != provision.EndCreated || second[1].End != provision.EndUnchanged {
 					t.Errorf("%s: who came with it is %s, then %s: %+v", what, first[1].End, second[1].End, first[1].Entry)
 				}
