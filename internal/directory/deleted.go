@@ -2,8 +2,10 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,20 +73,34 @@ func (d *Directory) DeleteForever(ctx context.Context, id string) error {
 	})
 }
 
-// write runs fn in a transaction of its own with the user that has the id, nil if there is none.
+// mostWrites is how often a change is attempted that other processes come before.
+const mostWrites = 10
+
+// write runs fn in a transaction of its own with the user that has the id, nil if there is none. It is run again if somebody else
+// came first; ErrFenced if that does not come to an end.
 func (d *Directory) write(ctx context.Context, id string, fn func(t *target, x *user) error) error {
 	key, err := uuid.Parse(id)
 	if err != nil {
 		return fmt.Errorf("user %q: %w", id, provision.ErrNotFound)
 	}
-	return d.store.Write(ctx, func(u *sqlstore.Unit) error {
-		t := d.In(u).(*target)
-		x, err := t.user(key)
-		if err != nil {
+	for attempt := 1; ; attempt++ {
+		err := d.store.Write(ctx, func(u *sqlstore.Unit) error {
+			t := d.In(u).(*target)
+			x, err := t.user(key)
+			if err != nil {
+				return err
+			}
+			return fn(t, x)
+		})
+		if !errors.Is(err, provision.ErrFenced) || attempt == mostWrites {
 			return err
 		}
-		return fn(t, x)
-	})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(time.Duration(attempt) * 5 * time.Millisecond)):
+		}
+	}
 }
 
 // apply carries out one change; its refusal is a *provision.TargetError.

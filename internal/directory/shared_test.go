@@ -2,6 +2,9 @@ package directory
 
 import (
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -51,4 +54,47 @@ func TestMatchedAtOnce(t *testing.T) {
 			t.Errorf("%s: the account is not found: %v", attribute, err)
 		}
 	}
+}
+
+// Of many who make an account with one userPrincipalName, or delete one account, at the same time one does it, and the others hear why not.
+func TestOrderedAtOnce(t *testing.T) {
+	s, err := sqlstore.OpenPostgres(t.Context(), pgtest.Database(t), sqlstore.PostgresOptions{Connections: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	d := New(s)
+	var id atomic.Value
+	atOnce := func(what string, do func(i int) error, refused func(error) bool) {
+		t.Helper()
+		var done atomic.Int32
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				if err := do(i); err == nil {
+					done.Add(1)
+				} else if !refused(err) {
+					t.Errorf("%s: %v", what, err)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 {
+			t.Errorf("%s: %d have done it", what, done.Load())
+		}
+	}
+	atOnce("create", func(i int) error {
+		o, err := d.CreateObject(t.Context(), []provision.Assignment{{Attribute: "userPrincipalName", Value: expr.Text("x@acme.example")}, {Attribute: "displayName", Value: expr.Text("X")},
+			{Attribute: "mailNickname", Value: expr.Text(fmt.Sprint("x", i))}, {Attribute: "accountEnabled", Value: expr.Bool(true)}})
+		if err == nil {
+			id.Store(o.ID)
+		}
+		return err
+	}, func(err error) bool {
+		var refusal *provision.TargetError
+		return errors.As(err, &refusal) && refusal.Code == "Conflict"
+	})
+	gone := func(err error) bool { return errors.Is(err, provision.ErrNotFound) }
+	atOnce("delete", func(int) error { return d.Delete(t.Context(), id.Load().(string)) }, gone)
+	atOnce("restore", func(int) error { _, err := d.Restore(t.Context(), id.Load().(string), ""); return err }, gone)
 }
