@@ -63,9 +63,8 @@ func (u *Unit) addUnreported(refs []provision.PendingReference, linked bool, fro
 		var anchors []string
 		err := query(u.conn, referenceColumns+" FROM reference r WHERE r.job = ?1 AND r.ready = 0 AND r.reported = 0 AND (r.upload, r.place, r.pk) > (?2, ?3, ?4) ORDER BY r.upload, r.place, r.pk LIMIT ?5",
 			[]any{u.job, from.Upload, from.Index, from.Row, linkedAtOnce}, func(st Row) error {
-				page = append(page, pendingReference(st))
-				u.waits[page[len(page)-1].Row] = true
-				anchors = append(anchors, page[len(page)-1].To)
+				r := pendingReference(st)
+				page, anchors, u.waits[r.Row] = append(page, r), append(anchors, r.To), true
 				return nil
 			})
 		if err != nil {
